@@ -1,0 +1,28 @@
+/** MAC addresses as lower-case text: "02:62:77:00:00:01". */
+import { createHash } from "node:crypto";
+
+export type Mac = string;
+
+/** @throws SyntaxError naming the input */
+export function parseMac(text: string): Mac {
+  if (!/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/.test(text)) throw new SyntaxError(`Cannot parse MAC address "${text}"`);
+  return text.toLowerCase();
+}
+
+export function macBytes(mac: Mac): Uint8Array {
+  return Uint8Array.from(mac.split(":"), (part) => Number.parseInt(part, 16));
+}
+
+export function macFromBytes(bytes: Uint8Array): Mac {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+}
+
+/**
+ * A MAC that depends on `seed` alone, so that it survives reboots and restarts and every node can compute every
+ * other node's. Locally administered and unicast (IEEE 802: bit 1 of the first octet set, bit 0 clear).
+ */
+export function deriveMac(seed: string): Mac {
+  const bytes = createHash("sha256").update(seed).digest().subarray(0, 6);
+  bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02;
+  return macFromBytes(bytes);
+}
