@@ -35,7 +35,8 @@ export function parseInterfaceAddress(text: string): { address: Ip; length: numb
   if (slash < 0 || !/^\d{1,3}$/.test(bits)) throw new SyntaxError(`Cannot parse CIDR "${text}"`);
   const address = parseIp(text.slice(0, slash));
   const length = Number(bits);
-  if (length > familyBits(ipFamily(address))) throw new SyntaxError(`Cannot parse CIDR "${text}": /${bits} is too long`);
+  if (length > familyBits(ipFamily(address)))
+    throw new SyntaxError(`Cannot parse CIDR "${text}": /${bits} is too long`);
   return { address, length };
 }
 

@@ -1,0 +1,43 @@
+/**
+ * The cluster as the agent sees it: the few fields of Kubernetes objects that plans depend on, parsed and canonical.
+ * `src/kube` makes these from API objects; `src/plan` reads nothing else of the cluster.
+ */
+import type { Ip } from "./ip.ts";
+import type { Prefix } from "./prefix.ts";
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface ClusterNode {
+  readonly name: string;
+  /** status.addresses of type InternalIP, in the object's order, canonical. */
+  readonly internalIps: readonly Ip[];
+  /** spec.podCIDRs (or podCIDR where that is absent), canonical, in the object's order. */
+  readonly podCidrs: readonly Prefix[];
+  readonly labels: Labels;
+}
+
+export interface ClusterPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Empty until the scheduler bound it. */
+  readonly nodeName: string;
+  readonly hostNetwork: boolean;
+  readonly phase: string;
+  readonly podIps: readonly Ip[];
+  readonly labels: Labels;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface ClusterNamespace {
+  readonly name: string;
+  readonly labels: Labels;
+}
+
+/** A complete, consistent view: each map is the last known list of its kind. Keys: name, or "namespace/name". */
+export interface ClusterView {
+  readonly nodes: ReadonlyMap<string, ClusterNode>;
+  /** Pods of this node only. */
+  readonly pods: ReadonlyMap<string, ClusterPod>;
+  readonly namespaces: ReadonlyMap<string, ClusterNamespace>;
+}
