@@ -1,0 +1,92 @@
+/**
+ * The C library calls that Node has no equivalent of: netlink sockets, setns, mount. One native dependency (koffi)
+ * makes them callable; nothing else in the project calls it. All calls are synchronous on purpose: the kernel handles
+ * rtnetlink and nfnetlink requests inside send(), so the answer is there when send() returns.
+ */
+import { constants } from "node:os";
+import koffi from "koffi";
+import { BreakwaterError } from "../model/errors.ts";
+
+const libc = koffi.load("libc.so.6");
+
+/** send() run on a worker thread, for requests that make the kernel wait (deleting links: RCU, 16-30 ms). */
+type AsyncCall = (fd: number, data: Uint8Array, length: number, flags: number, done: Completion) => void;
+type Completion = (error: Error | null, result: number) => void;
+
+export const socket: (domain: number, type: number, protocol: number) => number =
+  libc.func("int socket(int, int, int)");
+export const bind: (fd: number, address: Uint8Array, length: number) => number = libc.func(
+  "int bind(int, const void *, uint32_t)",
+);
+export const listen: (fd: number, backlog: number) => number = libc.func("int listen(int, int)");
+export const connect: (fd: number, address: Uint8Array, length: number) => number = libc.func(
+  "int connect(int, const void *, uint32_t)",
+);
+const sendFunction = libc.func("intptr_t send(int, const void *, size_t, int)");
+export const send: (fd: number, data: Uint8Array, length: number, flags: number) => number = sendFunction;
+export const sendAsync: AsyncCall = sendFunction.async.bind(sendFunction);
+export const recv: (fd: number, data: Uint8Array, length: number, flags: number) => number = libc.func(
+  "intptr_t recv(int, void *, size_t, int)",
+);
+export const setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number =
+  libc.func("int setsockopt(int, int, int, const void *, uint32_t)");
+export const getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number =
+  libc.func("int getsockopt(int, int, int, void *, void *)");
+export const open: (path: string, flags: number, mode: number) => number = libc.func(
+  "int open(const char *, int, int)",
+);
+export const close: (fd: number) => number = libc.func("int close(int)");
+export const setns: (fd: number, type: number) => number = libc.func("int setns(int, int)");
+export const unshare: (flags: number) => number = libc.func("int unshare(int)");
+export const mount: (
+  source: string,
+  target: string,
+  type: string | null,
+  flags: number,
+  data: string | null,
+) => number = libc.func("int mount(const char *, const char *, const char *, unsigned long, const char *)");
+export const umount2: (target: string, flags: number) => number = libc.func("int umount2(const char *, int)");
+
+/** Readiness of a file descriptor on Node's own event loop (uv_poll). */
+export interface FdPoll {
+  stop(): void;
+}
+
+/** Calls `ready` whenever `fd` can be read, until stopped. Takes no thread. */
+export function pollReadable(fd: number, ready: () => void): FdPoll {
+  // Part of koffi that its changelog calls changeable; the version is pinned.
+  const poll = koffi.node.poll(fd, { readable: true, disconnect: false, writable: false }, () => ready());
+  return { stop: () => poll.stop() };
+}
+
+const names = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value as number, name]));
+// EWOULDBLOCK is EAGAIN on Linux, ENOTSUP is EOPNOTSUPP: print the name that man pages use.
+names.set(11, "EAGAIN");
+names.set(95, "EOPNOTSUPP");
+// include/uapi/asm-generic/errno.h values that Node's table lacks.
+for (const [value, name] of [
+  [28, "ENOSPC"],
+  [85, "ERESTART"],
+  [97, "EAFNOSUPPORT"],
+  [100, "ENETDOWN"],
+  [107, "ENOTCONN"],
+] as const) {
+  if (!names.has(value)) names.set(value, name);
+}
+
+/** The name of an errno value, "E42" style when it has none. */
+export function errnoName(errno: number): string {
+  return names.get(errno) ?? `E${errno}`;
+}
+
+/** errno of the last failed call. Read it before anything else runs. */
+export function lastErrno(): number {
+  return koffi.errno();
+}
+
+/** Returns `result`, or throws the errno of the call as a BreakwaterError. */
+export function checked(result: number, operation: string, object: string): number {
+  if (result >= 0) return result;
+  const errno = errnoName(lastErrno());
+  throw new BreakwaterError("BW_SYSCALL", `Cannot ${operation} ${object}: ${errno}`, { operation, object, errno });
+}

@@ -1,0 +1,152 @@
+/**
+ * The typed codec: a family describes its header and attributes once, as a table of name -> number and type, and gets
+ * an encoder, a decoder and the TypeScript type from it. The tables stand in the order of the kernel's headers.
+ */
+import { type Ip, ipBytes, ipFromBytes } from "../../model/ip.ts";
+import { type Mac, macBytes, macFromBytes } from "../../model/mac.ts";
+import type { MessageWriter } from "./message-writer.ts";
+
+/** How one kind of value is written and read. `size` is set where the kernel's is fixed: shorter payloads are refused. */
+export interface Codec<T> {
+  write(writer: MessageWriter, value: T): void;
+  read(bytes: Buffer): T;
+  readonly nested?: boolean;
+}
+
+export const u8: Codec<number> = { write: (w, v) => w.u8(v), read: (b) => b.readUInt8(0) };
+export const u16: Codec<number> = { write: (w, v) => w.u16(v), read: (b) => b.readUInt16LE(0) };
+export const u16be: Codec<number> = { write: (w, v) => w.u16be(v), read: (b) => b.readUInt16BE(0) };
+export const u32: Codec<number> = { write: (w, v) => w.u32(v), read: (b) => b.readUInt32LE(0) };
+export const s32: Codec<number> = { write: (w, v) => w.s32(v), read: (b) => b.readInt32LE(0) };
+export const u32be: Codec<number> = { write: (w, v) => w.u32be(v), read: (b) => b.readUInt32BE(0) };
+export const u64be: Codec<bigint> = { write: (w, v) => w.u64be(v), read: (b) => b.readBigUInt64BE(0) };
+export const bytes: Codec<Uint8Array> = { write: (w, v) => w.raw(v), read: (b) => Buffer.from(b) };
+export const ip: Codec<Ip> = { write: (w, v) => w.raw(ipBytes(v)), read: (b) => ipFromBytes(b) };
+export const mac: Codec<Mac> = { write: (w, v) => w.raw(macBytes(v)), read: (b) => macFromBytes(b) };
+
+/** Text; the kernel ends it with NUL in most places, and where it does not the whole payload is the text. */
+export const text: Codec<string> = {
+  write: (w, v) => w.cstring(v),
+  read: (b) => {
+    const end = b.indexOf(0);
+    return b.toString("utf8", 0, end < 0 ? b.length : end);
+  },
+};
+
+export type AttributeTable = Readonly<Record<string, readonly [type: number, codec: Codec<never>]>>;
+type ValueOf<C> = C extends Codec<infer T> ? T : never;
+/** The value type of a table: every attribute may be absent. */
+export type AttributesOf<T> = {
+  -readonly [K in keyof T]?: T[K] extends readonly [number, infer C] ? ValueOf<C> : never;
+};
+
+/** A table of attributes as a codec; also usable as a nested attribute's type. */
+export interface AttributesCodec<T> extends Codec<AttributesOf<T>> {
+  readonly nested: true;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the table's value types are recovered by AttributesOf
+type AnyTable = Readonly<Record<string, readonly [type: number, codec: Codec<any>]>>;
+
+export function attributes<const T extends AnyTable>(table: T): AttributesCodec<T> {
+  const byType = new Map(Object.entries(table).map(([name, [type, codec]]) => [type, { name, codec }]));
+  return {
+    nested: true,
+    write(writer, values) {
+      // The caller's order is kept: some kernel parsers (nft expressions) care, none dislikes it.
+      for (const [name, value] of Object.entries(values)) {
+        const entry = table[name];
+        if (value === undefined || entry === undefined) continue;
+        writer.attribute(entry[0], () => entry[1].write(writer, value), entry[1].nested === true);
+      }
+    },
+    read(buffer) {
+      const values: Record<string, unknown> = {};
+      for (const [type, payload] of eachAttribute(buffer)) {
+        const entry = byType.get(type);
+        if (entry !== undefined) values[entry.name] = entry.codec.read(payload);
+      }
+      return values as AttributesOf<T>;
+    },
+  };
+}
+
+/** A list: nested attributes that all have the same type number (or, from the kernel, a running index). */
+export function listOf<T>(type: number, element: Codec<T>): Codec<readonly T[]> {
+  return {
+    nested: true,
+    write(writer, values) {
+      for (const value of values) {
+        writer.attribute(type, () => element.write(writer, value), element.nested === true);
+      }
+    },
+    read: (buffer) => Array.from(eachAttribute(buffer), ([, payload]) => element.read(payload)),
+  };
+}
+
+/** Walks type-length-value attributes; stops at the first malformed one, as the kernel's nla_for_each does. */
+export function* eachAttribute(buffer: Buffer): Generator<[type: number, payload: Buffer]> {
+  let offset = 0;
+  while (offset + 4 <= buffer.length) {
+    const size = buffer.readUInt16LE(offset);
+    if (size < 4 || offset + size > buffer.length) return;
+    // The two top bits are flags (NLA_F_NESTED, NLA_F_NET_BYTEORDER).
+    yield [buffer.readUInt16LE(offset + 2) & 0x3fff, buffer.subarray(offset + 4, offset + size)];
+    offset += (size + 3) & ~3;
+  }
+}
+
+type ScalarName = "u8" | "u16" | "u16be" | "u32" | "s32" | "u32be";
+const scalars: Record<ScalarName, { codec: Codec<number>; size: number }> = {
+  u8: { codec: u8, size: 1 },
+  u16: { codec: u16, size: 2 },
+  u16be: { codec: u16be, size: 2 },
+  u32: { codec: u32, size: 4 },
+  s32: { codec: s32, size: 4 },
+  u32be: { codec: u32be, size: 4 },
+};
+
+/** A fixed header, fields in order without gaps (pad fields are named like the kernel's). */
+export interface StructCodec<K extends string> {
+  readonly size: number;
+  write(writer: MessageWriter, values: Partial<Record<K, number>>): void;
+  read(buffer: Buffer): Record<K, number>;
+}
+
+export function struct<K extends string>(fields: Readonly<Record<K, ScalarName>>): StructCodec<K> {
+  const entries = Object.entries(fields) as [K, ScalarName][];
+  const size = entries.reduce((sum, [, name]) => sum + scalars[name].size, 0);
+  return {
+    size,
+    write(writer, values) {
+      for (const [field, name] of entries) scalars[name].codec.write(writer, values[field] ?? 0);
+    },
+    read(buffer) {
+      const values = {} as Record<K, number>;
+      let offset = 0;
+      for (const [field, name] of entries) {
+        values[field] = scalars[name].codec.read(buffer.subarray(offset, offset + scalars[name].size));
+        offset += scalars[name].size;
+      }
+      return values;
+    },
+  };
+}
+
+/** A message family's body: fixed header, then attributes. */
+export interface MessageCodec<K extends string, T> {
+  write(writer: MessageWriter, header: Partial<Record<K, number>>, values: AttributesOf<T>): void;
+  read(payload: Buffer): { header: Record<K, number>; values: AttributesOf<T> };
+}
+
+export function message<K extends string, T>(header: StructCodec<K>, body: AttributesCodec<T>): MessageCodec<K, T> {
+  const start = (header.size + 3) & ~3;
+  return {
+    write(writer, headerValues, values) {
+      header.write(writer, headerValues);
+      writer.align();
+      body.write(writer, values);
+    },
+    read: (payload) => ({ header: header.read(payload), values: body.read(payload.subarray(start)) }),
+  };
+}

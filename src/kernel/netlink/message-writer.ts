@@ -1,0 +1,115 @@
+/**
+ * A growing buffer of netlink messages: each a 16-byte nlmsghdr (include/uapi/linux/netlink.h), a fixed family header
+ * and attributes, everything aligned to 4 bytes. Several messages in one buffer go to the kernel in one send().
+ * Netlink is host byte order; every machine this runs on (x86-64, arm64) is little-endian.
+ */
+
+/** Length field of an attribute is 16 bits wide. */
+const MAX_ATTRIBUTE_BYTES = 0xffff;
+/** Set on attributes that hold attributes. */
+const NLA_F_NESTED = 0x8000;
+const HEADER_BYTES = 16;
+
+export class MessageWriter {
+  #buffer: Buffer;
+  #length = 0;
+  #messageStart = 0;
+
+  constructor(capacityBytes = 4096) {
+    this.#buffer = Buffer.alloc(capacityBytes);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The bytes so far. Valid until the next write. */
+  bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  reset(): void {
+    this.#buffer.fill(0, 0, this.#length);
+    this.#length = 0;
+  }
+
+  /** Opens a message; `endMessage` must follow before the next one. */
+  beginMessage(type: number, flags: number, sequence: number): void {
+    this.#messageStart = this.#length;
+    this.#reserve(HEADER_BYTES);
+    this.#buffer.writeUInt16LE(type, this.#messageStart + 4);
+    this.#buffer.writeUInt16LE(flags, this.#messageStart + 6);
+    this.#buffer.writeUInt32LE(sequence >>> 0, this.#messageStart + 8);
+  }
+
+  endMessage(): void {
+    this.#buffer.writeUInt32LE(this.#length - this.#messageStart, this.#messageStart);
+    this.align();
+  }
+
+  u8(value: number): void {
+    this.#buffer.writeUInt8(value, this.#reserve(1));
+  }
+
+  u16(value: number): void {
+    this.#buffer.writeUInt16LE(value, this.#reserve(2));
+  }
+
+  u16be(value: number): void {
+    this.#buffer.writeUInt16BE(value, this.#reserve(2));
+  }
+
+  u32(value: number): void {
+    this.#buffer.writeUInt32LE(value >>> 0, this.#reserve(4));
+  }
+
+  s32(value: number): void {
+    this.#buffer.writeInt32LE(value, this.#reserve(4));
+  }
+
+  u32be(value: number): void {
+    this.#buffer.writeUInt32BE(value >>> 0, this.#reserve(4));
+  }
+
+  u64be(value: bigint): void {
+    this.#buffer.writeBigUInt64BE(value, this.#reserve(8));
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#reserve(bytes.length));
+  }
+
+  /** Zero-terminated text, as netlink carries names. */
+  cstring(text: string): void {
+    const size = Buffer.byteLength(text) + 1;
+    this.#buffer.write(text, this.#reserve(size));
+  }
+
+  /** One attribute; `body` writes its payload. @throws RangeError past 64 KiB, which netlink cannot express */
+  attribute(type: number, body: () => void, nested = false): void {
+    const start = this.#reserve(4);
+    this.#buffer.writeUInt16LE(nested ? type | NLA_F_NESTED : type, start + 2);
+    body();
+    const size = this.#length - start;
+    if (size > MAX_ATTRIBUTE_BYTES) throw new RangeError(`Netlink attribute ${type} is ${size} bytes, more than 65535`);
+    this.#buffer.writeUInt16LE(size, start);
+    this.align();
+  }
+
+  align(): void {
+    const padding = (4 - (this.#length & 3)) & 3;
+    if (padding > 0) this.#reserve(padding);
+  }
+
+  /** Grows by `size` zero bytes and returns where they start. */
+  #reserve(size: number): number {
+    const start = this.#length;
+    if (start + size > this.#buffer.length) {
+      const larger = Buffer.alloc(Math.max(this.#buffer.length * 2, start + size));
+      this.#buffer.copy(larger, 0, 0, start);
+      this.#buffer = larger;
+    }
+    this.#length = start + size;
+    return start;
+  }
+}

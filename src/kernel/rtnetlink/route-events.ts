@@ -1,0 +1,79 @@
+/**
+ * Changes of links, addresses, routes, neighbours and forwarding entries as they happen, on Node's loop. A burst that
+ * overruns the socket (ENOBUFS) is reported as one "lost" event: the listener lists everything again.
+ */
+import { isBreakwaterError } from "../../model/errors.ts";
+import * as libc from "../libc.ts";
+import { NETLINK_ROUTE } from "../netlink/constants.ts";
+import { type NetlinkMessage, NetlinkSocket } from "../netlink/socket.ts";
+import { decodeAddress, RTM_DELADDR, RTM_NEWADDR } from "./address.ts";
+import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./link.ts";
+import { decodeFdb, decodeNeighbour, RTM_DELNEIGH, RTM_NEWNEIGH } from "./neighbour.ts";
+import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./route.ts";
+import type { RouteEvent } from "./types.ts";
+
+/** enum rtnetlink_groups: LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE. */
+const GROUPS = [1, 3, 5, 7, 9, 11];
+
+/** Calls `listener` with every burst of events, in the kernel's order, until closed. */
+export function watchRoutes(listener: (events: RouteEvent[]) => void): Disposable {
+  const socket = new NetlinkSocket(NETLINK_ROUTE, { groups: GROUPS, nonBlocking: true, receiveBufferBytes: 4 << 20 });
+  const poll = libc.pollReadable(socket.fd, () => {
+    const events = readEvents(socket);
+    if (events.length > 0) listener(events);
+  });
+  return {
+    [Symbol.dispose]: () => {
+      poll.stop();
+      socket.close();
+    },
+  };
+}
+
+function readEvents(socket: NetlinkSocket): RouteEvent[] {
+  const events: RouteEvent[] = [];
+  try {
+    for (const message of socket.receiveQueued()) {
+      const event = decodeEvent(message);
+      if (event !== undefined) events.push(event);
+    }
+  } catch (error) {
+    if (!isBreakwaterError(error) || error.errno !== "ENOBUFS") throw error;
+    events.push({ type: "lost" });
+  }
+  return events;
+}
+
+export function decodeEvent(message: NetlinkMessage): RouteEvent | undefined {
+  switch (message.type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK: {
+      const link = decodeLink(message);
+      return link && { type: "link", link, deleted: message.type === RTM_DELLINK };
+    }
+    case RTM_NEWADDR:
+    case RTM_DELADDR: {
+      const address = decodeAddress(message);
+      return address && { type: "address", address, deleted: message.type === RTM_DELADDR };
+    }
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE: {
+      const route = decodeRoute(message);
+      return route && { type: "route", route, deleted: message.type === RTM_DELROUTE };
+    }
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH:
+      return decodeNeighbourEvent(message);
+    default:
+      return undefined;
+  }
+}
+
+function decodeNeighbourEvent(message: NetlinkMessage): RouteEvent | undefined {
+  const deleted = message.type === RTM_DELNEIGH;
+  const entry = decodeFdb(message);
+  if (entry !== undefined) return { type: "fdb", entry, deleted };
+  const neighbour = decodeNeighbour(message);
+  // An entry that failed or is being resolved leads nowhere: for us it is gone.
+  return neighbour && { type: "neighbour", neighbour, deleted: deleted || neighbour.mac === undefined };
+}
