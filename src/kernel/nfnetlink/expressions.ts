@@ -1,0 +1,228 @@
+/**
+ * Statements -> the kernel's expressions: each loads something into a register or acts on one. The encodings are those
+ * that nft(8) makes, so that `nft list ruleset` prints what was planned.
+ */
+import { ipBytes } from "../../model/ip.ts";
+import type { NftField, NftStatement, NftVerdict } from "../../model/nft.ts";
+import { prefixAddress, prefixLength } from "../../model/prefix.ts";
+import type { MessageWriter } from "../netlink/message-writer.ts";
+import * as c from "./constants.ts";
+
+/** Writes the expressions of one statement; each is one list element (NFTA_LIST_ELEM) of the rule. */
+export function writeStatement(w: MessageWriter, statement: NftStatement): void {
+  if ("match" in statement) writeMatch(w, statement);
+  else if ("lookup" in statement) writeLookup(w, statement);
+  else if ("random" in statement) writeRandom(w, statement.random);
+  else if ("counter" in statement) expression(w, "counter", () => undefined);
+  else if ("masquerade" in statement) {
+    expression(w, "masq", () => u32Attribute(w, 1, c.NF_NAT_RANGE_PROTO_RANDOM_FULLY));
+  } else writeVerdict(w, statement.verdict);
+}
+
+function writeMatch(w: MessageWriter, { match, op, value }: Extract<NftStatement, { match: NftField }>): void {
+  loadField(w, match);
+  if (match === "ct state") writeCtState(w, String(value), op === "!=");
+  else writeCompare(w, match, op, value);
+}
+
+function writeLookup(w: MessageWriter, { lookup, set, negate }: Extract<NftStatement, { lookup: NftField }>): void {
+  loadField(w, lookup);
+  expression(w, "lookup", () => {
+    stringAttribute(w, 1, set);
+    u32Attribute(w, 2, c.REGISTER);
+    // NFT_LOOKUP_F_INV
+    if (negate === true) u32Attribute(w, 5, 1);
+  });
+}
+
+interface PayloadField {
+  readonly base: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Offsets of RFC 791, RFC 8200, RFC 792 and of every transport's port pair. */
+const payloads: Partial<Record<NftField, PayloadField>> = {
+  "ip saddr": { base: c.PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 },
+  "ip daddr": { base: c.PAYLOAD_NETWORK_HEADER, offset: 16, length: 4 },
+  "ip protocol": { base: c.PAYLOAD_NETWORK_HEADER, offset: 9, length: 1 },
+  "ip6 saddr": { base: c.PAYLOAD_NETWORK_HEADER, offset: 8, length: 16 },
+  "ip6 daddr": { base: c.PAYLOAD_NETWORK_HEADER, offset: 24, length: 16 },
+  "icmp type": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 },
+  "icmpv6 type": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 },
+  "th sport": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 },
+  "th dport": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 },
+};
+
+const metas: Partial<Record<NftField, number>> = {
+  "meta l4proto": c.META.l4proto,
+  "meta nfproto": c.META.nfproto,
+  "meta iifname": c.META.iifname,
+  "meta oifname": c.META.oifname,
+  "meta length": c.META.length,
+  "meta mark": c.META.mark,
+};
+
+function loadField(w: MessageWriter, field: NftField): void {
+  const payload = payloads[field];
+  const meta = metas[field];
+  if (payload !== undefined) {
+    expression(w, "payload", () => {
+      u32Attribute(w, 1, c.REGISTER);
+      u32Attribute(w, 2, payload.base);
+      u32Attribute(w, 3, payload.offset);
+      u32Attribute(w, 4, payload.length);
+    });
+  } else if (meta !== undefined) {
+    expression(w, "meta", () => {
+      u32Attribute(w, 1, c.REGISTER);
+      u32Attribute(w, 2, meta);
+    });
+  } else {
+    expression(w, "ct", () => {
+      u32Attribute(w, 1, c.REGISTER);
+      u32Attribute(w, 2, c.NFT_CT_STATE);
+    });
+  }
+}
+
+function writeCompare(w: MessageWriter, field: NftField, op: keyof typeof c.CMP, value: string | number): void {
+  const { data, mask } = fieldValue(field, value);
+  if (field === "meta length") writeByteorder(w);
+  if (mask !== undefined) writeBitwise(w, mask);
+  expression(w, "cmp", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.CMP[op]);
+    dataAttribute(w, 3, data);
+  });
+}
+
+/** Bytes to compare with, and the mask for a prefix that is not a whole address. */
+function fieldValue(field: NftField, value: string | number): { data: Uint8Array; mask?: Uint8Array } {
+  if (field.endsWith("addr")) return addressValue(String(value));
+  if (field.endsWith("ifname")) return { data: ifnameBytes(String(value)) };
+  const number = Number(value);
+  if (!Number.isInteger(number)) throw new RangeError(`Cannot compare ${field} with "${value}"`);
+  const data = Buffer.alloc(valueBytes(field));
+  // Payload is in network order and so is meta length behind writeByteorder(); a mark stays in host order.
+  if (field === "meta mark") data.writeUInt32LE(number);
+  else data.writeUIntBE(number, 0, data.length);
+  return { data };
+}
+
+function valueBytes(field: NftField): number {
+  if (field === "meta length" || field === "meta mark") return 4;
+  return payloads[field]?.length ?? 1;
+}
+
+function addressValue(text: string): { data: Uint8Array; mask?: Uint8Array } {
+  if (!text.includes("/")) return { data: ipBytes(text) };
+  const data = ipBytes(prefixAddress(text));
+  const length = prefixLength(text);
+  const mask = data.map((_, i) => 0xff & (0xff00 >> Math.max(0, Math.min(8, length - i * 8))));
+  return { data, mask };
+}
+
+/** Names are compared whole (16 bytes); a trailing "*" compares the beginning only, as nft writes wildcards. */
+function ifnameBytes(name: string): Uint8Array {
+  if (name.endsWith("*")) return Buffer.from(name.slice(0, -1));
+  const data = Buffer.alloc(16);
+  data.write(name);
+  return data;
+}
+
+function writeBitwise(w: MessageWriter, mask: Uint8Array): void {
+  expression(w, "bitwise", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.REGISTER);
+    u32Attribute(w, 3, mask.length);
+    dataAttribute(w, 4, mask);
+    dataAttribute(w, 5, new Uint8Array(mask.length));
+  });
+}
+
+/** ct state is a bit mask in host order: state & mask != 0. */
+function writeCtState(w: MessageWriter, states: string, negate: boolean): void {
+  let bits = 0;
+  for (const state of states.split(",")) {
+    const bit = c.CT_STATE[state as keyof typeof c.CT_STATE];
+    if (bit === undefined) throw new RangeError(`Unknown ct state "${state}"`);
+    bits |= bit;
+  }
+  const mask = Buffer.alloc(4);
+  mask.writeUInt32LE(bits);
+  writeBitwise(w, mask);
+  expression(w, "cmp", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, negate ? c.CMP["=="] : c.CMP["!="]);
+    dataAttribute(w, 3, new Uint8Array(4));
+  });
+}
+
+function writeRandom(w: MessageWriter, random: { readonly modulus: number; readonly below: number }): void {
+  expression(w, "numgen", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, random.modulus);
+    u32Attribute(w, 3, c.NFT_NG_RANDOM);
+    u32Attribute(w, 4, 0);
+  });
+  writeByteorder(w);
+  const data = Buffer.alloc(4);
+  data.writeUInt32BE(random.below);
+  expression(w, "cmp", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.CMP["<"]);
+    dataAttribute(w, 3, data);
+  });
+}
+
+/** Host order -> network order in the register: less-than compares bytes (NFT_BYTEORDER_HTON, 4 bytes). */
+function writeByteorder(w: MessageWriter): void {
+  expression(w, "byteorder", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.REGISTER);
+    u32Attribute(w, 3, 1);
+    u32Attribute(w, 4, 4);
+    u32Attribute(w, 5, 4);
+  });
+}
+
+function writeVerdict(w: MessageWriter, verdict: NftVerdict): void {
+  expression(w, "immediate", () => {
+    u32Attribute(w, 1, c.NFT_REG_VERDICT);
+    const value = () => {
+      w.attribute(2, () => verdictAttributes(w, verdict), true);
+    };
+    w.attribute(2, value, true);
+  });
+}
+
+function verdictAttributes(w: MessageWriter, verdict: NftVerdict): void {
+  if (typeof verdict === "object") {
+    const [code, chain] = "jump" in verdict ? [c.NFT_JUMP, verdict.jump] : [c.NFT_GOTO, verdict.goto];
+    u32Attribute(w, 1, code);
+    stringAttribute(w, 2, chain);
+    return;
+  }
+  u32Attribute(w, 1, { accept: c.NF_ACCEPT, drop: c.NF_DROP, return: c.NFT_RETURN }[verdict]);
+}
+
+function expression(w: MessageWriter, name: string, body: () => void): void {
+  const content = () => {
+    stringAttribute(w, 1, name);
+    w.attribute(2, body, true);
+  };
+  w.attribute(1, content, true);
+}
+
+export function u32Attribute(w: MessageWriter, type: number, value: number): void {
+  w.attribute(type, () => w.u32be(value));
+}
+
+export function stringAttribute(w: MessageWriter, type: number, value: string): void {
+  w.attribute(type, () => w.cstring(value));
+}
+
+export function dataAttribute(w: MessageWriter, type: number, data: Uint8Array): void {
+  w.attribute(type, () => w.attribute(1, () => w.raw(data)), true);
+}

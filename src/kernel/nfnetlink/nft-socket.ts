@@ -1,0 +1,351 @@
+/**
+ * nftables of the real kernel: batches over one nfnetlink socket that stays open (closing one after a deletion waits
+ * for RCU). A batch is BEGIN, the steps, END; the kernel applies all of it or nothing.
+ */
+import { BreakwaterError } from "../../model/errors.ts";
+import type { NftBaseChain, NftKeyType, NftRule, NftSet } from "../../model/nft.ts";
+import { attributes, bytes, listOf, message, struct, text, u32be } from "../netlink/codec.ts";
+import * as nl from "../netlink/constants.ts";
+import { decodeErrorMessage, isNotFound } from "../netlink/error.ts";
+import { MessageWriter } from "../netlink/message-writer.ts";
+import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
+import * as c from "./constants.ts";
+import { dataAttribute, stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
+import { elementTexts, type RawElement, rawElements } from "./set-elements.ts";
+import {
+  type Nftables,
+  type NftChange,
+  type NftTableName,
+  type ObservedChain,
+  type ObservedTable,
+  ruleFingerprint,
+} from "./types.ts";
+
+const nfgen = struct({ family: "u8", version: "u8", resourceId: "u16be" });
+const named = attributes({ table: [1, text], name: [2, text] });
+const byName = message(nfgen, named);
+const tableMessage = message(nfgen, attributes({ name: [1, text] }));
+const chainMessage = message(
+  nfgen,
+  attributes({
+    table: [1, text],
+    name: [3, text],
+    hook: [4, attributes({ number: [1, u32be], priority: [2, u32be], device: [3, text] })],
+    policy: [5, u32be],
+    type: [7, text],
+  }),
+);
+const ruleMessage = message(nfgen, attributes({ table: [1, text], chain: [2, text], userdata: [7, bytes] }));
+const setMessage = message(
+  nfgen,
+  attributes({ table: [1, text], name: [2, text], flags: [3, u32be], keyType: [4, u32be] }),
+);
+const setElement = attributes({ key: [1, attributes({ value: [1, bytes] })], flags: [3, u32be] });
+const elementsMessage = message(
+  nfgen,
+  attributes({ table: [1, text], set: [2, text], elements: [3, listOf(1, setElement)] }),
+);
+
+/** Nested attributes have 16-bit lengths: an element list is split well below 64 KiB. */
+const MAX_LIST_BYTES = 48_000;
+/** TLV types inside NFTA_RULE_USERDATA: 0 is libnftnl's comment; the fingerprint's is ours, which nft skips. */
+const UDATA_COMMENT = 0;
+const UDATA_FINGERPRINT = 98;
+
+/** Opens nftables of the calling thread's network namespace. */
+export function openNftables(): Nftables {
+  return new NftSocket();
+}
+
+class NftSocket implements Nftables {
+  readonly #socket = new NetlinkSocket(nl.NETLINK_NETFILTER);
+  readonly #writer = new MessageWriter(1 << 16);
+  #setId = 1;
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+
+  table(name: NftTableName): ObservedTable | undefined {
+    const found = this.#get(c.NFT_MSG_GETTABLE, name, { name: name.name });
+    if (found === undefined) return undefined;
+    const sets = this.#dump(c.NFT_MSG_GETSET, name, (m) => setMessage.read(m.payload).values);
+    return {
+      ...name,
+      sets: sets.filter((set) => set.table === name.name).map((set) => this.#observeSet(name, set)),
+      chains: this.#observeChains(name),
+    };
+  }
+
+  commit(table: NftTableName, changes: readonly NftChange[]): void {
+    if (changes.length === 0) return;
+    const steps = new Map<number, string>();
+    this.#writer.reset();
+    this.#batchMarker(c.NFNL_MSG_BATCH_BEGIN);
+    for (const [i, change] of changes.entries()) {
+      const last = i === changes.length - 1;
+      for (const sequence of this.#writeChange(table, change, last))
+        steps.set(sequence, `${change.do} ${target(change)}`);
+    }
+    this.#batchMarker(c.NFNL_MSG_BATCH_END);
+    const purpose = { operation: "commit to nftables table", object: `${table.family} ${table.name}` };
+    this.#socket.sendBytes(this.#writer.bytes(), purpose);
+    this.#readAnswers(purpose, steps);
+  }
+
+  /** Errors and the acknowledgement are queued by the time send() returns. Any error: nothing was applied. */
+  #readAnswers(purpose: { operation: string; object: string }, steps: ReadonlyMap<number, string>): void {
+    let failure: BreakwaterError | undefined;
+    let acknowledged = false;
+    for (const answer of this.#socket.receiveQueued()) {
+      if (answer.type !== nl.NLMSG_ERROR) continue;
+      const step = steps.get(answer.sequence) ?? "the transaction";
+      const error = decodeErrorMessage(answer.payload, answer.flags, {
+        operation: purpose.operation,
+        object: `${purpose.object}: ${step}`,
+      });
+      failure ??= error && new BreakwaterError("BW_NFTABLES", error.message, { ...error, cause: error });
+      acknowledged = true;
+    }
+    if (failure !== undefined) throw failure;
+    if (!acknowledged) {
+      throw new BreakwaterError("BW_NFTABLES", `Cannot ${purpose.operation} ${purpose.object}: no answer`, purpose);
+    }
+  }
+
+  #batchMarker(type: number): void {
+    this.#writer.beginMessage(type, nl.NLM_F_REQUEST, this.#socket.nextSequence());
+    nfgen.write(this.#writer, { resourceId: c.NFNL_SUBSYS_NFTABLES });
+    this.#writer.endMessage();
+  }
+
+  #message(table: NftTableName, type: number, flags: number, body: () => void): number {
+    const sequence = this.#socket.nextSequence();
+    this.#writer.beginMessage((c.NFNL_SUBSYS_NFTABLES << 8) | type, nl.NLM_F_REQUEST | flags, sequence);
+    nfgen.write(this.#writer, { family: c.FAMILIES[table.family] });
+    body();
+    this.#writer.endMessage();
+    return sequence;
+  }
+
+  /** Writes a change as one or more messages; only the batch's last message asks for an acknowledgement. */
+  #writeChange(table: NftTableName, change: NftChange, last: boolean): number[] {
+    const w = this.#writer;
+    const ack = last ? nl.NLM_F_ACK : 0;
+    const create = nl.NLM_F_CREATE | ack;
+    switch (change.do) {
+      case "addTable":
+        return [this.#message(table, c.NFT_MSG_NEWTABLE, create, () => stringAttribute(w, 1, table.name))];
+      case "deleteTable":
+        return [this.#message(table, c.NFT_MSG_DELTABLE, ack, () => stringAttribute(w, 1, table.name))];
+      case "addSet":
+        return [this.#message(table, c.NFT_MSG_NEWSET, create, () => this.#writeSet(table, change.set))];
+      case "deleteSet":
+        return [
+          this.#message(table, c.NFT_MSG_DELSET, ack, () => named.write(w, { table: table.name, name: change.set })),
+        ];
+      case "addElements":
+        return this.#writeElements(table, c.NFT_MSG_NEWSETELEM, create, change);
+      case "deleteElements":
+        return this.#writeElements(table, c.NFT_MSG_DELSETELEM, ack, change);
+      case "addChain":
+        return [this.#message(table, c.NFT_MSG_NEWCHAIN, create, () => this.#writeChain(table, change.chain))];
+      case "deleteChain": {
+        const body = () => this.#tableAnd(table, 3, change.chain);
+        return [this.#message(table, c.NFT_MSG_DELCHAIN, ack, body)];
+      }
+      case "flushChain": {
+        const body = () => this.#tableAnd(table, 2, change.chain);
+        return [this.#message(table, c.NFT_MSG_DELRULE, ack, body)];
+      }
+      case "addRule": {
+        const body = () => this.#writeRule(table, change.chain, change.rule);
+        return [this.#message(table, c.NFT_MSG_NEWRULE, create | nl.NLM_F_APPEND, body)];
+      }
+    }
+  }
+
+  #tableAnd(table: NftTableName, type: number, name: string): void {
+    stringAttribute(this.#writer, 1, table.name);
+    stringAttribute(this.#writer, type, name);
+  }
+
+  #writeSet(table: NftTableName, set: NftSet): void {
+    const w = this.#writer;
+    const key = c.KEY_TYPES[set.key];
+    this.#tableAnd(table, 2, set.name);
+    u32Attribute(w, 3, set.interval ? c.NFT_SET_INTERVAL : 0);
+    u32Attribute(w, 4, key.type);
+    u32Attribute(w, 5, key.bytes);
+    u32Attribute(w, 10, this.#setId++);
+    // NFTA_SET_USERDATA, TLV 0 = key byte order for nft's printing: 1 host, 2 network.
+    const order = set.key === "ifname" ? 1 : 2;
+    w.attribute(13, () => w.raw(Uint8Array.of(0, 4, order, 0, 0, 0)));
+  }
+
+  #writeElements(
+    table: NftTableName,
+    type: number,
+    flags: number,
+    change: { readonly set: NftSet; readonly elements: readonly string[] },
+  ): number[] {
+    const raw = change.elements.flatMap((element) => rawElements(change.set, element));
+    const perMessage = Math.floor(MAX_LIST_BYTES / (c.KEY_TYPES[change.set.key].bytes + 24));
+    const sequences: number[] = [];
+    for (let i = 0; i < raw.length; i += perMessage) {
+      const chunk = raw.slice(i, i + perMessage);
+      const isLast = i + perMessage >= raw.length;
+      const chunkFlags = isLast ? flags : flags & ~nl.NLM_F_ACK;
+      sequences.push(this.#message(table, type, chunkFlags, () => this.#writeElementList(table, change.set, chunk)));
+    }
+    return sequences;
+  }
+
+  #writeElementList(table: NftTableName, set: NftSet, elements: readonly RawElement[]): void {
+    const w = this.#writer;
+    this.#tableAnd(table, 2, set.name);
+    const list = () => {
+      for (const element of elements) {
+        const body = () => {
+          dataAttribute(w, 1, element.key);
+          if (element.flags !== 0) u32Attribute(w, 3, element.flags);
+        };
+        w.attribute(1, body, true);
+      }
+    };
+    w.attribute(3, list, true);
+  }
+
+  #writeChain(table: NftTableName, chain: { readonly name: string; readonly base?: NftBaseChain }): void {
+    const w = this.#writer;
+    this.#tableAnd(table, 3, chain.name);
+    const { base } = chain;
+    if (base === undefined) return;
+    const hook = () => {
+      u32Attribute(w, 1, c.HOOKS[base.hook]);
+      u32Attribute(w, 2, base.priority);
+      if (base.device !== undefined) stringAttribute(w, 3, base.device);
+    };
+    w.attribute(4, hook, true);
+    u32Attribute(w, 5, base.policy === "drop" ? c.NF_DROP : c.NF_ACCEPT);
+    stringAttribute(w, 7, base.type);
+  }
+
+  #writeRule(table: NftTableName, chain: string, rule: NftRule): void {
+    const w = this.#writer;
+    this.#tableAnd(table, 2, chain);
+    const expressions = () => {
+      for (const statement of rule.statements) writeStatement(w, statement);
+    };
+    w.attribute(4, expressions, true);
+    w.attribute(7, () => w.raw(ruleUserdata(rule)));
+  }
+
+  #observeChains(name: NftTableName): ObservedChain[] {
+    const chains = this.#dump(c.NFT_MSG_GETCHAIN, name, (m) => chainMessage.read(m.payload).values);
+    const rules = this.#dump(c.NFT_MSG_GETRULE, name, (m) => ruleMessage.read(m.payload).values);
+    return chains
+      .filter((chain) => chain.table === name.name)
+      .map((chain) => ({
+        name: chain.name ?? "",
+        ...(chain.hook === undefined ? {} : { base: observeBase(chain.hook, chain.type, chain.policy) }),
+        fingerprints: rules
+          .filter((rule) => rule.table === name.name && rule.chain === chain.name)
+          .map((rule) => readFingerprint(rule.userdata)),
+      }));
+  }
+
+  #observeSet(name: NftTableName, set: { name?: string; flags?: number; keyType?: number }): Omit<NftSet, "comment"> {
+    const key = keyTypeOf(set.keyType);
+    const interval = ((set.flags ?? 0) & c.NFT_SET_INTERVAL) !== 0;
+    const lists = this.#socket.dump(
+      this.#request(c.NFT_MSG_GETSETELEM, name, (w) => named.write(w, { table: name.name, name: set.name })),
+      (m) => elementsMessage.read(m.payload).values.elements,
+    );
+    const raw = lists
+      .flat()
+      .map(({ key: data, flags }) => ({ key: data?.value ?? new Uint8Array(), flags: flags ?? 0 }));
+    return { name: set.name ?? "", key, interval, elements: elementTexts({ key, interval }, raw) };
+  }
+
+  #get(type: number, table: NftTableName, values: { name: string }): object | undefined {
+    try {
+      const request = this.#request(type, table, (w) => stringAttribute(w, 1, values.name));
+      return this.#socket.get(request, (m) => tableMessage.read(m.payload).values);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #dump<T>(type: number, table: NftTableName, decode: (m: NetlinkMessage) => T): T[] {
+    const body = (w: MessageWriter) => stringAttribute(w, 1, table.name);
+    // Sets and chains are listed by family: the answer is filtered by table.
+    const filtered = type === c.NFT_MSG_GETCHAIN ? () => undefined : body;
+    return this.#socket.dump(this.#request(type, table, filtered), decode);
+  }
+
+  #request(type: number, table: NftTableName, body: (w: MessageWriter) => void): NetlinkRequest {
+    return {
+      operation: "read nftables table",
+      object: `${table.family} ${table.name}`,
+      type: (c.NFNL_SUBSYS_NFTABLES << 8) | type,
+      flags: 0,
+      body: (w) => {
+        byName.write(w, { family: c.FAMILIES[table.family] }, {});
+        body(w);
+      },
+    };
+  }
+}
+
+function target(change: NftChange): string {
+  if ("set" in change) return typeof change.set === "string" ? change.set : change.set.name;
+  if ("chain" in change) return typeof change.chain === "string" ? change.chain : change.chain.name;
+  return "";
+}
+
+function keyTypeOf(type: number | undefined): NftKeyType {
+  for (const [name, entry] of Object.entries(c.KEY_TYPES)) if (entry.type === type) return name as NftKeyType;
+  return "inet_service";
+}
+
+function observeBase(
+  hook: { number?: number; priority?: number; device?: string },
+  type = "filter",
+  policy = c.NF_ACCEPT,
+): NftBaseChain {
+  const names = Object.entries(c.HOOKS).filter(([, number]) => number === hook.number);
+  const name = hook.device === undefined ? names[0]?.[0] : "ingress";
+  const priority = Buffer.alloc(4);
+  priority.writeUInt32BE(hook.priority ?? 0);
+  return {
+    type: type as NftBaseChain["type"],
+    hook: (name ?? "prerouting") as NftBaseChain["hook"],
+    priority: priority.readInt32BE(0),
+    policy: policy === c.NF_DROP ? "drop" : "accept",
+    ...(hook.device === undefined ? {} : { device: hook.device }),
+  };
+}
+
+function ruleUserdata(rule: NftRule): Uint8Array {
+  const fingerprint = Buffer.from(ruleFingerprint(rule), "hex");
+  const parts = [Buffer.from([UDATA_FINGERPRINT, fingerprint.length]), fingerprint];
+  if (rule.comment !== undefined) {
+    const comment = Buffer.from(`${rule.comment.slice(0, 127)}\0`);
+    parts.unshift(Buffer.from([UDATA_COMMENT, comment.length]), comment);
+  }
+  return Buffer.concat(parts);
+}
+
+function readFingerprint(userdata: Uint8Array | undefined): string {
+  if (userdata === undefined) return "";
+  let offset = 0;
+  while (offset + 2 <= userdata.length) {
+    const [type = 0, length = 0] = userdata.subarray(offset, offset + 2);
+    const value = userdata.subarray(offset + 2, offset + 2 + length);
+    if (type === UDATA_FINGERPRINT) return Buffer.from(value).toString("hex");
+    offset += 2 + length;
+  }
+  return "";
+}

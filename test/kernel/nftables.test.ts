@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { test } from "node:test";
+import { openNftables } from "../../src/kernel/nfnetlink/nft-socket.ts";
+import { type NftChange, ruleFingerprint } from "../../src/kernel/nfnetlink/types.ts";
+import { isBreakwaterError } from "../../src/model/errors.ts";
+import type { NftRule, NftSet } from "../../src/model/nft.ts";
+import { testNamespace } from "./namespaces.ts";
+
+const table = { family: "inet", name: "breakwater" } as const;
+const base = { type: "nat", hook: "postrouting", priority: 100, policy: "accept" } as const;
+const set4: NftSet = {
+  name: "no_masquerade4",
+  key: "ipv4_addr",
+  interval: true,
+  elements: ["10.244.0.0/16", "192.168.9.1/32", "255.255.255.255/32"],
+};
+const set6: NftSet = { name: "no_masquerade6", key: "ipv6_addr", interval: true, elements: ["fd00:10:244::/48"] };
+const rule: NftRule = {
+  statements: [
+    { match: "meta nfproto", op: "==", value: 2 },
+    { match: "ip saddr", op: "==", value: "10.244.1.0/24" },
+    { lookup: "ip daddr", set: "no_masquerade4", negate: true },
+    { masquerade: true },
+  ],
+  comment: "pods that leave the cluster",
+};
+const rules: NftRule[] = [
+  rule,
+  { statements: [{ match: "meta iifname", op: "==", value: "bw*" }, { counter: true }, { verdict: "accept" }] },
+  { statements: [{ match: "ct state", op: "==", value: "established,related" }, { verdict: "return" }] },
+  {
+    statements: [
+      { random: { modulus: 100, below: 30 } },
+      { match: "meta length", op: ">", value: 1400 },
+      { verdict: "drop" },
+    ],
+  },
+];
+const changes: NftChange[] = [
+  { do: "addTable" },
+  { do: "addSet", set: set4 },
+  { do: "addElements", set: set4, elements: set4.elements },
+  { do: "addSet", set: set6 },
+  { do: "addElements", set: set6, elements: set6.elements },
+  { do: "addChain", chain: { name: "postrouting", base } },
+  ...rules.map((r) => ({ do: "addRule", chain: "postrouting", rule: r }) as const),
+];
+
+test("a table reads back as it was committed", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  assert.equal(nft.table(table), undefined);
+  nft.commit(table, changes);
+  assert.deepEqual(nft.table(table), {
+    ...table,
+    sets: [set4, set6],
+    chains: [{ name: "postrouting", base, fingerprints: rules.map(ruleFingerprint) }],
+  });
+  nft.commit(table, [
+    { do: "deleteElements", set: set4, elements: ["192.168.9.1/32"] },
+    { do: "flushChain", chain: "postrouting" },
+    { do: "addRule", chain: "postrouting", rule },
+  ]);
+  const after = nft.table(table);
+  assert.deepEqual(after?.sets[0]?.elements, ["10.244.0.0/16", "255.255.255.255/32"]);
+  assert.deepEqual(after?.chains[0]?.fingerprints, [ruleFingerprint(rule)]);
+  nft.commit(table, [{ do: "deleteTable" }]);
+  assert.equal(nft.table(table), undefined);
+});
+
+test("a refused step leaves everything as it was and is named", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  const bad: NftChange[] = [{ do: "addTable" }, { do: "flushChain", chain: "nosuch" }];
+  assert.throws(
+    () => nft.commit(table, bad),
+    (error: unknown) => isBreakwaterError(error, "BW_NFTABLES") && /flushChain nosuch.*ENOENT/.test(error.message),
+  );
+  assert.equal(nft.table(table), undefined);
+});
+
+test("nft(8) prints the table and loads its own print", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  nft.commit(table, changes);
+  const listed = ns.run(() => spawnSync("nft", ["list", "ruleset"], { encoding: "utf8" }));
+  assert.equal(listed.stderr, "");
+  assert.match(listed.stdout, /elements = \{ 10\.244\.0\.0\/16/);
+  assert.match(
+    listed.stdout,
+    /ip saddr 10\.244\.1\.0\/24 ip daddr != @no_masquerade4 masquerade fully-random comment "pods that leave/,
+  );
+  assert.match(listed.stdout, /iifname "bw\*" counter packets 0 bytes 0 accept/);
+  assert.match(listed.stdout, /numgen random mod 100 < 30/);
+  const input = `flush ruleset\n${listed.stdout}`;
+  const loaded = ns.run(() => spawnSync("nft", ["-f", "-"], { input, encoding: "utf8" }));
+  assert.equal(loaded.stderr, "");
+  const again = ns.run(() => spawnSync("nft", ["list", "ruleset"], { encoding: "utf8" }));
+  assert.equal(again.stdout, listed.stdout);
+});
