@@ -1,0 +1,37 @@
+/**
+ * Time and chance as the Kubernetes source sees them. Everything that waits or draws lots takes one of these, so that
+ * tests decide when a minute has passed and what the dice show, and no test sleeps.
+ */
+
+export interface Clock {
+  /** Milliseconds since an arbitrary start; never goes back. */
+  now(): number;
+  /** Runs `callback` once after `delayMs`; the returned function cancels it. */
+  schedule(delayMs: number, callback: () => void): () => void;
+  /** Uniform in [0, 1). */
+  random(): number;
+}
+
+/** The machine's own monotonic clock. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  schedule: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+};
+
+/** Resolves after `delayMs`, or at once when `signal` is or gets aborted: the caller looks at the signal next. */
+export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const finish = () => {
+      cancel();
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const cancel = clock.schedule(delayMs, finish);
+    signal.addEventListener("abort", finish, { once: true });
+  });
+}

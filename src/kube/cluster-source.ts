@@ -1,0 +1,133 @@
+/**
+ * The cluster as one node's agent needs it: all nodes, the pods of this node, all namespaces, kept true by one
+ * reflector each. The agent asks for the view whenever it is told that something changed.
+ */
+import type { ClusterNamespace, ClusterNode, ClusterPod, ClusterView } from "../model/cluster.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import { isNotFound } from "./api-error.ts";
+import type { KubeClient } from "./client.ts";
+import type { Clock } from "./clock.ts";
+import type { ObjectProblem } from "./object-reader.ts";
+import { parseNamespace } from "./parse-namespace.ts";
+import { parseNode } from "./parse-node.ts";
+import { parsePod } from "./parse-pod.ts";
+import { Reflector } from "./reflector.ts";
+import type { ReflectorState, ReflectorTiming } from "./reflector-options.ts";
+import { namespaces, nodes, pods } from "./resource.ts";
+
+export interface ClusterSourceOptions {
+  readonly client: Pick<KubeClient, "get" | "listPage" | "watch">;
+  /** The node whose pods are watched. */
+  readonly nodeName: string;
+  /** Something in the view changed. Called once for all changes of one turn of the event loop. */
+  readonly onChange: () => void;
+  /** An object of the API, or a field of one, that could not be used. */
+  readonly onProblem: (problem: ObjectProblem) => void;
+  /** A list or watch that failed; the last known state stands meanwhile. */
+  readonly onError?: (resource: string, error: Error, retryInMs: number) => void;
+  readonly timing?: Partial<ReflectorTiming>;
+  readonly clock?: Clock;
+}
+
+export interface ClusterSource {
+  /** The last known state. Each map is live until the next list of its kind: read it within one turn. */
+  view(): ClusterView;
+  /** Resolves when every kind was listed once; rejects with BW_KUBE_STOPPED when stopped before. */
+  readonly synced: Promise<void>;
+  /**
+   * A pod of this node from the view, else from the API; undefined when the API says there is none.
+   * @param uid where known: a pod of the same name with another uid is an older one, and the API is asked
+   */
+  findPod(namespace: string, name: string, uid?: string): Promise<ClusterPod | undefined>;
+  state(): readonly ReflectorState[];
+  stop(): Promise<void>;
+}
+
+export function startClusterSource(options: ClusterSourceOptions): ClusterSource {
+  // An empty name would select every pod that is bound to no node.
+  if (options.nodeName === "") throw new RangeError("Cannot watch a node's pods: the node name is empty");
+  const { nodeReflector, podReflector, namespaceReflector } = makeReflectors(options);
+  const reflectors = [nodeReflector, podReflector, namespaceReflector];
+  const notice = coalesce(options.onChange);
+  for (const reflector of reflectors) {
+    reflector.onChange(notice.call);
+    reflector.start();
+  }
+  const synced = Promise.all(reflectors.map((reflector) => reflector.synced)).then(() => {});
+  synced.catch(() => {});
+  return {
+    view: () => ({
+      nodes: nodeReflector.items(),
+      pods: podReflector.items(),
+      namespaces: namespaceReflector.items(),
+    }),
+    synced,
+    findPod: async (namespace, name, uid) => {
+      const known = podReflector.items().get(`${namespace}/${name}`);
+      if (known !== undefined && (uid === undefined || known.uid === uid)) return known;
+      return getPod(options, namespace, name);
+    },
+    state: () => reflectors.map((reflector) => reflector.state()),
+    stop: async () => {
+      notice.cancel();
+      await Promise.all(reflectors.map((reflector) => reflector.stop()));
+    },
+  };
+}
+
+function makeReflectors({ client, nodeName, onProblem, onError, timing, clock }: ClusterSourceOptions) {
+  const common = (resource: string) => ({
+    client,
+    timing,
+    clock,
+    onProblem,
+    onError: (error: Error, retryInMs: number) => onError?.(resource, error, retryInMs),
+    // A node that cannot be read for a moment keeps its routes; what is gone is deleted, and that is an event.
+    unparsable: "last-good" as const,
+  });
+  const selection = { fieldSelector: `spec.nodeName=${nodeName}` };
+  return {
+    nodeReflector: new Reflector<ClusterNode>({ ...common("nodes"), resource: nodes, parse: parseNode }),
+    podReflector: new Reflector<ClusterPod>({ ...common("pods"), resource: pods, selection, parse: parsePod }),
+    namespaceReflector: new Reflector<ClusterNamespace>({
+      ...common("namespaces"),
+      resource: namespaces,
+      parse: parseNamespace,
+    }),
+  };
+}
+
+async function getPod(
+  { client, onProblem }: Pick<ClusterSourceOptions, "client" | "onProblem">,
+  namespace: string,
+  name: string,
+): Promise<ClusterPod | undefined> {
+  const key = `${namespace}/${name}`;
+  try {
+    const object = await client.get({ resource: pods, namespace, name });
+    return parsePod(object, (field, why) => onProblem({ resource: "pods", key, field, why }));
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    if (error instanceof SyntaxError)
+      throw new BreakwaterError("BW_KUBE_RESPONSE", `Cannot read pod ${key}: ${error.message}`, {
+        operation: "get",
+        object: `pods ${key}`,
+        cause: error,
+      });
+    throw error;
+  }
+}
+
+/** Calls `callback` once, at the end of this turn of the event loop, however often it is asked to. */
+function coalesce(callback: () => void): { call: () => void; cancel: () => void } {
+  let pending: NodeJS.Immediate | undefined;
+  return {
+    call: () => {
+      pending ??= setImmediate(() => {
+        pending = undefined;
+        callback();
+      });
+    },
+    cancel: () => clearImmediate(pending),
+  };
+}

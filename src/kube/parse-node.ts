@@ -1,0 +1,35 @@
+/** core/v1 Node -> {@link ClusterNode}: where a node is and which pod addresses are its own. */
+import type { ClusterNode } from "../model/cluster.ts";
+import type { Ip } from "../model/ip.ts";
+import type { Prefix } from "../model/prefix.ts";
+import { asObject, type JsonObject } from "./json.ts";
+import type { ReportField } from "./object-reader.ts";
+import { ipField, listItems, metadataName, prefixField, stringMap } from "./parse-fields.ts";
+
+export function parseNode(object: JsonObject, report: ReportField): ClusterNode {
+  return {
+    name: metadataName(object),
+    internalIps: internalIps(asObject(object["status"])?.["addresses"], report),
+    podCidrs: podCidrs(asObject(object["spec"]), report),
+    labels: stringMap(asObject(object["metadata"])?.["labels"], "metadata.labels", report),
+  };
+}
+
+function internalIps(addresses: unknown, report: ReportField): Ip[] {
+  const ips: Ip[] = [];
+  for (const { item, path } of listItems(addresses, "status.addresses", report) ?? []) {
+    const address = asObject(item);
+    if (address?.["type"] !== "InternalIP") continue;
+    const ip = ipField(address["address"], `${path}.address`, report);
+    if (ip !== undefined) ips.push(ip);
+  }
+  return ips;
+}
+
+/** podCIDR is the first of podCIDRs to every server since 1.16; alone it speaks only where podCIDRs is absent. */
+function podCidrs(spec: JsonObject | undefined, report: ReportField): Prefix[] {
+  const listed = listItems(spec?.["podCIDRs"], "spec.podCIDRs", report);
+  const single = spec?.["podCIDR"];
+  const fields = listed ?? (single === undefined || single === "" ? [] : [{ item: single, path: "spec.podCIDR" }]);
+  return fields.flatMap(({ item, path }) => prefixField(item, path, report) ?? []);
+}
