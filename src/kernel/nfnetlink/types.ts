@@ -1,44 +1,7 @@
-/**
- * nftables of one network namespace as values: changes to commit, and what a table holds. The real kernel (nft-socket.ts)
- * and the fake one implement {@link Nftables}.
- */
-import { createHash } from "node:crypto";
-import {
-  formatNftRule,
-  type NftBaseChain,
-  type NftChain,
-  type NftRule,
-  type NftSet,
-  type NftTable,
-} from "../../model/nft.ts";
+/** The interface to nftables of one network namespace: nft-socket.ts is the real kernel, fake/ the one in memory. */
+import type { NftChange, NftTableName, ObservedTable } from "../../model/nft-changes.ts";
 
-export type NftTableName = Pick<NftTable, "family" | "name">;
-
-/** One step of a transaction. Steps apply in order; the transaction applies whole or not at all. */
-export type NftChange =
-  | { readonly do: "addTable" }
-  | { readonly do: "deleteTable" }
-  | { readonly do: "addSet"; readonly set: NftSet }
-  | { readonly do: "deleteSet"; readonly set: string }
-  | { readonly do: "addElements"; readonly set: NftSet; readonly elements: readonly string[] }
-  | { readonly do: "deleteElements"; readonly set: NftSet; readonly elements: readonly string[] }
-  | { readonly do: "addChain"; readonly chain: Omit<NftChain, "rules"> }
-  | { readonly do: "flushChain"; readonly chain: string }
-  | { readonly do: "deleteChain"; readonly chain: string }
-  | { readonly do: "addRule"; readonly chain: string; readonly rule: NftRule };
-
-/** A table as the kernel has it. Rules are known by the fingerprint that was stored with them. */
-export interface ObservedTable extends NftTableName {
-  readonly sets: readonly Omit<NftSet, "comment">[];
-  readonly chains: readonly ObservedChain[];
-}
-
-export interface ObservedChain {
-  readonly name: string;
-  readonly base?: NftBaseChain;
-  /** {@link ruleFingerprint} of each rule in order; "" for a rule that somebody else put there. */
-  readonly fingerprints: readonly string[];
-}
+export * from "../../model/nft-changes.ts";
 
 export interface Nftables extends Disposable {
   /** Reads one table, or undefined when there is none. Other people's tables are never read. */
@@ -48,9 +11,4 @@ export interface Nftables extends Disposable {
    * kernel refused; then nothing has changed.
    */
   commit(table: NftTableName, changes: readonly NftChange[]): void;
-}
-
-/** Identifies a rule's text: equal rules have equal fingerprints. 16 hexadecimal digits. */
-export function ruleFingerprint(rule: NftRule): string {
-  return createHash("sha256").update(formatNftRule(rule)).digest("hex").slice(0, 16);
 }

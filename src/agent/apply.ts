@@ -1,0 +1,205 @@
+/**
+ * Carries operations out. Route, neighbour, address and forwarding changes that stand next to each other go to the kernel
+ * in one system call. One that fails does not stop the others; each failure is returned with its operation.
+ */
+import type { Kernel } from "../kernel/kernel.ts";
+import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
+import type { RouteChange } from "../kernel/rtnetlink/types.ts";
+import { NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
+import type { Operation } from "../model/operation.ts";
+import type { DesiredPod } from "../model/state.ts";
+import type { Mirror } from "./mirror.ts";
+
+export interface ApplyResult {
+  readonly operation: Operation;
+  /** Undefined when it was done, or when there was nothing left to do. */
+  readonly error: Error | undefined;
+}
+
+/** What operations on pods need beyond the kernel: see pod-links.ts. */
+export interface PodLinks {
+  attach(pod: DesiredPod): void;
+  setMtu(pod: DesiredPod): void;
+}
+
+export function applyOperations(
+  operations: readonly Operation[],
+  kernel: Kernel,
+  mirror: Mirror,
+  pods: PodLinks,
+): ApplyResult[] {
+  const results: ApplyResult[] = [];
+  let batch: { operation: Operation; change: RouteChange }[] = [];
+  const flush = () => {
+    const errors = kernel.routes.applyMany(batch.map(({ change }) => change));
+    for (const [i, { operation, change }] of batch.entries()) {
+      const error = harmless(change, errors[i]) ? undefined : errors[i];
+      if (error === undefined) mirror.apply([eventOf(change)].flat());
+      results.push({ operation, error });
+    }
+    batch = [];
+  };
+  for (const operation of operations) {
+    const change = routeChange(operation, mirror);
+    if (change !== undefined && !(change instanceof Error)) {
+      batch.push({ operation, change });
+      continue;
+    }
+    flush();
+    results.push({ operation, error: change ?? attempt(() => applyAlone(operation, kernel, mirror, pods)) });
+  }
+  flush();
+  return results;
+}
+
+function attempt(body: () => void): Error | undefined {
+  try {
+    body();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Deleting what is gone and adding what is there are no errors: the state is as wanted. */
+function harmless(change: RouteChange, error: Error | undefined): boolean {
+  return change.do.startsWith("delete") ? isNotFound(error) : isAlreadyExists(error);
+}
+
+function applyAlone(operation: Operation, kernel: Kernel, mirror: Mirror, pods: PodLinks): void {
+  switch (operation.do) {
+    case "setSysctl":
+      return kernel.sysctl.write(operation.name, operation.value);
+    case "createVxlan":
+      return createVxlan(operation, kernel, mirror);
+    case "changeLink":
+      return changeLink(operation, kernel, mirror);
+    case "deleteLink":
+      return deleteLink(operation.device, kernel, mirror);
+    case "attachPod":
+      return pods.attach(operation.pod);
+    case "setPodMtu":
+      return pods.setMtu(operation.pod);
+    case "changeNft":
+      kernel.nftables.commit(NFT_TABLE, operation.changes);
+      return mirror.listNft();
+    default:
+      throw new TypeError(`Operation ${operation.do} is a route change`);
+  }
+}
+
+function createVxlan({ vxlan }: Extract<Operation, { do: "createVxlan" }>, kernel: Kernel, mirror: Mirror): void {
+  const { name, mac, mtuBytes, vni, port, local, underlayIndex } = vxlan;
+  const parameters = { vni, port, local, underlayIndex, learning: false };
+  kernel.routes.createLink({ name, mac, mtuBytes, up: true, kind: { type: "vxlan", vxlan: parameters } });
+  mirror.refreshLink(name);
+}
+
+function changeLink(operation: Extract<Operation, { do: "changeLink" }>, kernel: Kernel, mirror: Mirror): void {
+  const link = mirror.link(operation.device);
+  if (link === undefined) throw new ReferenceError(`No link ${operation.device}`);
+  kernel.routes.changeLink(link.index, operation.change);
+  mirror.refreshLink(operation.device);
+}
+
+function deleteLink(device: string, kernel: Kernel, mirror: Mirror): void {
+  const link = mirror.link(device);
+  if (link === undefined) return;
+  try {
+    kernel.routes.deleteLink(link.index);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  mirror.apply([{ type: "link", link, deleted: true }]);
+}
+
+/** The kernel change of an operation; an Error when its device is not there; undefined for the other operations. */
+function routeChange(operation: Operation, mirror: Mirror): RouteChange | Error | undefined {
+  const index = (device: string) => mirror.link(device)?.index;
+  const missing = (device: string) => new ReferenceError(`Cannot ${operation.do}: there is no link ${device}`);
+  switch (operation.do) {
+    case "addAddress": {
+      const { device, address, length } = operation.address;
+      const at = index(device);
+      return at === undefined
+        ? missing(device)
+        : { do: "addAddress", address: { index: at, address, length, noDad: true } };
+    }
+    case "deleteAddress":
+      return { do: "deleteAddress", address: operation.address };
+    case "setRoute": {
+      const { device, ...route } = operation.route;
+      const oif = index(device);
+      return oif === undefined
+        ? missing(device)
+        : { do: "setRoute", route: { ...route, oif, protocol: ROUTE_PROTOCOL } };
+    }
+    case "deleteRoute": {
+      const { destination, gateway, device } = operation.route;
+      const oif = device === undefined ? undefined : index(device);
+      return { do: "deleteRoute", route: { destination, gateway, oif, protocol: ROUTE_PROTOCOL } };
+    }
+    case "setNeighbour": {
+      const { device, ip, mac } = operation.neighbour;
+      const at = index(device);
+      return at === undefined ? missing(device) : { do: "setNeighbour", neighbour: { index: at, ip, mac } };
+    }
+    case "deleteNeighbour": {
+      const at = index(operation.device);
+      return at === undefined
+        ? missing(operation.device)
+        : { do: "deleteNeighbour", neighbour: { index: at, ip: operation.ip } };
+    }
+    case "setFdb": {
+      const { device, mac, destination } = operation.entry;
+      const at = index(device);
+      return at === undefined ? missing(device) : { do: "setFdb", entry: { index: at, mac, destination } };
+    }
+    case "deleteFdb": {
+      const at = index(operation.device);
+      const { mac, destination } = operation;
+      return at === undefined ? missing(operation.device) : { do: "deleteFdb", entry: { index: at, mac, destination } };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** What the mirror learns from a change that was made; the kernel's own event says the same a moment later. */
+function eventOf(change: RouteChange): Parameters<Mirror["apply"]>[0][number] | [] {
+  switch (change.do) {
+    case "addAddress":
+    case "deleteAddress": {
+      const { index, address, length } = change.address;
+      const deleted = change.do === "deleteAddress";
+      return { type: "address", address: { index, address, length, scope: "global" }, deleted };
+    }
+    case "setRoute":
+    case "deleteRoute":
+      return { type: "route", route: completeRoute(change.route), deleted: change.do === "deleteRoute" };
+    case "setNeighbour":
+      return { type: "neighbour", neighbour: { ...change.neighbour, permanent: true }, deleted: false };
+    case "deleteNeighbour":
+      return { type: "neighbour", neighbour: { ...change.neighbour, mac: undefined, permanent: true }, deleted: true };
+    case "setFdb":
+    case "deleteFdb":
+      return { type: "fdb", entry: change.entry, deleted: change.do === "deleteFdb" };
+    default:
+      return [];
+  }
+}
+
+function completeRoute(route: Extract<RouteChange, { do: "setRoute" }>["route"]) {
+  return {
+    gateway: undefined,
+    oif: undefined,
+    source: undefined,
+    table: 254,
+    scope: route.gateway === undefined ? "link" : "universe",
+    type: "unicast",
+    onlink: false,
+    mtuBytes: undefined,
+    metric: undefined,
+    ...route,
+  } as const;
+}

@@ -1,0 +1,193 @@
+/**
+ * What the kernel has, as far as it concerns us: listed once, then kept by netlink events and by our own changes. When
+ * events are lost it is listed anew. What a plan is compared with is always this, never what we think we did.
+ */
+import type { Kernel } from "../kernel/kernel.ts";
+import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
+import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
+import { MAIN_TABLE } from "../model/kernel-objects.ts";
+import { LINK_PREFIX, NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
+import type { ObservedTable } from "../model/nft-changes.ts";
+import { addressKey, fdbKey, neighbourKey, type Observed } from "../model/observed.ts";
+import type { NodeInterface } from "../model/state.ts";
+
+export class Mirror {
+  readonly #kernel: Kernel;
+  #links = new Map<string, Link>();
+  #linksByIndex = new Map<number, Link>();
+  #addresses = new Map<string, Address>();
+  #routes = new Map<string, Route>();
+  #neighbours = new Map<string, Neighbour>();
+  #fdb = new Map<string, FdbEntry>();
+  #nft: ObservedTable | undefined;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** Lists everything. After this the mirror equals the kernel. */
+  list(): void {
+    const { routes } = this.#kernel;
+    this.#links.clear();
+    this.#linksByIndex.clear();
+    for (const link of routes.links()) this.#setLink(link);
+    this.#addresses = byKey(routes.addresses(), addressKey);
+    const ours = routes.routes({ protocol: ROUTE_PROTOCOL }).filter((route) => route.table === MAIN_TABLE);
+    this.#routes = byKey(ours, (route) => route.destination);
+    this.#neighbours = byKey(
+      routes.neighbours().filter((n) => this.#isOurNeighbour(n)),
+      neighbourKey,
+    );
+    this.#fdb = byKey(
+      routes.fdb().filter((entry) => this.#isOurs(entry.index)),
+      fdbKey,
+    );
+    this.listNft();
+  }
+
+  /** Reads our nftables table: the kernel's nftables events are not followed, a commit or the resync reads again. */
+  listNft(): void {
+    this.#nft = this.#kernel.nftables.table(NFT_TABLE);
+  }
+
+  /** @returns true when something changed that a plan may depend on */
+  apply(events: readonly RouteEvent[]): boolean {
+    let changed = false;
+    for (const event of events) changed = this.#applyOne(event) || changed;
+    return changed;
+  }
+
+  /** The kernel's sysctls under these names, read now. */
+  observed(sysctlNames: readonly string[]): Observed {
+    const sysctls = new Map<string, string>();
+    for (const name of sysctlNames) {
+      const value = this.#kernel.sysctl.read(name);
+      if (value !== undefined) sysctls.set(name, value);
+    }
+    return {
+      links: this.#links,
+      linksByIndex: this.#linksByIndex,
+      addresses: this.#addresses,
+      routes: this.#routes,
+      neighbours: this.#neighbours,
+      fdb: this.#fdb,
+      nft: this.#nft,
+      sysctls,
+    };
+  }
+
+  /** The node's own interfaces with their addresses, without ours. */
+  interfaces(): NodeInterface[] {
+    const addresses = Map.groupBy(this.#addresses.values(), (address) => address.index);
+    return [...this.#links.values()]
+      .filter((link) => !link.name.startsWith(LINK_PREFIX))
+      .map(({ name, index, mtuBytes, up }) => ({
+        name,
+        index,
+        mtuBytes,
+        up,
+        addresses: (addresses.get(index) ?? []).map(({ address, length }) => ({ address, length })),
+      }))
+      .sort((a, b) => a.index - b.index);
+  }
+
+  link(name: string): Link | undefined {
+    return this.#links.get(name);
+  }
+
+  routeTo(destination: string): Route | undefined {
+    return this.#routes.get(destination);
+  }
+
+  /** Asks the kernel for one link again, after we changed it. */
+  refreshLink(name: string): Link | undefined {
+    const link = this.#kernel.routes.link(name);
+    const before = this.#links.get(name);
+    if (link !== undefined) this.#setLink(link);
+    else if (before !== undefined) this.#deleteLink(before);
+    return link;
+  }
+
+  #applyOne(event: RouteEvent): boolean {
+    switch (event.type) {
+      case "lost":
+        this.list();
+        return true;
+      case "link":
+        return this.#applyLink(event.link, event.deleted);
+      case "address":
+        return set(this.#addresses, addressKey(event.address), event.address, event.deleted);
+      case "route": {
+        const { route } = event;
+        if (route.protocol !== ROUTE_PROTOCOL || route.table !== MAIN_TABLE) return false;
+        return set(this.#routes, route.destination, route, event.deleted);
+      }
+      case "neighbour": {
+        if (!this.#isOurs(event.neighbour.index)) return false;
+        const gone = event.deleted || !event.neighbour.permanent;
+        return set(this.#neighbours, neighbourKey(event.neighbour), event.neighbour, gone);
+      }
+      case "fdb":
+        if (!this.#isOurs(event.entry.index)) return false;
+        return set(this.#fdb, fdbKey(event.entry), event.entry, event.deleted);
+    }
+  }
+
+  #applyLink(link: Link, deleted: boolean): boolean {
+    const before = this.#linksByIndex.get(link.index);
+    if (deleted) {
+      if (before !== undefined) this.#deleteLink(before);
+      return before !== undefined;
+    }
+    this.#setLink(link);
+    // The kernel drops the IPv4 routes and the neighbours of a device that goes down without a message for each.
+    if (before?.up === true && !link.up) this.#forgetDevice(link.index);
+    return (
+      before === undefined ||
+      before.up !== link.up ||
+      before.mtuBytes !== link.mtuBytes ||
+      before.name !== link.name ||
+      before.mac !== link.mac
+    );
+  }
+
+  #setLink(link: Link): void {
+    const before = this.#linksByIndex.get(link.index);
+    if (before !== undefined && before.name !== link.name) this.#links.delete(before.name);
+    this.#links.set(link.name, link);
+    this.#linksByIndex.set(link.index, link);
+  }
+
+  #deleteLink(link: Link): void {
+    if (this.#links.get(link.name)?.index === link.index) this.#links.delete(link.name);
+    this.#linksByIndex.delete(link.index);
+    this.#forgetDevice(link.index);
+    for (const [key, address] of this.#addresses) if (address.index === link.index) this.#addresses.delete(key);
+  }
+
+  #forgetDevice(index: number): void {
+    for (const [key, route] of this.#routes) if (route.oif === index) this.#routes.delete(key);
+    for (const [key, neighbour] of this.#neighbours) if (neighbour.index === index) this.#neighbours.delete(key);
+    for (const [key, entry] of this.#fdb) if (entry.index === index) this.#fdb.delete(key);
+  }
+
+  #isOurs(index: number): boolean {
+    return this.#linksByIndex.get(index)?.name.startsWith(LINK_PREFIX) === true;
+  }
+
+  #isOurNeighbour(neighbour: Neighbour): boolean {
+    return neighbour.permanent && this.#isOurs(neighbour.index);
+  }
+}
+
+function byKey<T>(values: readonly T[], key: (value: T) => string): Map<string, T> {
+  return new Map(values.map((value) => [key(value), value]));
+}
+
+/** Sets or deletes; false when that changed nothing. Values are compared by their text: they are small and flat. */
+function set<T>(map: Map<string, T>, key: string, value: T, deleted: boolean): boolean {
+  if (deleted) return map.delete(key);
+  const before = map.get(key);
+  map.set(key, value);
+  return before === undefined || JSON.stringify(before) !== JSON.stringify(value);
+}

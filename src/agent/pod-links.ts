@@ -1,0 +1,128 @@
+/**
+ * Gives a pod's namespace its interface, and takes it away. The host end exists once the veth pair does; the pod's end is
+ * configured in one system call from inside. Nothing is left behind when a step fails.
+ */
+import type { Kernel, PodNamespace } from "../kernel/kernel.ts";
+import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
+import type { RouteChange } from "../kernel/rtnetlink/types.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import { familyBits, ipFamily } from "../model/ip.ts";
+import { DOOMED_GROUP, HOST_END_MAC, POD_GATEWAY } from "../model/marks.ts";
+import type { DesiredPod } from "../model/state.ts";
+import type { PodLinks } from "./apply.ts";
+import type { Mirror } from "./mirror.ts";
+
+export function createPodLinks(kernel: Kernel, mirror: Mirror): PodLinks & { cutOff(hostIfname: string): void } {
+  return {
+    attach: (pod) => attach(kernel, mirror, pod),
+    setMtu: (pod) => setMtu(kernel, mirror, pod),
+    cutOff: (hostIfname) => cutOff(kernel, mirror, hostIfname),
+  };
+}
+
+function attach(kernel: Kernel, mirror: Mirror, pod: DesiredPod): void {
+  using namespace = kernel.openPod(pod.netns);
+  createPair(kernel, pod, namespace.fd);
+  try {
+    namespace.enter((inside) => configurePod(inside, pod));
+  } catch (error) {
+    removeLink(kernel, mirror, pod.hostIfname);
+    throw error;
+  }
+  mirror.refreshLink(pod.hostIfname);
+}
+
+function createPair(kernel: Kernel, pod: DesiredPod, namespaceFd: number): void {
+  const { mtuBytes } = pod;
+  const peer = { name: pod.ifname, mac: pod.podMac, mtuBytes, namespaceFd };
+  const link = { name: pod.hostIfname, mac: HOST_END_MAC, mtuBytes, up: true, kind: { type: "veth", peer } } as const;
+  try {
+    kernel.routes.createLink(link);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    throw new BreakwaterError(
+      "BW_POD_INTERFACE_EXISTS",
+      `Cannot attach pod ${pod.name}: ${pod.ifname} in ${pod.netns} or ${pod.hostIfname} on the node exists already`,
+      {
+        operation: "create veth pair",
+        object: pod.hostIfname,
+        errno: "EEXIST",
+        cause: error,
+        remedy: "Delete the sandbox (crictl rmp) so that the runtime makes a new one",
+      },
+    );
+  }
+}
+
+function configurePod(inside: PodNamespace, pod: DesiredPod): void {
+  const link = inside.routes.link(pod.ifname);
+  if (link === undefined) throw new ReferenceError(`${pod.ifname} vanished from ${pod.netns}`);
+  const { index } = link;
+  if (pod.ips.some((ip) => ipFamily(ip) === 6)) enableIpv6(inside, pod.ifname);
+  const errors = inside.routes.applyMany([
+    { do: "changeLink", index, change: { up: true }, name: pod.ifname },
+    ...pod.ips.flatMap((ip) => podSide(index, ip)),
+  ]);
+  const error = errors.find((entry) => entry !== undefined);
+  if (error !== undefined) throw error;
+}
+
+/** Some runtimes make namespaces with IPv6 switched off; an address would then be refused (EACCES). */
+function enableIpv6(inside: PodNamespace, ifname: string): void {
+  const name = `net/ipv6/conf/${ifname}/disable_ipv6`;
+  if (inside.sysctl.read(name) === "1") inside.sysctl.write(name, "0");
+}
+
+/** Address, way to the gateway, default route and the gateway's permanent neighbour entry, for one family. */
+function podSide(index: number, ip: string): RouteChange[] {
+  const family = ipFamily(ip);
+  const gateway = POD_GATEWAY[family];
+  const any = family === 4 ? "0.0.0.0/0" : "::/0";
+  const RTPROT_BOOT = 3;
+  const toGateway: RouteChange = {
+    do: "setRoute",
+    route: { destination: `${gateway}/32`, oif: index, scope: "link", protocol: RTPROT_BOOT },
+  };
+  return [
+    { do: "addAddress", address: { index, address: ip, length: familyBits(family), noDad: true } },
+    { do: "setNeighbour", neighbour: { index, ip: gateway, mac: HOST_END_MAC } },
+    // fe80::/64 is on the link by itself.
+    ...(family === 4 ? [toGateway] : []),
+    { do: "setRoute", route: { destination: any, gateway, oif: index, protocol: RTPROT_BOOT, onlink: family === 6 } },
+  ];
+}
+
+function setMtu(kernel: Kernel, mirror: Mirror, pod: DesiredPod): void {
+  const host = mirror.link(pod.hostIfname);
+  if (host === undefined) return;
+  using namespace = kernel.openPod(pod.netns);
+  namespace.enter(({ routes }) => {
+    const inner = routes.link(pod.ifname);
+    if (inner !== undefined) routes.changeLink(inner.index, { mtuBytes: pod.mtuBytes });
+  });
+  kernel.routes.changeLink(host.index, { mtuBytes: pod.mtuBytes });
+  mirror.refreshLink(pod.hostIfname);
+}
+
+/**
+ * Takes the pod off the network at once and leaves the link to the reaper. The kernel drops the routes and neighbours
+ * of a link that goes down.
+ */
+function cutOff(kernel: Kernel, mirror: Mirror, hostIfname: string): void {
+  const link = mirror.link(hostIfname) ?? mirror.refreshLink(hostIfname);
+  if (link === undefined) return;
+  try {
+    kernel.routes.changeLink(link.index, { up: false, group: DOOMED_GROUP });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    mirror.refreshLink(hostIfname);
+    return;
+  }
+  mirror.apply([{ type: "link", link: { ...link, up: false, group: DOOMED_GROUP }, deleted: false }]);
+}
+
+function removeLink(kernel: Kernel, mirror: Mirror, name: string): void {
+  const link = kernel.routes.link(name);
+  if (link !== undefined) kernel.routes.deleteLink(link.index);
+  mirror.refreshLink(name);
+}

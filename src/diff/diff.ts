@@ -1,0 +1,190 @@
+/**
+ * desired x observed -> operations, in an order that never breaks what works: settings and devices, then what is added
+ * or replaced (a forwarding entry before the neighbour, the neighbour before the route that needs it), then what is
+ * deleted, the other way round. Only objects with our mark are deleted. Nothing differs: nothing is returned.
+ */
+import type { Link } from "../model/kernel-objects.ts";
+import { DOOMED_GROUP, LINK_PREFIX, POD_LINK_PREFIX } from "../model/marks.ts";
+import { addressKey, fdbKey, neighbourKey, type Observed } from "../model/observed.ts";
+import type { Operation } from "../model/operation.ts";
+import type { DesiredPod, DesiredRoute, DesiredState, DesiredVxlan } from "../model/state.ts";
+import { diffNft } from "./nft.ts";
+
+const GONE = "no object of the cluster asks for it";
+
+export function diffNode(desired: DesiredState, observed: Observed): Operation[] {
+  const links = diffLinks(desired, observed);
+  // A device that is made or replaced has a new index and none of its entries: they are all to be set.
+  const fresh = new Set(
+    links.flatMap((op) =>
+      op.do === "createVxlan" ? [op.vxlan.name] : op.do === "attachPod" ? [op.pod.hostIfname] : [],
+    ),
+  );
+  const index = (device: string) => (fresh.has(device) ? undefined : observed.links.get(device)?.index);
+  return [
+    ...diffSysctls(desired, observed),
+    ...links,
+    ...addAddresses(desired, observed, index),
+    ...setFdb(desired, observed, index),
+    ...setNeighbours(desired, observed, index),
+    ...setRoutes(desired, observed, index),
+    ...deleteRoutes(desired, observed),
+    ...deleteNeighbours(desired, observed),
+    ...deleteFdb(desired, observed),
+    ...deleteAddresses(desired, observed),
+    ...deleteLinks(desired, observed),
+    ...diffTable(desired, observed),
+  ];
+}
+
+type IndexOf = (device: string) => number | undefined;
+
+function isOurs(link: Link | undefined): boolean {
+  return link?.name.startsWith(LINK_PREFIX) === true && link.group !== DOOMED_GROUP;
+}
+
+function diffSysctls(desired: DesiredState, observed: Observed): Operation[] {
+  return desired.sysctls.flatMap(({ name, value, cause }) => {
+    const previous = observed.sysctls.get(name);
+    return previous === value ? [] : [{ do: "setSysctl", name, value, previous, cause }];
+  });
+}
+
+function diffLinks(desired: DesiredState, observed: Observed): Operation[] {
+  const vxlan = desired.vxlan === undefined ? [] : diffVxlan(desired.vxlan, observed.links.get(desired.vxlan.name));
+  return [...vxlan, ...desired.pods.flatMap((pod) => diffPod(pod, observed.links.get(pod.hostIfname)))];
+}
+
+function diffVxlan(vxlan: DesiredVxlan, link: Link | undefined): Operation[] {
+  const cause = "peers behind a router";
+  const device = vxlan.name;
+  const create: Operation = { do: "createVxlan", vxlan, cause };
+  if (link === undefined) return [create];
+  const has = link.vxlan;
+  const same =
+    has !== undefined &&
+    has.vni === vxlan.vni &&
+    has.port === vxlan.port &&
+    has.local === vxlan.local &&
+    has.underlayIndex === vxlan.underlayIndex &&
+    !has.learning;
+  // The kernel cannot change these on a living device.
+  if (!same) return [{ do: "deleteLink", device, cause }, create];
+  const change = {
+    ...(link.mac === vxlan.mac ? {} : { mac: vxlan.mac }),
+    ...(link.mtuBytes === vxlan.mtuBytes ? {} : { mtuBytes: vxlan.mtuBytes }),
+    ...(link.up ? {} : { up: true }),
+  };
+  return Object.keys(change).length === 0 ? [] : [{ do: "changeLink", device, change, cause }];
+}
+
+function diffPod(pod: DesiredPod, link: Link | undefined): Operation[] {
+  const cause = `Pod ${pod.name}`;
+  if (link === undefined) return [{ do: "attachPod", pod, cause }];
+  return [
+    ...(link.mtuBytes === pod.mtuBytes ? [] : [{ do: "setPodMtu", pod, cause } as const]),
+    ...(link.up ? [] : [{ do: "changeLink", device: link.name, change: { up: true }, cause } as const]),
+  ];
+}
+
+function addAddresses(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
+  return desired.addresses.flatMap(({ cause, ...address }) => {
+    const index = indexOf(address.device);
+    const has = index !== undefined && observed.addresses.has(addressKey({ ...address, index }));
+    return has ? [] : [{ do: "addAddress", address, cause }];
+  });
+}
+
+function setFdb(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
+  return desired.fdb.flatMap(({ cause, ...entry }) => {
+    const index = indexOf(entry.device);
+    const has = index !== undefined && observed.fdb.has(fdbKey({ ...entry, index }));
+    return has ? [] : [{ do: "setFdb", entry, cause }];
+  });
+}
+
+function setNeighbours(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
+  return desired.neighbours.flatMap(({ cause, ...neighbour }) => {
+    const index = indexOf(neighbour.device);
+    const has = index === undefined ? undefined : observed.neighbours.get(neighbourKey({ ...neighbour, index }));
+    return has?.mac === neighbour.mac ? [] : [{ do: "setNeighbour", neighbour, cause }];
+  });
+}
+
+function setRoutes(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
+  return desired.routes.flatMap(({ cause, ...route }) =>
+    routeIsSet(route, observed, indexOf(route.device)) ? [] : [{ do: "setRoute", route, cause }],
+  );
+}
+
+function routeIsSet(route: Omit<DesiredRoute, "cause">, observed: Observed, index: number | undefined): boolean {
+  const has = observed.routes.get(route.destination);
+  return (
+    has !== undefined &&
+    index !== undefined &&
+    has.oif === index &&
+    has.gateway === route.gateway &&
+    has.onlink === route.onlink &&
+    has.mtuBytes === route.mtuBytes
+  );
+}
+
+function deleteRoutes(desired: DesiredState, observed: Observed): Operation[] {
+  const wanted = new Set(desired.routes.map((route) => route.destination));
+  return [...observed.routes.values()]
+    .filter((route) => !wanted.has(route.destination))
+    .map((route) => {
+      const device = route.oif === undefined ? undefined : observed.linksByIndex.get(route.oif)?.name;
+      const { destination, gateway, onlink } = route;
+      return { do: "deleteRoute", route: { destination, gateway, device, onlink }, cause: GONE };
+    });
+}
+
+function deleteNeighbours(desired: DesiredState, observed: Observed): Operation[] {
+  const wanted = new Set(desired.neighbours.map((neighbour) => `${neighbour.device} ${neighbour.ip}`));
+  return [...observed.neighbours.values()].flatMap(({ index, ip }): Operation[] => {
+    const link = observed.linksByIndex.get(index);
+    if (link === undefined || !isOurs(link) || wanted.has(`${link.name} ${ip}`)) return [];
+    return [{ do: "deleteNeighbour", device: link.name, ip, cause: GONE }];
+  });
+}
+
+function deleteFdb(desired: DesiredState, observed: Observed): Operation[] {
+  const wanted = new Set(desired.fdb.map((entry) => `${entry.device} ${entry.mac} ${entry.destination}`));
+  return [...observed.fdb.values()].flatMap(({ index, mac, destination }): Operation[] => {
+    const link = observed.linksByIndex.get(index);
+    if (link === undefined || !isOurs(link) || wanted.has(`${link.name} ${mac} ${destination}`)) return [];
+    return [{ do: "deleteFdb", device: link.name, mac, destination, cause: GONE }];
+  });
+}
+
+/** Addresses of the VXLAN device alone are ours; a link-local address is the kernel's. */
+function deleteAddresses(desired: DesiredState, observed: Observed): Operation[] {
+  const device = desired.vxlan?.name;
+  const link = device === undefined ? undefined : observed.links.get(device);
+  if (link === undefined || device === undefined) return [];
+  const wanted = new Set(desired.addresses.map((address) => `${address.address}/${address.length}`));
+  return [...observed.addresses.values()]
+    .filter((address) => address.index === link.index && address.scope === "global")
+    .filter((address) => !wanted.has(`${address.address}/${address.length}`))
+    .map(({ index, address, length }) => ({
+      do: "deleteAddress",
+      device,
+      address: { index, address, length },
+      cause: GONE,
+    }));
+}
+
+/** Pod links without a pod are left to the CNI server's recovery while it may still know them; here: links nobody wants. */
+function deleteLinks(desired: DesiredState, observed: Observed): Operation[] {
+  const wanted = new Set([desired.vxlan?.name, ...desired.pods.map((pod) => pod.hostIfname)]);
+  return [...observed.links.values()]
+    .filter((link) => isOurs(link) && !wanted.has(link.name))
+    .filter((link) => link.kind === "vxlan" || link.name.startsWith(POD_LINK_PREFIX))
+    .map((link) => ({ do: "deleteLink", device: link.name, cause: GONE }));
+}
+
+function diffTable(desired: DesiredState, observed: Observed): Operation[] {
+  const changes = diffNft(desired.nft, observed.nft);
+  return changes.length === 0 ? [] : [{ do: "changeNft", changes, cause: "masquerade of pods that leave the cluster" }];
+}

@@ -1,0 +1,24 @@
+/**
+ * How Breakwater knows its own objects in the kernel. Only objects with these marks are ever changed or deleted.
+ */
+
+/** rtm_protocol of our routes. 98 is unassigned in include/uapi/linux/rtnetlink.h and iproute2's rt_protos. */
+export const ROUTE_PROTOCOL = 98;
+/** Every link of ours begins so. */
+export const LINK_PREFIX = "bw";
+export const VXLAN_DEVICE = "bwvxlan";
+/** Host ends of pods: prefix and 11 hexadecimal digits, 14 of the kernel's 15 characters. */
+export const POD_LINK_PREFIX = "bwp";
+/** Priorities of our ip rules, both included. */
+export const RULE_PRIORITIES = { first: 9800, last: 9899 } as const;
+export const NFT_TABLE = { family: "inet", name: "breakwater" } as const;
+/** Links that wait for deletion carry this IFLA_GROUP ("bw" + 1 in hexadecimal: 0x6277_0001). */
+export const DOOMED_GROUP = 0x62770001;
+
+/** Next hops of a pod's default routes. Nobody has these addresses: permanent neighbour entries answer for them. */
+export const POD_GATEWAY = { 4: "169.254.1.1", 6: "fe80::1" } as const;
+/** MAC of every pod's host end. Each veth is a link of its own, so one address serves all. */
+export const HOST_END_MAC = "02:62:77:67:77:01";
+/** IFLA defaults and RFC 7348: the VXLAN port that IANA assigned. */
+export const DEFAULT_VXLAN_PORT = 4789;
+export const DEFAULT_VNI = 4098;

@@ -1,0 +1,39 @@
+/**
+ * Steps that change an nftables table, and what a table holds when it is read back: `src/diff` makes the first from the
+ * second, `src/kernel` commits them.
+ */
+import { createHash } from "node:crypto";
+import { formatNftRule, type NftBaseChain, type NftChain, type NftRule, type NftSet, type NftTable } from "./nft.ts";
+
+export type NftTableName = Pick<NftTable, "family" | "name">;
+
+/** One step of a transaction. Steps apply in order; the transaction applies whole or not at all. */
+export type NftChange =
+  | { readonly do: "addTable" }
+  | { readonly do: "deleteTable" }
+  | { readonly do: "addSet"; readonly set: NftSet }
+  | { readonly do: "deleteSet"; readonly set: string }
+  | { readonly do: "addElements"; readonly set: NftSet; readonly elements: readonly string[] }
+  | { readonly do: "deleteElements"; readonly set: NftSet; readonly elements: readonly string[] }
+  | { readonly do: "addChain"; readonly chain: Omit<NftChain, "rules"> }
+  | { readonly do: "flushChain"; readonly chain: string }
+  | { readonly do: "deleteChain"; readonly chain: string }
+  | { readonly do: "addRule"; readonly chain: string; readonly rule: NftRule };
+
+/** A table as the kernel has it. Rules are known by the fingerprint that was stored with them. */
+export interface ObservedTable extends NftTableName {
+  readonly sets: readonly Omit<NftSet, "comment">[];
+  readonly chains: readonly ObservedChain[];
+}
+
+export interface ObservedChain {
+  readonly name: string;
+  readonly base?: NftBaseChain;
+  /** {@link ruleFingerprint} of each rule in order; "" for a rule that somebody else put there. */
+  readonly fingerprints: readonly string[];
+}
+
+/** Identifies a rule's text: equal rules have equal fingerprints. 16 hexadecimal digits. */
+export function ruleFingerprint(rule: NftRule): string {
+  return createHash("sha256").update(formatNftRule(rule)).digest("hex").slice(0, 16);
+}

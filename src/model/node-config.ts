@@ -1,0 +1,17 @@
+/** The settings of a node that plans depend on. The command line and the lab both make these; plans only read them. */
+import type { Prefix } from "./prefix.ts";
+
+export type RoutingMode = "auto" | "direct" | "vxlan";
+
+export interface NodeConfig {
+  readonly nodeName: string;
+  readonly routing: RoutingMode;
+  readonly vni: number;
+  readonly vxlanPort: number;
+  /** Source NAT for pod traffic that leaves the cluster. */
+  readonly masquerade: boolean;
+  /** Destinations that pods reach with their own address, beside every node's pod CIDR. */
+  readonly masqueradeExceptions: readonly Prefix[];
+  /** Upper limit of the pods' MTU, bytes; the plan decides alone when absent. */
+  readonly mtuBytes?: number;
+}

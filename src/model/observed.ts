@@ -1,0 +1,37 @@
+/** What the kernel of a node has of ours, as the diff reads it. Maps are keyed by the functions below. */
+import type { Address, FdbEntry, Link, Neighbour, Route } from "./kernel-objects.ts";
+import type { ObservedTable } from "./nft-changes.ts";
+
+export interface Observed {
+  /** All links of the node by name; the diff touches only ours. */
+  readonly links: ReadonlyMap<string, Link>;
+  readonly linksByIndex: ReadonlyMap<number, Link>;
+  /** Addresses of all links by {@link addressKey}. */
+  readonly addresses: ReadonlyMap<string, Address>;
+  /** Routes with our protocol number in the main table, by destination. */
+  readonly routes: ReadonlyMap<string, Route>;
+  /** Permanent neighbours of our links by {@link neighbourKey}. */
+  readonly neighbours: ReadonlyMap<string, Neighbour>;
+  /** Forwarding entries of our links by {@link fdbKey}. */
+  readonly fdb: ReadonlyMap<string, FdbEntry>;
+  /** Current values of the sysctls that the plan names; absent where the kernel has none. */
+  readonly sysctls: ReadonlyMap<string, string>;
+  /** Our nftables table; undefined when there is none. */
+  readonly nft: ObservedTable | undefined;
+}
+
+export function addressKey(address: {
+  readonly index: number;
+  readonly address: string;
+  readonly length: number;
+}): string {
+  return `${address.index} ${address.address}/${address.length}`;
+}
+
+export function neighbourKey(neighbour: { readonly index: number; readonly ip: string }): string {
+  return `${neighbour.index} ${neighbour.ip}`;
+}
+
+export function fdbKey(entry: { readonly index: number; readonly mac: string; readonly destination: string }): string {
+  return `${entry.index} ${entry.mac} ${entry.destination}`;
+}

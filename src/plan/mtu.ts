@@ -1,0 +1,41 @@
+/**
+ * The MTU of a path: the underlay's towards that peer, less what the path puts in front of each packet, and never more
+ * than what a probe has proven. See docs/design/mtu.md.
+ */
+import type { Family } from "../model/ip.ts";
+
+/** Outer Ethernet-less headers of VXLAN (RFC 7348): IP 20 or 40, UDP 8, VXLAN 8, inner Ethernet 14. */
+const VXLAN_OVERHEAD_BYTES: Record<Family, number> = { 4: 50, 6: 70 };
+/** The least that IPv6 can work with (RFC 8200, section 5); IPv4 hosts must take 576 (RFC 791). */
+const MINIMUM_BYTES = 1280;
+
+/** What a path adds to each packet, bytes. */
+export function pathOverheadBytes(mode: "direct" | "vxlan" | "none", outer: Family): number {
+  return mode === "vxlan" ? VXLAN_OVERHEAD_BYTES[outer] : 0;
+}
+
+export interface PathMtuInput {
+  readonly underlayMtuBytes: number;
+  readonly overheadBytes: number;
+  /** Largest packet that a probe brought through this path; absent until there was one. */
+  readonly provenBytes: number | undefined;
+}
+
+/** min(planned, proven), but never below what IPv6 needs to work at all. */
+export function planPathMtu(input: PathMtuInput): number {
+  const planned = input.underlayMtuBytes - input.overheadBytes;
+  return Math.max(MINIMUM_BYTES, Math.min(planned, input.provenBytes ?? planned));
+}
+
+/**
+ * The MTU of every pod's device: the smallest of all paths, so that no packet of a pod ever depends on an ICMP message
+ * that a firewall may eat. Without peers it is what the underlay carries.
+ */
+export function planPodMtu(
+  paths: readonly { readonly mtuBytes: number }[],
+  underlayMtuBytes: number,
+  limit?: number,
+): number {
+  const smallest = Math.min(underlayMtuBytes, limit ?? underlayMtuBytes, ...paths.map((path) => path.mtuBytes));
+  return Math.max(MINIMUM_BYTES, smallest);
+}

@@ -1,0 +1,128 @@
+/**
+ * The way to one peer node: a route through its address when it is on our subnet, one VXLAN forwarding entry, neighbour
+ * and on-link route when it is behind a router. Everything about a peer follows from that peer and our own underlay
+ * alone, so that adding one node of a thousand plans one.
+ */
+import type { ClusterNode } from "../model/cluster.ts";
+import { type Ip, ipFamily } from "../model/ip.ts";
+import { deriveMac, type Mac } from "../model/mac.ts";
+import { VXLAN_DEVICE } from "../model/marks.ts";
+import type { NodeConfig } from "../model/node-config.ts";
+import { type Prefix, prefixAddress } from "../model/prefix.ts";
+import type { DesiredFdbEntry, DesiredNeighbour, DesiredRoute, PlannedPath, Problem } from "../model/state.ts";
+import { pathOverheadBytes, planPathMtu } from "./mtu.ts";
+import { addressOfFamily, isOnLink, type Underlay } from "./underlay.ts";
+
+export interface PeerPlan {
+  readonly path: PlannedPath | undefined;
+  readonly routes: readonly DesiredRoute[];
+  readonly neighbours: readonly DesiredNeighbour[];
+  readonly fdb: readonly DesiredFdbEntry[];
+  readonly problems: readonly Problem[];
+}
+
+const NOTHING: PeerPlan = { path: undefined, routes: [], neighbours: [], fdb: [], problems: [] };
+
+/** MAC of a node's VXLAN device: every node computes every other's, and a reboot does not change it. */
+export function vtepMac(nodeName: string): Mac {
+  return deriveMac(`vtep ${nodeName}`);
+}
+
+/** A node's address inside the overlay: the network address of its pod CIDR, which no pod is given. */
+export function vtepAddress(podCidr: Prefix): Ip {
+  return prefixAddress(podCidr);
+}
+
+export function planPeer(
+  config: NodeConfig,
+  underlay: Underlay,
+  peer: ClusterNode,
+  podCidrs: readonly Prefix[],
+  provenBytes: number | undefined,
+): PeerPlan {
+  if (podCidrs.length === 0) return NOTHING;
+  const outer = ipFamily(underlay.address);
+  const address = addressOfFamily(peer.internalIps, outer);
+  if (address === undefined) return { ...NOTHING, problems: [noAddress(peer, outer)] };
+  const direct = isOnLink(underlay.device, address);
+  const mode = chooseMode(config, direct);
+  const overheadBytes = pathOverheadBytes(mode, outer);
+  const underlayMtuBytes = underlay.device.mtuBytes;
+  const path: PlannedPath = {
+    node: peer.name,
+    mode,
+    podCidrs,
+    peer: address,
+    device: mode === "vxlan" ? VXLAN_DEVICE : underlay.device.name,
+    underlayMtuBytes,
+    overheadBytes,
+    mtuBytes: planPathMtu({ underlayMtuBytes, overheadBytes, provenBytes }),
+  };
+  if (mode === "none") return { ...NOTHING, path, problems: [behindRouter(peer, address, podCidrs)] };
+  return mode === "direct" ? planDirect(underlay, peer, path) : planVxlan(peer, path);
+}
+
+function chooseMode(config: NodeConfig, direct: boolean): PlannedPath["mode"] {
+  if (config.routing === "vxlan") return "vxlan";
+  if (direct) return "direct";
+  return config.routing === "auto" ? "vxlan" : "none";
+}
+
+function planDirect(underlay: Underlay, peer: ClusterNode, path: PlannedPath): PeerPlan {
+  const cause = `Node ${peer.name}`;
+  const routes: DesiredRoute[] = [];
+  const problems: Problem[] = [];
+  for (const destination of path.podCidrs) {
+    const gateway = addressOfFamily(peer.internalIps, ipFamily(destination));
+    if (gateway === undefined || !isOnLink(underlay.device, gateway)) {
+      problems.push(noAddress(peer, ipFamily(destination)));
+      continue;
+    }
+    routes.push({ destination, gateway, device: path.device, onlink: false, ...routeMtu(path), cause });
+  }
+  return { ...NOTHING, path, routes, problems };
+}
+
+function planVxlan(peer: ClusterNode, path: PlannedPath): PeerPlan {
+  const cause = `Node ${peer.name}`;
+  const mac = vtepMac(peer.name);
+  const device = VXLAN_DEVICE;
+  const overlay = (destination: Prefix) => vtepAddress(destination);
+  return {
+    path,
+    routes: path.podCidrs.map((destination) => ({
+      destination,
+      gateway: overlay(destination),
+      device,
+      onlink: true,
+      ...routeMtu(path),
+      cause,
+    })),
+    neighbours: path.podCidrs.map((destination) => ({ device, ip: overlay(destination), mac, cause })),
+    fdb: [{ device, mac, destination: path.peer, cause }],
+    problems: [],
+  };
+}
+
+/** A route carries an MTU only where its device would let more through. */
+function routeMtu(path: PlannedPath): { mtuBytes?: number } {
+  return path.mtuBytes < path.underlayMtuBytes - path.overheadBytes ? { mtuBytes: path.mtuBytes } : {};
+}
+
+function noAddress(peer: ClusterNode, family: 4 | 6): Problem {
+  return {
+    code: "BW_PEER_ADDRESS",
+    object: `Node ${peer.name}`,
+    message: `Node ${peer.name} has no IPv${family} InternalIP that this node can reach`,
+    remedy: `Give its kubelet --node-ip with an IPv${family} address, or take the IPv${family} pod CIDR away`,
+  };
+}
+
+function behindRouter(peer: ClusterNode, address: Ip, podCidrs: readonly Prefix[]): Problem {
+  return {
+    code: "BW_PEER_BEHIND_ROUTER",
+    object: `Node ${peer.name}`,
+    message: `Node ${peer.name} (${address}) is behind a router and routing is "direct": no route to ${podCidrs.join(", ")}`,
+    remedy: `Set routing to auto or vxlan, or make the routers know ${podCidrs.join(", ")} via ${address}`,
+  };
+}

@@ -1,0 +1,32 @@
+/**
+ * A pod's attachment: a veth pair without a bridge. The host has a /32 (/128) route to the pod's device and a permanent
+ * neighbour entry, so that neither side ever asks who has an address. See docs/packets/pod-to-pod-same-node.md.
+ */
+import { createHash } from "node:crypto";
+import { deriveMac } from "../model/mac.ts";
+import { POD_LINK_PREFIX } from "../model/marks.ts";
+import { hostPrefix } from "../model/prefix.ts";
+import type { DesiredNeighbour, DesiredPod, DesiredRoute, LocalPod } from "../model/state.ts";
+
+/** Name of the host end: the same for the same container and interface, at every start. */
+export function hostIfname(containerId: string, ifname: string): string {
+  const digest = createHash("sha256").update(`${containerId}/${ifname}`).digest("hex");
+  return `${POD_LINK_PREFIX}${digest.slice(0, 11)}`;
+}
+
+export interface PodPlan {
+  readonly pod: DesiredPod;
+  readonly routes: readonly DesiredRoute[];
+  readonly neighbours: readonly DesiredNeighbour[];
+}
+
+export function planPod(pod: LocalPod, mtuBytes: number): PodPlan {
+  const device = hostIfname(pod.containerId, pod.ifname);
+  const podMac = deriveMac(`pod ${pod.containerId}/${pod.ifname}`);
+  const cause = `Pod ${pod.name}`;
+  return {
+    pod: { ...pod, hostIfname: device, podMac, mtuBytes },
+    routes: pod.ips.map((ip) => ({ destination: hostPrefix(ip), device, onlink: false, cause })),
+    neighbours: pod.ips.map((ip) => ({ device, ip, mac: podMac, cause })),
+  };
+}
