@@ -69,17 +69,23 @@ function harmless(change: RouteChange, error: Error | undefined): boolean {
 function applyAlone(operation: Operation, kernel: Kernel, mirror: Mirror, pods: PodLinks): void {
   switch (operation.do) {
     case "setSysctl":
-      return kernel.sysctl.write(operation.name, operation.value);
+      kernel.sysctl.write(operation.name, operation.value);
+      break;
     case "createVxlan":
-      return createVxlan(operation, kernel, mirror);
+      createVxlan(operation, kernel, mirror);
+      break;
     case "changeLink":
-      return changeLink(operation, kernel, mirror);
+      changeLink(operation, kernel, mirror);
+      break;
     case "deleteLink":
-      return deleteLink(operation.device, kernel, mirror);
+      deleteLink(operation.device, kernel, mirror);
+      break;
     case "attachPod":
-      return pods.attach(operation.pod);
+      pods.attach(operation.pod);
+      break;
     case "setPodMtu":
-      return pods.setMtu(operation.pod);
+      pods.setMtu(operation.pod);
+      break;
     case "changeNft":
       kernel.nftables.commit(NFT_TABLE, operation.changes);
       return mirror.listNft();

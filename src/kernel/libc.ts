@@ -32,6 +32,9 @@ export const setsockopt: (fd: number, level: number, name: number, value: Uint8A
   libc.func("int setsockopt(int, int, int, const void *, uint32_t)");
 export const getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number =
   libc.func("int getsockopt(int, int, int, void *, void *)");
+export const getsockname: (fd: number, address: Uint8Array, length: Uint8Array) => number = libc.func(
+  "int getsockname(int, void *, void *)",
+);
 export const open: (path: string, flags: number, mode: number) => number = libc.func(
   "int open(const char *, int, int)",
 );

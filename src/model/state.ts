@@ -109,6 +109,8 @@ export interface Problem {
 }
 
 export interface DesiredState {
+  /** This node's own pod CIDRs that are in force. */
+  readonly podCidrs: readonly Prefix[];
   readonly vxlan: DesiredVxlan | undefined;
   readonly addresses: readonly DesiredAddress[];
   readonly routes: readonly DesiredRoute[];

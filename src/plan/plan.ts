@@ -73,6 +73,7 @@ function assemble(
   const pods = [...input.pods].sort(byContainer).map((pod) => planPod(pod, podMtuBytes));
   const usesVxlan = paths.some((path) => path.mode === "vxlan");
   return {
+    podCidrs: local,
     vxlan: usesVxlan ? planVxlanDevice(config, underlay, paths) : undefined,
     addresses: usesVxlan ? planVtepAddresses(config, local) : [],
     routes: [...peers, ...pods]

@@ -16,6 +16,8 @@ export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
+  /** The socket whose request this belongs to; events carry the port of whoever made the change. */
+  readonly port: number;
   readonly payload: Buffer;
 }
 
@@ -70,6 +72,15 @@ export class NetlinkSocket implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** This socket's port number, as the kernel names it in events that its requests cause. */
+  get port(): number {
+    const address = Buffer.alloc(12);
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(address.length);
+    libc.checked(libc.getsockname(this.fd, address, length), "read the port of", this.#name());
+    return address.readUInt32LE(4);
   }
 
   nextSequence(): number {
@@ -299,6 +310,7 @@ function* splitMessages(buffer: Buffer): Generator<NetlinkMessage> {
       type: buffer.readUInt16LE(offset + 4),
       flags: buffer.readUInt16LE(offset + 6),
       sequence: buffer.readUInt32LE(offset + 8),
+      port: buffer.readUInt32LE(offset + 12),
       payload: buffer.subarray(offset + 16, offset + length),
     };
     offset += (length + 3) & ~3;

@@ -11,6 +11,7 @@ import { MessageWriter } from "../netlink/message-writer.ts";
 import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
 import * as c from "./constants.ts";
 import { dataAttribute, stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
+import { watchNftTable } from "./nft-events.ts";
 import { elementTexts, type RawElement, rawElements } from "./set-elements.ts";
 import {
   type Nftables,
@@ -91,6 +92,10 @@ class NftSocket implements Nftables {
     const purpose = { operation: "commit to nftables table", object: `${table.family} ${table.name}` };
     this.#socket.sendBytes(this.#writer.bytes(), purpose);
     this.#readAnswers(purpose, steps);
+  }
+
+  watch(table: NftTableName, changed: () => void): Disposable {
+    return watchNftTable(table, this.#socket.port, changed);
   }
 
   /** Errors and the acknowledgement are queued by the time send() returns. Any error: nothing was applied. */

@@ -11,4 +11,6 @@ export interface Nftables extends Disposable {
    * kernel refused; then nothing has changed.
    */
   commit(table: NftTableName, changes: readonly NftChange[]): void;
+  /** Calls `changed` when somebody else touched the table, until disposed. */
+  watch(table: NftTableName, changed: () => void): Disposable;
 }

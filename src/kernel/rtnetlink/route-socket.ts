@@ -2,6 +2,7 @@
  * rtnetlink of the real kernel. A socket works on the network namespace in which it was opened, so the agent opens one
  * for its own namespace and a short-lived one inside each pod's.
  */
+import { isBreakwaterError } from "../../model/errors.ts";
 import { NETLINK_ROUTE } from "../netlink/constants.ts";
 import { isNotFound } from "../netlink/error.ts";
 import { type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
@@ -87,6 +88,17 @@ class RouteSocket implements RouteTable {
         return filter.protocol === undefined || decoded?.protocol === filter.protocol ? decoded : undefined;
       });
     return [...list(4), ...list(6)];
+  }
+
+  lookupRoute(ip: string): Route | undefined {
+    try {
+      return this.#socket.get(route.lookupRouteRequest(ip), route.decodeRoute);
+    } catch (error) {
+      // "No route" is an answer: ENETUNREACH, or EHOSTUNREACH from an unreachable route.
+      if (isBreakwaterError(error) && ["ENETUNREACH", "EHOSTUNREACH", "EINVAL"].includes(error.errno ?? ""))
+        return undefined;
+      throw error;
+    }
   }
 
   setRoute(value: NewRoute): void {

@@ -1,7 +1,7 @@
 /** Routes and rules: RTM_NEWROUTE … RTM_GETRULE (include/uapi/linux/rtnetlink.h, fib_rules.h). */
-import { ipFamily } from "../../model/ip.ts";
+import { familyBits, type Ip, ipFamily } from "../../model/ip.ts";
 import { type Prefix, prefixAddress, prefixLength } from "../../model/prefix.ts";
-import { attributes, ip, message, struct, u8, u32 } from "../netlink/codec.ts";
+import { attributes, ip as ipCodec, message, struct, u8, u32 } from "../netlink/codec.ts";
 import * as c from "../netlink/constants.ts";
 import type { NetlinkMessage, NetlinkRequest } from "../netlink/socket.ts";
 import { AF_INET, AF_INET6, familyNumber } from "./address.ts";
@@ -38,11 +38,11 @@ const metrics = attributes({ mtu: [2, u32] });
 const routeMessage = message(
   rtmsg,
   attributes({
-    destination: [1, ip],
+    destination: [1, ipCodec],
     oif: [4, u32],
-    gateway: [5, ip],
+    gateway: [5, ipCodec],
     priority: [6, u32],
-    source: [7, ip],
+    source: [7, ipCodec],
     metrics: [8, metrics],
     table: [15, u32],
   }),
@@ -67,6 +67,24 @@ export function routesRequest(family: 4 | 6, protocol: number | undefined): Netl
     type: RTM_GETROUTE,
     flags: 0,
     body: (w) => routeMessage.write(w, { family: family === 4 ? AF_INET : AF_INET6, protocol: protocol ?? 0 }, {}),
+  };
+}
+
+/** RTM_F_FIB_MATCH: answer with the entry that matched, not with the resolved route. */
+const RTM_F_FIB_MATCH = 0x2000;
+
+export function lookupRouteRequest(ip: Ip): NetlinkRequest {
+  return {
+    operation: "look up the route to",
+    object: ip,
+    type: RTM_GETROUTE,
+    flags: 0,
+    body: (w) =>
+      routeMessage.write(
+        w,
+        { family: familyNumber(ip), destinationLength: familyBits(ipFamily(ip)), flags: RTM_F_FIB_MATCH },
+        { destination: ip },
+      ),
   };
 }
 
@@ -163,8 +181,8 @@ const fibRule = struct({
 const ruleMessage = message(
   fibRule,
   attributes({
-    destination: [1, ip],
-    source: [2, ip],
+    destination: [1, ipCodec],
+    source: [2, ipCodec],
     priority: [6, u32],
     mark: [10, u32],
     table: [15, u32],

@@ -3,6 +3,7 @@
  * everything above this folder knows only that.
  */
 
+import type { Ip } from "../../model/ip.ts";
 import type {
   Address,
   FdbEntry,
@@ -37,6 +38,8 @@ export interface RouteTable extends Disposable {
 
   /** Routes of one protocol number, or all, of all tables. */
   routes(filter?: { readonly protocol?: number }): Route[];
+  /** The routing table entry that a packet to this address would take; undefined when there is none. */
+  lookupRoute(ip: Ip): Route | undefined;
   /** Creates the route or replaces the one with the same destination, table and metric. */
   setRoute(route: NewRoute): void;
   deleteRoute(route: NewRoute): void;

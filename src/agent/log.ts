@@ -1,0 +1,24 @@
+/** Structured logs: one JSON line a change, with its cause. Levels: debug, info, warn, error. */
+import { destination, pino } from "pino";
+
+/** The part of pino that the agent uses: fields first, then the sentence. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Logs to standard output. @throws RangeError for an unknown level */
+export function createLog(level: string, nodeName: string): Log {
+  const levels = ["debug", "info", "warn", "error"];
+  if (!levels.includes(level)) throw new RangeError(`Unknown log level "${level}": use ${levels.join(", ")}`);
+  const options = {
+    level,
+    base: { node: nodeName },
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  // Synchronous: the last line before a crash is the one that matters.
+  return pino(options, destination({ fd: 1, sync: true }));
+}

@@ -1,0 +1,83 @@
+/** The agent's metrics. Names and meanings are listed in docs/reference/metrics.md. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+export interface AgentMetrics {
+  readonly registry: Registry;
+  readonly reconcileSeconds: Histogram;
+  readonly operations: Counter<"operation" | "result">;
+  readonly repairs: Counter<"operation">;
+  readonly problems: Gauge<"code">;
+  readonly pods: Gauge;
+  readonly peers: Gauge<"mode">;
+  readonly podMtuBytes: Gauge;
+  readonly pathMtuBytes: Gauge<"peer" | "mode">;
+  readonly cniSeconds: Histogram<"command" | "result">;
+  readonly apiContactSeconds: Gauge<"resource">;
+  readonly apiErrors: Counter<"resource">;
+}
+
+export function createMetrics(): AgentMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  return {
+    registry,
+    reconcileSeconds: new Histogram({
+      name: "breakwater_reconcile_duration_seconds",
+      help: "Time to plan, compare and apply once",
+      buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
+      registers,
+    }),
+    operations: new Counter({
+      name: "breakwater_operations_total",
+      help: "Changes made to the kernel, by kind and result (done, failed)",
+      labelNames: ["operation", "result"],
+      registers,
+    }),
+    repairs: new Counter({
+      name: "breakwater_repairs_total",
+      help: "Changes that put back what somebody else had removed or altered",
+      labelNames: ["operation"],
+      registers,
+    }),
+    problems: new Gauge({
+      name: "breakwater_problems",
+      help: "Problems that keep a part of the plan from being made, by error code",
+      labelNames: ["code"],
+      registers,
+    }),
+    pods: new Gauge({ name: "breakwater_pods", help: "Pod interfaces attached on this node", registers }),
+    peers: new Gauge({
+      name: "breakwater_peers",
+      help: "Peer nodes, by the way to them (direct, vxlan, none)",
+      labelNames: ["mode"],
+      registers,
+    }),
+    podMtuBytes: new Gauge({ name: "breakwater_pod_mtu_bytes", help: "Planned MTU of every pod's device", registers }),
+    pathMtuBytes: new Gauge({
+      name: "breakwater_path_mtu_bytes",
+      help: "Planned MTU of the path to a peer node",
+      labelNames: ["peer", "mode"],
+      registers,
+    }),
+    cniSeconds: new Histogram({
+      name: "breakwater_cni_duration_seconds",
+      help: "Time to answer a CNI call, by command and result (ok, or the CNI error code)",
+      labelNames: ["command", "result"],
+      buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
+      registers,
+    }),
+    apiContactSeconds: new Gauge({
+      name: "breakwater_api_last_contact_timestamp_seconds",
+      help: "When the API server last sent something for this resource",
+      labelNames: ["resource"],
+      registers,
+    }),
+    apiErrors: new Counter({
+      name: "breakwater_api_errors_total",
+      help: "Lists and watches that failed, by resource",
+      labelNames: ["resource"],
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,186 @@
+/**
+ * The node's side of the CNI server: attaches pods by the same plan that later repairs them, and remembers which pods
+ * the node has.
+ */
+import type { AttachedPod, PodAttachment, PodNetwork } from "../cni/pod-network.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
+import { familyBits, type Ip, ipFamily } from "../model/ip.ts";
+import { DOOMED_GROUP, HOST_END_MAC } from "../model/marks.ts";
+import { hostPrefix, type Prefix, prefixLength } from "../model/prefix.ts";
+import type { LocalPod } from "../model/state.ts";
+import { hostIfname, type PodPlan, planPod } from "../plan/pods.ts";
+import { applyOperations, type PodLinks } from "./apply.ts";
+import type { Mirror } from "./mirror.ts";
+import type { ReconcilerStatus } from "./reconciler.ts";
+
+/** Deletions are gathered this long: the kernel makes each wait for RCU, but a whole group only once. */
+const REAP_DELAY_MS = 25;
+
+export interface NodeNetworkOptions {
+  readonly kernel: Kernel;
+  readonly mirror: Mirror;
+  readonly podLinks: PodLinks & { cutOff(hostIfname: string): void };
+  readonly status: () => ReconcilerStatus;
+  readonly onError: (error: unknown) => void;
+}
+
+export class NodeNetwork implements PodNetwork {
+  readonly #options: NodeNetworkOptions;
+  readonly #pods = new Map<string, LocalPod>();
+  #reapTimer: NodeJS.Timeout | undefined;
+  #reaping: Promise<void> = Promise.resolve();
+
+  constructor(options: NodeNetworkOptions) {
+    this.#options = options;
+  }
+
+  /** The pods that the plan is to keep. */
+  pods(): readonly LocalPod[] {
+    return [...this.#pods.values()];
+  }
+
+  /** Takes over what the CNI server remembers from before a restart. */
+  adopt(attachments: readonly PodAttachment[]): void {
+    for (const attachment of attachments) this.#remember(toLocalPod(attachment));
+  }
+
+  notReadyReason(): string | undefined {
+    const { state, notReady, failures } = this.#options.status();
+    if (notReady !== undefined) return notReady.message;
+    if (state === undefined) return "the agent has not seen the cluster yet";
+    const device = failures.find(
+      ({ operation }) => operation.do === "createVxlan" || operation.do === "changeNft" || operation.do === "setSysctl",
+    );
+    return device?.error?.message;
+  }
+
+  podCidrs(): readonly Prefix[] {
+    return this.#options.status().state?.podCidrs ?? [];
+  }
+
+  attach(attachment: PodAttachment): Promise<AttachedPod> {
+    try {
+      return Promise.resolve(this.#attach(toLocalPod(attachment)));
+    } catch (error) {
+      return Promise.reject(translate(error, attachment));
+    }
+  }
+
+  detach(attachment: { readonly containerId: string; readonly ifname: string }): Promise<void> {
+    const device = hostIfname(attachment.containerId, attachment.ifname);
+    this.#pods.delete(device);
+    this.#options.podLinks.cutOff(device);
+    this.#reapSoon();
+    return Promise.resolve();
+  }
+
+  exists(attachment: Pick<PodAttachment, "containerId" | "ifname">): boolean {
+    const link = this.#options.mirror.link(hostIfname(attachment.containerId, attachment.ifname));
+    return link !== undefined && link.group !== DOOMED_GROUP;
+  }
+
+  addressInUse(ip: Ip): boolean {
+    const route = this.#options.kernel.routes.lookupRoute(ip);
+    return route !== undefined && prefixLength(route.destination) === familyBits(ipFamily(ip));
+  }
+
+  check(attachment: PodAttachment): Promise<readonly string[]> {
+    const { state } = this.#options.status();
+    const plan = planPod(toLocalPod(attachment), state?.podMtuBytes ?? 0);
+    return Promise.resolve([...this.#checkHost(plan), ...this.#checkPod(plan)]);
+  }
+
+  /** Resolves when every link that was given up is gone. */
+  async settled(): Promise<void> {
+    if (this.#reapTimer !== undefined) this.#reap();
+    await this.#reaping;
+  }
+
+  #attach(pod: LocalPod): AttachedPod {
+    const { kernel, mirror, podLinks, status } = this.#options;
+    const { state } = status();
+    if (state === undefined)
+      throw new BreakwaterError("BW_NOT_READY", this.notReadyReason() ?? "the agent is not ready");
+    const plan = planPod(pod, state.podMtuBytes);
+    podLinks.attach(plan.pod);
+    // From here on the plan wants it: a round in between must not take it for a stranger.
+    this.#remember(pod);
+    const results = applyOperations(hostSide(plan), kernel, mirror, podLinks);
+    const failed = results.find(({ error }) => error !== undefined);
+    if (failed?.error !== undefined) {
+      this.detach(pod).catch(this.#options.onError);
+      throw failed.error;
+    }
+    const { hostIfname: name, podMac, mtuBytes } = plan.pod;
+    return { hostIfname: name, hostMac: HOST_END_MAC, podMac, mtuBytes };
+  }
+
+  #remember(pod: LocalPod): void {
+    this.#pods.set(hostIfname(pod.containerId, pod.ifname), pod);
+  }
+
+  #reapSoon(): void {
+    this.#reapTimer ??= setTimeout(() => this.#reap(), REAP_DELAY_MS);
+  }
+
+  #reap(): void {
+    clearTimeout(this.#reapTimer);
+    this.#reapTimer = undefined;
+    const deletion = this.#options.kernel.reaper.deleteGroup(DOOMED_GROUP);
+    this.#reaping = deletion.catch(this.#options.onError);
+  }
+
+  #checkHost(plan: PodPlan): string[] {
+    const { mirror } = this.#options;
+    const link = mirror.link(plan.pod.hostIfname);
+    if (link === undefined) return [`${plan.pod.hostIfname} is not on the node`];
+    const routes = plan.routes.filter((route) => mirror.routeTo(route.destination)?.oif !== link.index);
+    return [
+      ...(link.up ? [] : [`${link.name} is down`]),
+      ...(link.mtuBytes === plan.pod.mtuBytes
+        ? []
+        : [`${link.name} has MTU ${link.mtuBytes}, not ${plan.pod.mtuBytes}`]),
+      ...routes.map((route) => `the node has no route ${route.destination} dev ${link.name}`),
+    ];
+  }
+
+  #checkPod({ pod }: PodPlan): string[] {
+    using namespace = this.#options.kernel.openPod(pod.netns);
+    return namespace.enter(({ routes }) => {
+      const link = routes.link(pod.ifname);
+      if (link === undefined) return [`${pod.ifname} is not in ${pod.netns}`];
+      const addresses = new Set(
+        routes
+          .addresses()
+          .filter((a) => a.index === link.index)
+          .map((a) => hostPrefix(a.address)),
+      );
+      const missing = pod.ips.filter((ip) => !addresses.has(hostPrefix(ip)));
+      const defaults = routes.routes().filter((route) => route.destination.endsWith("/0") && route.oif === link.index);
+      return [
+        ...(link.up ? [] : [`${pod.ifname} is down`]),
+        ...missing.map((ip) => `${pod.ifname} does not have ${ip}`),
+        ...pod.ips
+          .filter((ip) => !defaults.some((route) => ipFamily(route.destination) === ipFamily(ip)))
+          .map((ip) => `there is no IPv${ipFamily(ip)} default route dev ${pod.ifname}`),
+      ];
+    });
+  }
+}
+
+function hostSide(plan: PodPlan) {
+  return [
+    ...plan.neighbours.map(({ cause, ...neighbour }) => ({ do: "setNeighbour", neighbour, cause }) as const),
+    ...plan.routes.map(({ cause, ...route }) => ({ do: "setRoute", route, cause }) as const),
+  ];
+}
+
+function toLocalPod({ containerId, ifname, netns, ips, pod }: PodAttachment): LocalPod {
+  return { containerId, ifname, netns, ips, name: pod === undefined ? containerId : `${pod.namespace}/${pod.name}` };
+}
+
+function translate(error: unknown, { netns }: PodAttachment): unknown {
+  if (!isBreakwaterError(error, "BW_NETNS")) return error;
+  return new BreakwaterError("BW_CNI_NETNS", error.message, { ...error, object: netns, cause: error });
+}

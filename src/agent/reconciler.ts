@@ -1,0 +1,183 @@
+/**
+ * The loop: view -> plan -> diff -> apply -> status. Whatever happens (the cluster changed, somebody touched the kernel,
+ * a pod came) asks for the same thing: one more round. Rounds are coalesced, and retried here and nowhere else.
+ */
+import { diffNode } from "../diff/diff.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import type { ClusterNode } from "../model/cluster.ts";
+import { describeError, isBreakwaterError, messageOf } from "../model/errors.ts";
+import { NFT_TABLE } from "../model/marks.ts";
+import type { NodeConfig } from "../model/node-config.ts";
+import { formatOperation, type Operation } from "../model/operation.ts";
+import type { DesiredState, LocalPod, Problem } from "../model/state.ts";
+import { planNode } from "../plan/plan.ts";
+import { type ApplyResult, applyOperations, type PodLinks } from "./apply.ts";
+import type { Log } from "./log.ts";
+import type { AgentMetrics } from "./metrics.ts";
+import type { Mirror } from "./mirror.ts";
+
+/** Between two rounds, so that a burst of events is one round. Far below the second within which repairs are due. */
+const ROUND_INTERVAL_MS = 20;
+/** Everything is listed anew this often, in case an event was lost without a trace. */
+const RESYNC_INTERVAL_MS = 60_000;
+const RETRY_FIRST_MS = 100;
+const RETRY_LAST_MS = 30_000;
+
+export interface ReconcilerOptions {
+  readonly kernel: Kernel;
+  readonly mirror: Mirror;
+  readonly config: NodeConfig;
+  /** All nodes of the cluster, or undefined before the first list. */
+  readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
+  readonly pods: () => readonly LocalPod[];
+  readonly podLinks: PodLinks;
+  readonly log: Log;
+  readonly metrics: AgentMetrics;
+  /** Called behind every round. */
+  readonly onRound?: () => void;
+}
+
+/** Outcome of the last round. */
+export interface ReconcilerStatus {
+  readonly state: DesiredState | undefined;
+  readonly notReady: Problem | undefined;
+  readonly failures: readonly ApplyResult[];
+  /** When the last round ended, milliseconds of performance.now(). */
+  readonly endedAt: number;
+}
+
+export class Reconciler implements Disposable {
+  readonly #options: ReconcilerOptions;
+  readonly #watches: Disposable[];
+  #status: ReconcilerStatus = { state: undefined, notReady: undefined, failures: [], endedAt: performance.now() };
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  readonly #resync: NodeJS.Timeout;
+  #retryMs = RETRY_FIRST_MS;
+  #reported = new Set<string>();
+  #cause = "start";
+  #stopped = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    const { kernel, mirror } = options;
+    // Watches begin before the first list: what changes in between is an event, not a gap.
+    this.#watches = [
+      kernel.watch((events) => {
+        if (mirror.apply(events)) this.request("kernel");
+      }),
+      kernel.nftables.watch(NFT_TABLE, () => {
+        mirror.listNft();
+        this.request("kernel");
+      }),
+    ];
+    mirror.list();
+    this.#resync = setInterval(() => this.#listAnew(), RESYNC_INTERVAL_MS);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#resync);
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+  }
+
+  get status(): ReconcilerStatus {
+    return this.#status;
+  }
+
+  /** Asks for a round soon. @param cause who asks: "cluster", "kernel", "pod", "retry", "resync" */
+  request(cause: string): void {
+    this.#cause = cause;
+    this.#schedule(ROUND_INTERVAL_MS);
+  }
+
+  /** One round, now. */
+  run(): ReconcilerStatus {
+    clearTimeout(this.#timer);
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    const started = performance.now();
+    this.#round();
+    this.#options.metrics.reconcileSeconds.observe((performance.now() - started) / 1000);
+    this.#options.onRound?.();
+    return this.#status;
+  }
+
+  #schedule(delayMs: number): void {
+    const at = performance.now() + delayMs;
+    if (this.#stopped || at >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(() => this.run(), delayMs);
+  }
+
+  #listAnew(): void {
+    try {
+      this.#options.mirror.list();
+    } catch (error) {
+      this.#options.log.error({ error: messageOf(error) }, "cannot list the kernel's state; trying again in a minute");
+      return;
+    }
+    this.request("resync");
+  }
+
+  #round(): void {
+    const { config, mirror, nodes, pods } = this.#options;
+    const known = nodes();
+    if (known === undefined) return;
+    const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
+    const planned = planNode({ config, facts, nodes: known, pods: pods() });
+    if ("notReady" in planned) {
+      this.#finish(undefined, planned.notReady, []);
+      return;
+    }
+    const { state } = planned;
+    const operations = diffNode(state, mirror.observed(state.sysctls.map(({ name }) => name)));
+    this.#finish(state, undefined, this.#apply(operations));
+  }
+
+  #apply(operations: readonly Operation[]): ApplyResult[] {
+    if (operations.length === 0) return [];
+    const { kernel, mirror, podLinks, log, metrics } = this.#options;
+    const results = applyOperations(operations, kernel, mirror, podLinks);
+    for (const { operation, error } of results) {
+      const result = error === undefined ? "done" : "failed";
+      metrics.operations.inc({ operation: operation.do, result });
+      if (error === undefined) log.info({ cause: operation.cause, trigger: this.#cause }, formatOperation(operation));
+      if (error === undefined && this.#cause === "kernel") metrics.repairs.inc({ operation: operation.do });
+    }
+    return results.filter(({ error }) => error !== undefined);
+  }
+
+  #finish(state: DesiredState | undefined, notReady: Problem | undefined, failures: readonly ApplyResult[]): void {
+    this.#status = { state, notReady, failures, endedAt: performance.now() };
+    this.#report(notReady === undefined ? (state?.problems ?? []) : [notReady], failures);
+    if (failures.length === 0) {
+      this.#retryMs = RETRY_FIRST_MS;
+      return;
+    }
+    this.#cause = "retry";
+    this.#schedule(this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
+  }
+
+  /** Logs each problem once, and again when it comes back. */
+  #report(problems: readonly Problem[], failures: readonly ApplyResult[]): void {
+    const { log, metrics } = this.#options;
+    metrics.problems.reset();
+    const now = new Set<string>();
+    for (const { code, message, remedy } of problems) {
+      metrics.problems.inc({ code });
+      now.add(message);
+      if (!this.#reported.has(message)) log.warn({ code, remedy }, message);
+    }
+    for (const { operation, error } of failures) {
+      const code = isBreakwaterError(error) ? error.code : "BW_OPERATION";
+      const message = `${formatOperation(operation)}: ${describeError(error)}`;
+      metrics.problems.inc({ code });
+      now.add(message);
+      if (!this.#reported.has(message)) log.error({ code, cause: operation.cause }, message);
+    }
+    this.#reported = now;
+  }
+}
