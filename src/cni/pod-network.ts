@@ -35,6 +35,11 @@ export interface PodNetwork {
    * this is set is refused, and the CNI configuration is not on disk.
    */
   notReadyReason(): string | undefined;
+  /**
+   * Why pods that are attached may not reach everything ("3 of 9 nodes have no route"), or undefined. Asked by STATUS
+   * while {@link notReadyReason} is set: the answer is then code 51 instead of 50.
+   */
+  limitedReason?(): string | undefined;
   /** The pod CIDRs of this node, at most one of each family; empty until the API gave them. */
   podCidrs(): readonly Prefix[];
   /**
