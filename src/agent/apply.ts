@@ -88,7 +88,8 @@ function applyAlone(operation: Operation, kernel: Kernel, mirror: Mirror, pods: 
       break;
     case "changeNft":
       kernel.nftables.commit(NFT_TABLE, operation.changes);
-      return mirror.listNft();
+      mirror.listNft();
+      break;
     default:
       throw new TypeError(`Operation ${operation.do} is a route change`);
   }
