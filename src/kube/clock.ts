@@ -22,10 +22,10 @@ export const systemClock: Clock = {
   random: Math.random,
 };
 
-/** Resolves after `delayMs`, or at once when `signal` is or gets aborted: the caller looks at the signal next. */
+/** Resolves after `delayMs`, or at once when that is 0 or `signal` is or gets aborted: the caller looks at it next. */
 export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
+    if (signal.aborted || delayMs <= 0) return resolve();
     const finish = () => {
       cancel();
       signal.removeEventListener("abort", finish);

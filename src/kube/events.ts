@@ -77,7 +77,10 @@ export class EventRecorder {
   /** Records an event. Returns at once and never throws; what could not be written is told to `onDropped`. */
   record(subject: EventSubject, type: "Normal" | "Warning", reason: string, message: string): void {
     if (this.#stop.signal.aborted) return;
-    if (!this.#spend(subject)) return this.#options.onDropped(reason, subject, "too many events about this object");
+    if (!this.#spend(subject)) {
+      this.#options.onDropped(reason, subject, "too many events about this object");
+      return;
+    }
     const tally = this.#tally(subject, type, reason, message);
     tally.count++;
     tally.lastAt = this.#timestamp();
@@ -130,28 +133,31 @@ export class EventRecorder {
       this.#queue.delete(oldest);
       this.#options.onDropped(oldest.reason, oldest.subject, `more than ${QUEUED} events wait for the API`);
     }
-    this.#worker ??= this.#drain().finally(() => {
-      this.#worker = undefined;
-    });
+    this.#worker ??= this.#drain();
   }
 
   async #drain(): Promise<void> {
-    const { signal } = this.#stop;
     const backoff = new Backoff({ random: this.#clock.random });
-    for (let [tally] = this.#queue; tally !== undefined && !signal.aborted; [tally] = this.#queue) {
+    for (let [tally] = this.#queue; tally !== undefined && !this.#stop.signal.aborted; [tally] = this.#queue) {
       this.#queue.delete(tally);
-      try {
-        await this.#write(tally);
-        backoff.reset();
-      } catch (error) {
-        if (signal.aborted) return;
-        if (isRefusal(error)) {
-          this.#options.onDropped(tally.reason, tally.subject, messageOf(error));
-        } else {
-          this.#queue.add(tally);
-          await pause(this.#clock, backoff.next(), signal);
-        }
+      await this.#attempt(tally, backoff);
+    }
+    // In the same turn as the last look at the queue, so that nothing recorded next is left waiting.
+    this.#worker = undefined;
+  }
+
+  async #attempt(tally: Tally, backoff: Backoff): Promise<void> {
+    try {
+      await this.#write(tally);
+      backoff.reset();
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      if (isRefusal(error)) {
+        this.#options.onDropped(tally.reason, tally.subject, messageOf(error));
+        return;
       }
+      this.#queue.add(tally);
+      await pause(this.#clock, backoff.next(), this.#stop.signal);
     }
   }
 
