@@ -31,12 +31,17 @@ export const CNI_CODE = {
 
 export type CniCode = (typeof CNI_CODE)[keyof typeof CNI_CODE];
 
+/** 11 -> "BW_CNI_TRY_AGAIN_LATER". */
+const STABLE_CODES: ReadonlyMap<CniCode, string> = new Map(
+  Object.entries(CNI_CODE).map(([name, code]) => [code, `BW_CNI_${name.replace(/[A-Z]/g, "_$&").toUpperCase()}`]),
+);
+
 /** A failed CNI command. `cniCode` is what the runtime sees. */
 export class CniError extends BreakwaterError {
   readonly cniCode: CniCode;
 
   constructor(cniCode: CniCode, message: string, details: ErrorDetails & { readonly code?: string } = {}) {
-    super(details.code ?? `BW_CNI_${cniCode}`, message, details);
+    super(details.code ?? STABLE_CODES.get(cniCode) ?? "BW_CNI", message, details);
     this.name = "CniError";
     this.cniCode = cniCode;
   }
