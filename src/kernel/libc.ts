@@ -19,6 +19,11 @@ export const bind: (fd: number, address: Uint8Array, length: number) => number =
   "int bind(int, const void *, uint32_t)",
 );
 export const listen: (fd: number, backlog: number) => number = libc.func("int listen(int, int)");
+const accept4: (fd: number, address: null, length: null, flags: number) => number = libc.func(
+  "int accept4(int, void *, void *, int)",
+);
+/** The next waiting connection's descriptor, close-on-exec and non-blocking, or a negative number. */
+export const accept = (fd: number): number => accept4(fd, null, null, 0x80800);
 export const connect: (fd: number, address: Uint8Array, length: number) => number = libc.func(
   "int connect(int, const void *, uint32_t)",
 );
@@ -57,9 +62,28 @@ export interface FdPoll {
 
 /** Calls `ready` whenever `fd` can be read, until stopped. Takes no thread. */
 export function pollReadable(fd: number, ready: () => void): FdPoll {
+  return startPoll(fd, { readable: true }, ready);
+}
+
+/** Calls `ready` once `fd` can be written, or its connection failed. */
+export function pollWritable(fd: number, ready: () => void): FdPoll {
+  const poll = startPoll(fd, { writable: true }, () => {
+    poll.stop();
+    ready();
+  });
+  return poll;
+}
+
+function startPoll(fd: number, events: { readable?: boolean; writable?: boolean }, ready: () => void): FdPoll {
   // Part of koffi that its changelog calls changeable; the version is pinned.
-  const poll = koffi.node.poll(fd, { readable: true, disconnect: false, writable: false }, () => ready());
-  return { stop: () => poll.stop() };
+  const poll = koffi.node.poll(fd, { readable: false, writable: false, disconnect: false, ...events }, () => ready());
+  let stopped = false;
+  return {
+    stop: () => {
+      if (!stopped) poll.stop();
+      stopped = true;
+    },
+  };
 }
 
 const names = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value as number, name]));

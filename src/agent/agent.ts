@@ -1,0 +1,168 @@
+/**
+ * The node agent put together: kernel, cluster source, CNI server, loop, health. It leaves the data path as it is when
+ * it stops, however it stops; the next start lists, plans and changes only what differs.
+ */
+import { type CniServer, startCniServer } from "../cni/server.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { KubeClient } from "../kube/client.ts";
+import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
+import type { ApiConnection } from "../kube/connection.ts";
+import { messageOf } from "../model/errors.ts";
+import type { NodeConfig } from "../model/node-config.ts";
+import { type HealthServer, startHealthServer } from "./health.ts";
+import type { Log } from "./log.ts";
+import { type AgentMetrics, createMetrics } from "./metrics.ts";
+import { Mirror } from "./mirror.ts";
+import { NodeNetwork } from "./node-network.ts";
+import { createPodLinks } from "./pod-links.ts";
+import { Reconciler } from "./reconciler.ts";
+
+export interface AgentOptions {
+  readonly kernel: Kernel;
+  readonly config: NodeConfig;
+  readonly connection: ApiConnection;
+  readonly stateDir: string;
+  readonly cniSocket: string;
+  readonly metricsAddress: string;
+  readonly log: Log;
+  /** Puts the CNI configuration on disk; called once the node can give pods their network, and when it is lost again. */
+  readonly publishCni: () => Promise<void>;
+}
+
+export interface Agent {
+  stop(): Promise<void>;
+}
+
+/** The loop is ill when no round ended for this long although one was due. */
+const STUCK_MS = 30_000;
+
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { log, config, kernel } = options;
+  const metrics = createMetrics();
+  const mirror = new Mirror(kernel);
+  const podLinks = createPodLinks(kernel, mirror);
+  const client = new KubeClient(options.connection);
+  let synced = false;
+  let published = false;
+  const source = watchCluster(options, client, metrics, () => synced && reconciler.request("cluster"));
+  const network: NodeNetwork = new NodeNetwork({
+    kernel,
+    mirror,
+    podLinks,
+    status: () => reconciler.status,
+    onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
+  });
+  const reconciler: Reconciler = new Reconciler({
+    kernel,
+    mirror,
+    config,
+    nodes: () => (synced ? source.view().nodes : undefined),
+    pods: () => network.pods(),
+    podLinks,
+    log,
+    metrics,
+    onRound: () => publishWhenReady(),
+  });
+  const publishWhenReady = () => {
+    if (published || network.notReadyReason() !== undefined) return;
+    published = true;
+    options.publishCni().then(
+      () => log.info({ podCidrs: network.podCidrs() }, "node is ready for pods"),
+      (error: unknown) => {
+        published = false;
+        log.error({ error: messageOf(error) }, "cannot publish the CNI configuration; trying again");
+        setTimeout(() => reconciler.request("retry"), 1000);
+      },
+    );
+  };
+  const cni = await startCni(options, network, source, metrics);
+  network.adopt(cni.records());
+  const health = await startHealthServer(options.metricsAddress, metrics.registry, {
+    unhealthy: () => stuckReason(reconciler, synced),
+    notReady: () => network.notReadyReason() ?? (published ? undefined : "the CNI configuration is not on disk yet"),
+    collect: () => collect(metrics, reconciler, network, source),
+  });
+  log.info({ health: health?.address, socket: options.cniSocket, routing: config.routing }, "agent started");
+  source.synced.then(
+    () => {
+      synced = true;
+      reconciler.run();
+    },
+    () => undefined,
+  );
+  return { stop: () => stopAll(reconciler, source, client, cni, health, network) };
+}
+
+function watchCluster(
+  { config, log }: AgentOptions,
+  client: KubeClient,
+  metrics: AgentMetrics,
+  onChange: () => void,
+): ClusterSource {
+  return startClusterSource({
+    client,
+    nodeName: config.nodeName,
+    onChange,
+    onProblem: ({ resource, key, field, why }) => log.warn({ resource, key, field }, why),
+    onError: (resource, error, retryInMs) => {
+      metrics.apiErrors.inc({ resource });
+      log.warn({ resource, retryInMs, error: messageOf(error) }, "the API cannot be read; the last known state stands");
+    },
+  });
+}
+
+function startCni(
+  { cniSocket, stateDir, log }: AgentOptions,
+  network: NodeNetwork,
+  source: ClusterSource,
+  metrics: AgentMetrics,
+): Promise<CniServer> {
+  return startCniServer({
+    socketPath: cniSocket,
+    stateDir,
+    network,
+    pods: { find: (namespace, name) => source.findPod(namespace, name) },
+    log,
+    observe: ({ command, code, seconds }) => {
+      metrics.cniSeconds.observe({ command, result: code === 0 ? "ok" : String(code) }, seconds);
+    },
+  });
+}
+
+function stuckReason(reconciler: Reconciler, synced: boolean): string | undefined {
+  if (!synced || reconciler.status.failures.length === 0) return undefined;
+  const idleMs = performance.now() - reconciler.status.endedAt;
+  return idleMs > 2 * STUCK_MS ? `the loop has not finished a round for ${Math.round(idleMs / 1000)} s` : undefined;
+}
+
+function collect(metrics: AgentMetrics, reconciler: Reconciler, network: NodeNetwork, source: ClusterSource): void {
+  const { state } = reconciler.status;
+  metrics.pods.set(network.pods().length);
+  metrics.peers.reset();
+  metrics.pathMtuBytes.reset();
+  for (const mode of ["direct", "vxlan", "none"] as const) metrics.peers.set({ mode }, 0);
+  for (const path of state?.paths ?? []) {
+    metrics.peers.inc({ mode: path.mode });
+    metrics.pathMtuBytes.set({ peer: path.node, mode: path.mode }, path.mtuBytes);
+  }
+  if (state !== undefined) metrics.podMtuBytes.set(state.podMtuBytes);
+  for (const { resource, lastContact } of source.state()) {
+    if (lastContact !== undefined) metrics.apiContactSeconds.set({ resource }, lastContact / 1000);
+  }
+}
+
+async function stopAll(
+  reconciler: Reconciler,
+  source: ClusterSource,
+  client: KubeClient,
+  cni: CniServer,
+  health: HealthServer | undefined,
+  network: NodeNetwork,
+): Promise<void> {
+  await cni.close();
+  await network.settled();
+  reconciler[Symbol.dispose]();
+  await source.stop();
+  client.close();
+  await health?.close();
+}

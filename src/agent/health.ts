@@ -1,0 +1,87 @@
+/**
+ * /healthz: the loop turns. /readyz: this node can give pods their network. /metrics: Prometheus. On loopback unless told
+ * otherwise.
+ */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Registry } from "prom-client";
+import { BreakwaterError } from "../model/errors.ts";
+
+export interface HealthSource {
+  /** Why the agent is ill, or undefined. */
+  unhealthy(): string | undefined;
+  /** Why no pod can be attached, or undefined. */
+  notReady(): string | undefined;
+  /** Called before the metrics are read. */
+  collect(): void;
+}
+
+export interface HealthServer {
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** @param address "127.0.0.1:9098", "[::1]:9098", ":9098" (all) or "" (no server) */
+export async function startHealthServer(
+  address: string,
+  registry: Registry,
+  source: HealthSource,
+): Promise<HealthServer | undefined> {
+  if (address === "") return undefined;
+  const { host, port } = parseAddress(address);
+  const server = createServer((request, response) => {
+    const send = (status: number, body: string, type = "text/plain; charset=utf-8") => {
+      response.writeHead(status, { "content-type": type });
+      response.end(body);
+    };
+    const report = (why: string | undefined) => (why === undefined ? send(200, "ok\n") : send(503, `${why}\n`));
+    if (request.url === "/healthz") report(source.unhealthy());
+    else if (request.url === "/readyz") report(source.unhealthy() ?? source.notReady());
+    else if (request.url === "/metrics") {
+      source.collect();
+      registry.metrics().then(
+        (text) => send(200, text, registry.contentType),
+        (error: unknown) => send(500, `${error}\n`),
+      );
+    } else send(404, "There is /healthz, /readyz and /metrics\n");
+  });
+  await listen(server, host, port, address);
+  const actual = server.address() as AddressInfo;
+  return {
+    address: `${host ?? ""}:${actual.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function parseAddress(text: string): { host: string | undefined; port: number } {
+  const match = /^(\[[^\]]+\]|[^:]*):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65535) {
+    throw new BreakwaterError("BW_USAGE", `--metrics-address "${text}" is no HOST:PORT`, {
+      remedy: "Give 127.0.0.1:9098",
+    });
+  }
+  const host = (match[1] ?? "").replace(/^\[|\]$/g, "");
+  return { host: host === "" ? undefined : host, port };
+}
+
+function listen(server: Server, host: string | undefined, port: number, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      reject(
+        new BreakwaterError("BW_HEALTH_LISTEN", `Cannot serve health and metrics on ${address}: ${cause.code}`, {
+          operation: "listen",
+          object: address,
+          errno: cause.code,
+          cause,
+          remedy: "Give another --metrics-address, or an empty one for none",
+        }),
+      ),
+    );
+    server.listen(port, host, resolve);
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * The program: finds the verb and runs it. Exit codes: 0 fine, 1 found something or refused, 2 could not.
+ * Verbs are loaded when they are asked for, so that `lab exec` does not pay for the agent.
+ */
+import { BreakwaterError, describeError, isBreakwaterError } from "../model/errors.ts";
+
+/** Runs with the words behind the verb. @returns the exit code */
+export type Verb = (args: readonly string[]) => Promise<number>;
+
+interface VerbEntry {
+  readonly summary: string;
+  readonly load: () => Promise<Verb>;
+}
+
+const verbs: Readonly<Record<string, VerbEntry>> = {
+  agent: {
+    summary: "Give this node its pod network (run by the DaemonSet)",
+    load: async () => (await import("./agent.ts")).agent,
+  },
+  plan: {
+    summary: "Print what the agent would change on this node, and why",
+    load: async () => (await import("./plan.ts")).plan,
+  },
+  cleanup: {
+    summary: "Remove everything Breakwater made on this node, and nothing else",
+    load: async () => (await import("./cleanup.ts")).cleanup,
+  },
+  lab: {
+    summary: "A whole cluster on this machine, to try and to rehearse",
+    load: async () => (await import("./lab.ts")).lab,
+  },
+};
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
+    process.stdout.write(overview());
+    return name === undefined ? 2 : 0;
+  }
+  const verb = verbs[name];
+  if (verb === undefined) {
+    throw new BreakwaterError("BW_USAGE", `Unknown command "${name}"`, { remedy: "See 'breakwater --help'" });
+  }
+  return (await verb.load())(rest);
+}
+
+function overview(): string {
+  const width = Math.max(...Object.keys(verbs).map((name) => name.length));
+  const lines = Object.entries(verbs).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return [
+    "Bare-metal Kubernetes pod network.",
+    "",
+    "Usage: breakwater COMMAND [options]",
+    "",
+    "Commands:",
+    ...lines,
+    "",
+    "'breakwater COMMAND --help' says more.",
+    "",
+  ].join("\n");
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`breakwater: ${describeError(error)}\n`);
+  if (!isBreakwaterError(error) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exitCode = isBreakwaterError(error, "BW_USAGE") || isBreakwaterError(error, "BW_REFUSED") ? 1 : 2;
+}

@@ -1,0 +1,79 @@
+/** Options that `agent` and `plan` share: what the node's network is to be, and how to reach the API. */
+import { BreakwaterError, messageOf } from "../model/errors.ts";
+import { DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
+import type { NodeConfig, RoutingMode } from "../model/node-config.ts";
+import { parsePrefix } from "../model/prefix.ts";
+import {
+  type CommandSpec,
+  choiceOption,
+  integerOption,
+  type OptionTable,
+  type OptionValues,
+  usageError,
+} from "./options.ts";
+
+export const ROUTING_MODES: readonly RoutingMode[] = ["auto", "direct", "vxlan"];
+
+export const nodeOptions = {
+  "node-name": { type: "string", value: "NAME", env: "NODE_NAME", help: "Name of this machine's Node object" },
+  kubeconfig: {
+    type: "string",
+    value: "FILE",
+    help: "How to reach the API; default KUBECONFIG, ~/.kube/config, then in-cluster",
+  },
+  context: { type: "string", value: "NAME", help: "Context of the kubeconfig" },
+  "api-server": { type: "string", value: "URL", help: "API address instead of the kubeconfig's or the cluster's own" },
+  routing: {
+    type: "string",
+    value: "MODE",
+    default: "auto",
+    help: "auto: direct on a shared subnet, VXLAN behind a router; direct; vxlan",
+  },
+  vni: { type: "string", value: "N", default: String(DEFAULT_VNI), help: "VXLAN network identifier" },
+  "vxlan-port": { type: "string", value: "PORT", default: String(DEFAULT_VXLAN_PORT), help: "UDP port of VXLAN" },
+  mtu: { type: "string", value: "BYTES", help: "Upper limit of the pods' MTU; planned from the underlay when absent" },
+  "no-masquerade": { type: "boolean", help: "Let pods leave the cluster with their own addresses" },
+  "masquerade-except": {
+    type: "string",
+    multiple: true,
+    value: "CIDR",
+    help: "Destinations that see the pod's own address",
+  },
+  "state-dir": {
+    type: "string",
+    value: "DIR",
+    default: "/run/breakwater",
+    help: "Journal of pod addresses, and the CNI socket",
+  },
+} as const satisfies OptionTable;
+
+/** @throws BreakwaterError BW_USAGE */
+export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOptions>): NodeConfig {
+  const nodeName = values["node-name"] ?? "";
+  if (nodeName === "") throw usageError(spec, "--node-name is missing (or NODE_NAME)");
+  const masquerade = !values["no-masquerade"];
+  const masqueradeExceptions = values["masquerade-except"].map((text) => parseCidr(text));
+  if (!masquerade && masqueradeExceptions.length > 0) {
+    throw usageError(spec, "--no-masquerade and --masquerade-except contradict each other");
+  }
+  return {
+    nodeName,
+    routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
+    vni: integerOption(spec, "vni", values.vni, 1, 0xffffff),
+    vxlanPort: integerOption(spec, "vxlan-port", values["vxlan-port"], 1, 65535),
+    masquerade,
+    masqueradeExceptions,
+    ...(values.mtu === undefined ? {} : { mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535) }),
+  };
+}
+
+function parseCidr(text: string) {
+  try {
+    return parsePrefix(text);
+  } catch (error) {
+    throw new BreakwaterError("BW_USAGE", `--masquerade-except: ${messageOf(error)}`, {
+      cause: error,
+      remedy: "Give a CIDR such as 10.0.0.0/8 or fd00::/8",
+    });
+  }
+}
