@@ -36,25 +36,42 @@ export class ItemSplitter {
 
   /** @throws SyntaxError from an item that is not JSON, RangeError when one is too large */
   push(chunk: Buffer): void {
-    // Locals, not fields: this loop sees every byte of every list.
-    let [inString, escaped, start] = [this.#inString, this.#escaped, 0];
-    for (let i = 0; i < chunk.length; i++) {
-      const byte = chunk[i];
-      if (inString) {
-        if (escaped) escaped = false;
-        else if (byte === BACKSLASH) escaped = true;
-        else if (byte === QUOTE) inString = false;
-      } else if (byte === QUOTE) {
-        inString = true;
+    let start = 0;
+    for (let at = this.#inString ? this.#skipString(chunk, 0) : 0; at < chunk.length; at++) {
+      const byte = chunk[at];
+      if (byte === QUOTE) {
+        this.#inString = true;
+        // Leaves `at` on the closing quote, or beyond the chunk.
+        at = this.#skipString(chunk, at + 1) - 1;
       } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-        start = this.#open(chunk, start, i);
+        start = this.#open(chunk, start, at);
       } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
-        start = this.#close(chunk, start, i);
+        start = this.#close(chunk, start, at);
       }
     }
-    this.#inString = inString;
-    this.#escaped = escaped;
     this.#hold(chunk.subarray(start));
+  }
+
+  /**
+   * Position after the string that goes on at `from`. Most bytes of a list are in strings, so they are left to the
+   * machine's own search; a quote behind an odd number of backslashes does not end one.
+   */
+  #skipString(chunk: Buffer, from: number): number {
+    let begin = from;
+    for (;;) {
+      const quote = chunk.indexOf(QUOTE, begin);
+      const end = quote < 0 ? chunk.length : quote;
+      let first = end;
+      while (first > begin && chunk[first - 1] === BACKSLASH) first--;
+      // A run that reaches back to the chunk before goes on from there.
+      const escaped = (end - first + (first === begin && this.#escaped ? 1 : 0)) % 2 === 1;
+      this.#escaped = quote < 0 && escaped;
+      if (quote < 0) return chunk.length;
+      begin = quote + 1;
+      if (escaped) continue;
+      this.#inString = false;
+      return begin;
+    }
   }
 
   /** The envelope, parsed. @throws SyntaxError when the list is cut short or no JSON */

@@ -6,12 +6,19 @@
  *                     ▲                         └─else──▶ Status object ──▶ KubeApiError
  *                     └── invalidate on 401
  */
-import http, { type IncomingMessage } from "node:http";
-import https from "node:https";
+import type { Agent, ClientRequest, IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import type { RequestOptions } from "node:https";
 import { getCACertificates } from "node:tls";
 import { isBreakwaterError, messageOf } from "../model/errors.ts";
 import { connectionError, KubeApiError, readStatus, responseError, timeoutError } from "./api-error.ts";
 import type { ApiConnection, Credentials, Impersonation } from "./connection.ts";
+
+/**
+ * Not by `import`: that reads every export of node:http, and one of them (WebSocket) loads all of undici, 4.5 MB of
+ * memory and 45 ms of start (docs/adr/0003-kubernetes-client.md).
+ */
+const http = process.getBuiltinModule("node:http");
+const https = process.getBuiltinModule("node:https");
 
 /**
  * Silence on a socket before the kernel starts to ask whether the other end lives. libuv asks ten times, one second
@@ -42,7 +49,7 @@ export interface TransportRequest {
 
 export class Transport {
   readonly #connection: ApiConnection;
-  readonly #agent: http.Agent;
+  readonly #agent: Agent;
   readonly #ca: string | string[] | undefined;
   readonly #secure: boolean;
 
@@ -111,9 +118,9 @@ export class Transport {
     });
   }
 
-  #open(request: TransportRequest, credentials: Credentials): http.ClientRequest {
+  #open(request: TransportRequest, credentials: Credentials): ClientRequest {
     const { server, tlsServerName, insecureSkipTlsVerify, impersonation } = this.#connection;
-    const options: https.RequestOptions = {
+    const options: RequestOptions = {
       agent: this.#agent,
       method: request.method,
       headers: requestHeaders(request, credentials, impersonation),
@@ -196,7 +203,7 @@ function requestHeaders(
   request: TransportRequest,
   credentials: Credentials,
   impersonation: Impersonation | undefined,
-): http.OutgoingHttpHeaders {
+): OutgoingHttpHeaders {
   return {
     accept: "application/json",
     "user-agent": "breakwater",
@@ -212,8 +219,8 @@ function requestHeaders(
 }
 
 /** https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation */
-function impersonationHeaders(impersonation: Impersonation): http.OutgoingHttpHeaders {
-  const headers: http.OutgoingHttpHeaders = { "impersonate-user": impersonation.user };
+function impersonationHeaders(impersonation: Impersonation): OutgoingHttpHeaders {
+  const headers: OutgoingHttpHeaders = { "impersonate-user": impersonation.user };
   if (impersonation.uid !== undefined) headers["impersonate-uid"] = impersonation.uid;
   if (impersonation.groups.length > 0) headers["impersonate-group"] = [...impersonation.groups];
   for (const [key, values] of Object.entries(impersonation.extra))
