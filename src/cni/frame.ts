@@ -66,7 +66,9 @@ export function requestLength(bytes: Buffer): number | undefined {
 
 /** @throws CniError when the fields do not fill the frame exactly, or one is no UTF-8 text */
 export function decodeRequest(bytes: Buffer): CniRequest {
-  if (requestLength(bytes) !== bytes.length) throw badFrame("request is cut short");
+  const length = requestLength(bytes) ?? Number.POSITIVE_INFINITY;
+  if (bytes.length !== length)
+    throw badFrame(bytes.length < length ? "request is cut short" : "bytes follow the request");
   const fields: string[] = [];
   let at = REQUEST_HEADER_BYTES;
   for (let i = 0; i < FIELD_COUNT; i++) {
