@@ -14,6 +14,9 @@ import { formatResult } from "./cni-result.ts";
 import { attachmentKey, describeAttachment, type PodRecord } from "./pod-record.ts";
 import { IP_ANNOTATION, parseRequestedIps } from "./requested-ips.ts";
 
+/** A question that hangs must not hold up the DEL behind it. The plugin itself waits for 60 s. */
+const LOOKUP_TIMEOUT_MS = 10_000;
+
 type Wanted = Pick<PodRecord, "network" | "containerId" | "ifname" | "netns" | "pod">;
 
 export async function addCommand(call: Call, context: CallContext): Promise<string> {
@@ -55,7 +58,7 @@ async function findAnnotations(
       remedy: "the runtime tries again by itself",
       cause,
     });
-  const found = await pods.find(pod.namespace, pod.name).catch((error: unknown) => {
+  const found = await withTimeout(pods.find(pod.namespace, pod.name), LOOKUP_TIMEOUT_MS).catch((error: unknown) => {
     throw again(`the Kubernetes API cannot be asked: ${messageOf(error)}`, error);
   });
   if (found === undefined)
@@ -66,6 +69,16 @@ async function findAnnotations(
     throw again(`the Kubernetes API has it with uid ${found.uid}, the runtime starts uid ${pod.uid}`);
   }
   return found.annotations;
+}
+
+async function withTimeout<T>(answer: Promise<T>, timeoutMs: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function attach(wanted: Wanted, requested: readonly Ip[], context: CallContext): Promise<PodRecord> {

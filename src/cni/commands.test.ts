@@ -191,6 +191,22 @@ test("ADD answers 11 while the API cannot be asked, has no such pod, or has anot
   assertClean();
 });
 
+test("ADD answers 11 when the API does not answer at all, and its DEL does not wait for ever", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const asked = Promise.withResolvers<void>();
+  fixture.pods.find = () => {
+    asked.resolve();
+    return new Promise(() => undefined);
+  };
+  const added = ask("ADD", { args: podArgs("web") });
+  await asked.promise;
+  t.mock.timers.tick(10_000);
+  const { body } = await added;
+  assert.deepEqual([body["code"], /no answer within 10000 ms/.test(String(body["msg"]))], [11, true]);
+  t.mock.timers.reset();
+  await succeed("DEL");
+});
+
 test("ADD takes a static pod by the uid of its manifest", async () => {
   fixture.pods.pods.set("shop/web", { uid: "mirror", annotations: { "kubernetes.io/config.hash": "manifest" } });
   await succeed("ADD", { args: podArgs("web", "manifest") });

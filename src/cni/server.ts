@@ -107,21 +107,23 @@ async function openContext(options: CniServerOptions): Promise<{ context: CallCo
 
 async function serve(socket: Socket, ready: Promise<CallContext>, options: CniServerOptions): Promise<void> {
   const started = performance.now();
-  const report = (outcome: CallOutcome) => reportCall(outcome, (performance.now() - started) / 1000, options);
+  const report = (outcome: CallOutcome, request?: CniRequest) => {
+    const { command, code, error } = outcome;
+    const { containerId, ifname, args } = request ?? {};
+    if (error !== undefined) {
+      options.log.warn({ command, code, error: messageOf(error), containerId, ifname, args }, "CNI call failed");
+    }
+    options.observe?.({ command, code, seconds: (performance.now() - started) / 1000 });
+  };
   const call = async (request: CniRequest) => {
     const outcome = await dispatch(request, await ready);
-    report(outcome);
+    report(outcome, request);
     return outcome;
   };
   await serveConnection(socket, { patienceMs: options.patienceMs ?? 10_000, call, onUnreadable: report }).catch(() => {
     // Only a start that failed rejects `ready`: startCniServer() throws the same error to the caller.
     socket.destroy();
   });
-}
-
-function reportCall({ command, code, error }: CallOutcome, seconds: number, { log, observe }: CniServerOptions): void {
-  if (error !== undefined) log.warn({ command, code, error: messageOf(error) }, "CNI call failed");
-  observe?.({ command, code, seconds });
 }
 
 interface Surroundings {
