@@ -1,11 +1,8 @@
 /** The six commands over the real socket and journal, with a fake node beneath. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { BreakwaterError } from "../model/errors.ts";
 import type { CniRequest } from "./frame.ts";
-import { openJournalFile } from "./journal-file.ts";
 import { asObject, type JsonObject } from "./network-config.ts";
 import { call, config, type Fixture, request, startFixture } from "./server-fixture.ts";
 import { SUPPORTED_VERSIONS } from "./spec-version.ts";
@@ -363,51 +360,6 @@ test("observe() gets command, code and seconds of each call", async () => {
     ],
   );
   assert.ok(fixture.observed.every(({ seconds }) => seconds > 0 && seconds < 10));
-});
-
-test("a restart keeps records with all they know, and drops those whose namespace and link are gone", async () => {
-  const netns = join(fixture.directory, "netns");
-  writeFileSync(netns, "");
-  fixture.pods.pods.set("shop/web", { uid: "u", annotations: {} });
-  await succeed("ADD", { containerId: "kept", netns, args: podArgs("web", "u") });
-  await succeed("ADD", { containerId: "gone" });
-  const before = fixture.server.records();
-  fixture.network.attachments.delete("gone/eth0");
-  fixture.network.attachments.delete("kept/eth0");
-  const { recovery } = await fixture.restart();
-  assert.deepEqual(fixture.server.records(), before.slice(0, 1));
-  assert.deepEqual([recovery.kept, recovery.dropped.map((record) => record.containerId)], [1, ["gone"]]);
-  // The dropped one's address rests, also over yet another restart.
-  await fixture.restart();
-  assert.deepEqual(ipsOf(await succeed("ADD")), ["10.244.1.3/32"]);
-});
-
-test("a full disk fails ADD with code 5 and leaves nothing; DEL succeeds; all is well when there is room", async () => {
-  let full = false;
-  const openFile = (path: string) => {
-    const file = openJournalFile(path);
-    const enospc = Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
-    const write = (bytes: Uint8Array) => {
-      if (full) throw enospc;
-      return file.write(bytes);
-    };
-    return { ...file, write };
-  };
-  await fixture.restart({ journal: { openFile } });
-  await succeed("ADD");
-  full = true;
-  await fail(5, /ENOSPC/, "ADD", { containerId: "c2" });
-  await succeed("DEL");
-  assertClean();
-  assert.ok(fixture.log.some(({ level, message }) => level === "warn" && /kept in memory/.test(message)));
-  full = false;
-  await succeed("ADD", { containerId: "c3" });
-  fixture.network.attachments.delete("c1/eth0");
-  await fixture.restart();
-  assert.deepEqual(
-    fixture.server.records().map((record) => record.containerId),
-    ["c3"],
-  );
 });
 
 test("asObject() tells objects from lists and null", () => {
