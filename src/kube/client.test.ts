@@ -199,6 +199,21 @@ test("KubeClient gives a server that says nothing its timeout, before the header
     });
 });
 
+test("KubeClient waits for an answer that is slow as a whole but never silent for the timeout", async () => {
+  const { client } = await serve((_request, response) => {
+    response.writeHead(200);
+    const parts = ['{"a"', ":", "1", "}"];
+    const next = () => {
+      const part = parts.shift();
+      if (part === undefined) return response.end();
+      response.write(part);
+      return setTimeout(next, 60);
+    };
+    next();
+  });
+  assert.deepEqual(await client.get({ resource: nodes, name: "n" }, { timeoutMs: 150 }), { a: 1 });
+});
+
 test("KubeClient rejects with the signal's reason when aborted, before and during", async () => {
   const { client } = await serve(() => {});
   const reason = new Error("enough");

@@ -270,6 +270,45 @@ test("Reflector keeps a silent watch while the server has nothing to say", async
   assert.equal(it.api.count("watch"), 1);
 });
 
+test("Reflector counts silence from the last byte", async () => {
+  const it = await rig();
+  await it.caughtUp();
+  it.clock.advance(30_000);
+  await it.caughtUp();
+  it.clock.advance(72_499);
+  assert.equal(it.clock.delays()[0], 1, "the check is still to come");
+  it.clock.advance(1);
+  await until("it asked", () => it.api.count("probe") === 1);
+});
+
+test("Reflector keeps a watch that speaks while the probe is on its way", async () => {
+  const api = await ScriptedApi.start();
+  cleanups.push(() => api.close());
+  const client = new KubeClient(api.connection());
+  cleanups.push(() => Promise.resolve(client.close()));
+  const gate = Promise.withResolvers<void>();
+  let probes = 0;
+  const slowProbe: Pick<KubeClient, "listPage" | "watch"> = {
+    watch: (...args) => client.watch(...args),
+    listPage: async (...args) => {
+      const page = await client.listPage(...args);
+      if (args[1].limit !== 1) return page;
+      probes++;
+      await gate.promise;
+      return { ...page, resourceVersion: "9999" };
+    },
+  };
+  const it = await rig({ client: slowProbe }, () => api.put("nodes", node("n1")));
+  await until("a watch is open", () => it.reflector.state().connected);
+  it.clock.advance(72_500);
+  await until("it asked", () => probes === 1);
+  api.put("nodes", node("n2"));
+  await until("the watch spoke", () => it.reflector.items().size === 2);
+  gate.resolve();
+  await until("the next check is armed", () => it.clock.delays().includes(72_500));
+  assert.deepEqual([it.reflector.state().connected, api.count("watch")], [true, 1]);
+});
+
 test("Reflector begins a hung watch anew, and misses nothing that it kept back", async () => {
   const it = await rig({}, (api) => api.put("nodes", node("n1")));
   await it.caughtUp();

@@ -192,10 +192,8 @@ function consume(
       }
     });
     response.on("end", () => resolve());
+    // Also when the connection closes before the body is whole (ECONNRESET, "aborted").
     response.on("error", (cause) => reject(connectionError(cause, operation, object)));
-    response.on("close", () => {
-      if (!response.complete) reject(connectionError(new Error("the connection was closed"), operation, object));
-    });
   });
 }
 
