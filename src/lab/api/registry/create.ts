@@ -44,22 +44,16 @@ export function createDecoded(
   initializeMetadata(registry, resource, stored, context.now);
   resource.structural?.defaults(stored);
   resource.strategy.defaults?.(stored);
+  // Owned is what the client wrote and what that defaults to, not what the server allocates.
+  if (!options.owned) {
+    const manager = options.fieldManager ?? "unknown";
+    const writer = { manager, subresource: "", now: context.now };
+    recordUpdate(undefined, stored, resource.schema, writer, hasStatus(resource));
+  } else if (applied !== undefined) stored.metadata.managedFields = applied;
   resource.strategy.prepareCreate?.(stored, context);
   validateObject(resource, stored, undefined, context);
   if (registry.collection(resource).get(stored.metadata.namespace, stored.metadata.name) !== undefined) {
     throw alreadyExists(resource, stored.metadata.name);
-  }
-  if (options.owned) {
-    if (applied !== undefined) stored.metadata.managedFields = applied;
-  } else {
-    const manager = options.fieldManager ?? "unknown";
-    recordUpdate(
-      undefined,
-      stored,
-      resource.schema,
-      { manager, subresource: "", now: context.now },
-      hasStatus(resource),
-    );
   }
   if (options.dryRun) return stored;
   return registry.database.commit(resource.storage, "ADDED", clone(stored));

@@ -51,15 +51,15 @@ export function replaceDecoded(
   checkFinalizers(resource, next, old);
   resource.structural?.defaults(next);
   resource.strategy.defaults?.(next);
+  if (!options.owned) {
+    const manager = options.fieldManager ?? "unknown";
+    recordUpdate(old, next, resource.schema, { manager, subresource, now: context.now }, hasStatus(resource));
+  }
   if (subresource === "") resource.strategy.prepareUpdate?.(next, old, context);
   if (specChanged(next, old) && resource.strategy.countsGeneration) {
     next.metadata.generation = (old.metadata.generation ?? 0) + 1;
   }
   validateObject(resource, next, old, context);
-  if (!options.owned) {
-    const manager = options.fieldManager ?? "unknown";
-    recordUpdate(old, next, resource.schema, { manager, subresource, now: context.now }, hasStatus(resource));
-  }
   next.metadata.resourceVersion = old.metadata.resourceVersion;
   if (equal(next, old)) return old;
   if (options.dryRun) return next;

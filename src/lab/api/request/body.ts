@@ -4,6 +4,11 @@
 import type { IncomingMessage } from "node:http";
 import { isFields } from "../object/object.ts";
 import { badRequest, StatusError, unsupportedMediaType } from "../object/status.ts";
+import { BUILT_IN_RESOURCES } from "../resources/built-in.ts";
+import { apiVersionOf } from "../resources/resource.ts";
+import { builtInSchema } from "../schema/built-in.ts";
+import { decodeProtobuf } from "../schema/protobuf.ts";
+import type { Schema } from "../schema/schema.ts";
 
 /** The real server's limit for resource requests (MaxRequestBodyBytes). */
 export const MAX_BODY_BYTES = 3 * 1024 * 1024;
@@ -35,6 +40,17 @@ function tooLarge(): StatusError {
   return new StatusError(413, "RequestEntityTooLarge", `Request entity too large: limit is ${MAX_BODY_BYTES}`);
 }
 
+/** How kubectl's typed commands send built-in kinds. */
+const PROTOBUF = "application/vnd.kubernetes.protobuf";
+
+/** Kinds that are requests, not resources. */
+const REQUEST_KINDS = ["DeleteOptions", "Eviction", "Binding"];
+
+function protobufSchema(apiVersion: string, kind: string): Schema | undefined {
+  if (REQUEST_KINDS.includes(kind)) return builtInSchema(kind);
+  return BUILT_IN_RESOURCES.find((resource) => resource.kind === kind && apiVersionOf(resource) === apiVersion)?.schema;
+}
+
 /** Media type of a body without its parameters. */
 export function contentType(request: IncomingMessage): string {
   return (request.headers["content-type"] ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
@@ -44,10 +60,11 @@ export function contentType(request: IncomingMessage): string {
 export async function readDocument(request: IncomingMessage): Promise<unknown> {
   const body = await readBody(request);
   const type = contentType(request);
+  if (type === PROTOBUF) return decodeProtobuf(body, protobufSchema);
   if (type === "application/yaml" || type.endsWith("+yaml")) return parseYaml(body.toString());
   if (type !== "" && type !== "application/json" && !type.endsWith("+json") && type !== "*/*") {
     throw unsupportedMediaType(
-      `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml`,
+      `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, ${PROTOBUF}`,
     );
   }
   return parseJson(body.toString());

@@ -98,7 +98,7 @@ function numberOf(text: string): number | undefined {
 }
 
 async function optionalBody(exchange: Exchange): Promise<Record<string, unknown>> {
-  if (contentType(exchange.request).endsWith("yaml")) return fieldsOf(await readDocument(exchange.request));
+  if (/yaml$|protobuf$/.test(contentType(exchange.request))) return fieldsOf(await readDocument(exchange.request));
   const text = (await readBody(exchange.request)).toString();
   if (text.trim() === "") return {};
   const body = parseJson(text);

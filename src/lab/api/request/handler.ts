@@ -161,7 +161,8 @@ function sendV2(documents: OpenApiDocuments, exchange: Exchange, accept: string)
   else sendBuffer(exchange, documents.v2(), "application/json");
 }
 
-const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/** Clients ask with "@v1.0"; Go's mime package cannot read that back, so the answer is spelt as the real server does. */
+const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 function sendBuffer(exchange: Exchange, body: Buffer, type: string): void {
   exchange.writeHead(200, { "Content-Type": type, "Content-Length": body.length });

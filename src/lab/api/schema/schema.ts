@@ -24,6 +24,8 @@ export interface Schema {
   readonly typeName?: string;
   /** Fields of an object. */
   readonly fields?: ReadonlyMap<string, Schema>;
+  /** Protobuf field numbers of an object's fields, as a path where a message is inlined in JSON: "2.1". */
+  readonly numbers?: ReadonlyMap<string, string>;
   readonly required?: readonly string[];
   /** Elements of a list, values of a map. */
   readonly items?: Schema;

@@ -1,13 +1,14 @@
 /**
  * Reads the compact type tables of types/. One type a paragraph, its name first, then its fields:
  *
- *     ServiceSpec clusterIP:string ports:[ServicePort]^port|port,protocol=TCP selector:{string}=atomic
+ *     ServiceSpec clusterIP#3:string ports#1:[ServicePort]^port|port,protocol=TCP selector#2:{string}=atomic
  *
  *     field!:Type     required               [Type]  list            {Type}  map of strings to Type
  *     ^key            strategic merge key    ^       merge as a set of scalars
  *     |k1,k2=TCP      server-side apply: map list with these keys (default: the strategic merge key)
  *     =set =atomic    server-side apply: set, or owned as one        &       patch strategy retainKeys
  *     Name=atomic     the whole type is owned as one
+ *     field#3         protobuf field number; #2.1: field 1 of a message in field 2 that JSON has inline
  *
  * The attributes are those of the Kubernetes API's Go types (patchStrategy, patchMergeKey, listType, listMapKey).
  */
@@ -33,11 +34,12 @@ const SCALARS: Readonly<Record<string, Schema>> = {
   any: { type: "any", preserveUnknown: true },
 };
 
-/** Name, "!", type, then attributes. */
-const FIELD = /^([^:!]+)(!?):(\[|\{)?(\w+)[\]}]?(?:(\^)(\w*))?(?:\|([\w,=]+))?(&)?(?:=(\w+))?$/;
+/** Name, number, "!", type, then attributes. */
+const FIELD = /^([^:!#]+)(?:#([\d.]+))?(!?):(\[|\{)?(\w+)[\]}]?(?:(\^)(\w*))?(?:\|([\w,=]+))?(&)?(?:=(\w+))?$/;
 
 interface ObjectSchema extends Schema {
   readonly fields: Map<string, Schema>;
+  readonly numbers: Map<string, string>;
   readonly required: string[];
 }
 
@@ -56,6 +58,7 @@ export function readTypeTable(packages: readonly TypePackage[]): ReadonlyMap<str
       type: "object",
       typeName: `${prefixes[i]}.${name}`,
       fields: new Map(),
+      numbers: new Map(),
       required: [],
       ...(attribute === "atomic" && { atomic: true }),
     };
@@ -70,15 +73,16 @@ export function readTypeTable(packages: readonly TypePackage[]): ReadonlyMap<str
 function readField(owner: ObjectSchema, text: string, types: ReadonlyMap<string, Schema>): void {
   const match = FIELD.exec(text);
   if (match === null) throw new SyntaxError(`Cannot parse field "${text}" of ${owner.typeName}`);
-  const [, name = "", required, container, typeName = ""] = match;
+  const [, name = "", number, required, container, typeName = ""] = match;
   const type = SCALARS[typeName] ?? types.get(typeName);
   if (type === undefined) throw new SyntaxError(`Field "${text}" of ${owner.typeName} names no known type`);
   if (required === "!") owner.required.push(name);
+  if (number !== undefined) owner.numbers.set(number, name);
   owner.fields.set(name, container === undefined ? type : containerSchema(container, type, match));
 }
 
 function containerSchema(container: string, items: Schema, match: RegExpExecArray): Schema {
-  const [, , , , , merge, mergeKey, keys, retain, ownership] = match;
+  const [, , , , , , merge, mergeKey, keys, retain, ownership] = match;
   if (container === "{") return { type: "map", items, ...(ownership === "atomic" && { atomic: true }) };
   const listKeys = keys ?? (ownership === undefined ? mergeKey : undefined);
   return {

@@ -7,6 +7,6 @@ import type { TypePackage } from "../type-table.ts";
 export const EVICTION_TYPES: TypePackage = {
   prefix: "io.k8s.api.policy.v1",
   types: `
-Eviction apiVersion:string deleteOptions:DeleteOptions kind:string metadata:ObjectMeta
+Eviction apiVersion:string deleteOptions#2:DeleteOptions kind:string metadata#1:ObjectMeta
 `,
 };

@@ -7,25 +7,25 @@ import type { TypePackage } from "../type-table.ts";
 export const SERVICE_TYPES: TypePackage = {
   prefix: "io.k8s.api.core.v1",
   types: `
-Service apiVersion:string kind:string metadata:ObjectMeta spec:ServiceSpec status:ServiceStatus
-ServiceSpec allocateLoadBalancerNodePorts:bool clusterIP:string clusterIPs:[string] externalIPs:[string]
-  externalName:string externalTrafficPolicy:string healthCheckNodePort:int internalTrafficPolicy:string
-  ipFamilies:[string] ipFamilyPolicy:string loadBalancerClass:string loadBalancerIP:string
-  loadBalancerSourceRanges:[string] ports:[ServicePort]^port|port,protocol=TCP publishNotReadyAddresses:bool
-  selector:{string}=atomic sessionAffinity:string sessionAffinityConfig:SessionAffinityConfig
-  trafficDistribution:string type:string
-ServicePort appProtocol:string name:string nodePort:int port!:int protocol:string targetPort:intstr
-SessionAffinityConfig clientIP:ClientIPConfig
-ClientIPConfig timeoutSeconds:int
-ServiceStatus conditions:[Condition]^type loadBalancer:LoadBalancerStatus
-LoadBalancerStatus ingress:[LoadBalancerIngress]
-LoadBalancerIngress hostname:string ip:string ipMode:string ports:[PortStatus]
-PortStatus error:string port:int protocol:string
-Endpoints apiVersion:string kind:string metadata:ObjectMeta subsets:[EndpointSubset]
-EndpointSubset addresses:[EndpointAddress] notReadyAddresses:[EndpointAddress] ports:[CoreEndpointPort]
-EndpointAddress=atomic hostname:string ip!:string nodeName:string targetRef:ObjectReference
-ObjectReference=atomic apiVersion:string fieldPath:string kind:string name:string namespace:string
-  resourceVersion:string uid:string
-CoreEndpointPort=atomic appProtocol:string name:string port!:int protocol:string
+Service apiVersion:string kind:string metadata#1:ObjectMeta spec#2:ServiceSpec status#3:ServiceStatus
+ServiceSpec allocateLoadBalancerNodePorts#20:bool clusterIP#3:string clusterIPs#18:[string] externalIPs#5:[string]
+  externalName#10:string externalTrafficPolicy#11:string healthCheckNodePort#12:int internalTrafficPolicy#22:string
+  ipFamilies#19:[string] ipFamilyPolicy#17:string loadBalancerClass#21:string loadBalancerIP#8:string
+  loadBalancerSourceRanges#9:[string] ports#1:[ServicePort]^port|port,protocol=TCP publishNotReadyAddresses#13:bool
+  selector#2:{string}=atomic sessionAffinity#7:string sessionAffinityConfig#14:SessionAffinityConfig
+  trafficDistribution#23:string type#4:string
+ServicePort appProtocol#6:string name#1:string nodePort#5:int port#3!:int protocol#2:string targetPort#4:intstr
+SessionAffinityConfig clientIP#1:ClientIPConfig
+ClientIPConfig timeoutSeconds#1:int
+ServiceStatus conditions#2:[Condition]^type loadBalancer#1:LoadBalancerStatus
+LoadBalancerStatus ingress#1:[LoadBalancerIngress]
+LoadBalancerIngress hostname#2:string ip#1:string ipMode#3:string ports#4:[PortStatus]
+PortStatus error#3:string port#1:int protocol#2:string
+Endpoints apiVersion:string kind:string metadata#1:ObjectMeta subsets#2:[EndpointSubset]
+EndpointSubset addresses#1:[EndpointAddress] notReadyAddresses#2:[EndpointAddress] ports#3:[CoreEndpointPort]
+EndpointAddress=atomic hostname#3:string ip#1!:string nodeName#4:string targetRef#2:ObjectReference
+ObjectReference=atomic apiVersion#5:string fieldPath#7:string kind#1:string name#3:string namespace#2:string
+  resourceVersion#6:string uid#4:string
+CoreEndpointPort=atomic appProtocol#4:string name#1:string port#2!:int protocol#3:string
 `,
 };
