@@ -23,8 +23,8 @@ export function startEndpointSlices(context: ControllerContext): void {
   const slicesOf = indexSlices(store);
   const work = queue("services", (key) => syncService(context, key, [...(slicesOf.get(key)?.values() ?? [])]));
   store.subscribe("services", ({ object }) => work.add(keyOf(object)));
-  store.subscribe("pods", ({ object, previous }) => {
-    if (previous !== undefined && !concernsEndpoints(object, previous)) return;
+  store.subscribe("pods", ({ type, object, previous }) => {
+    if (type === "MODIFIED" && previous !== undefined && !concernsEndpoints(object, previous)) return;
     for (const service of store.list("services", { namespace: object.metadata.namespace ?? "" })) {
       const selects = mapSelector(fieldsOf(at(service, "spec", "selector")));
       const before = previous !== undefined && selects(previous.metadata.labels ?? {});
@@ -65,21 +65,20 @@ function indexSlices(store: Store): Map<string, Map<string, KubeObject>> {
 
 /** Most Pod writes (heartbeats, container states) change nothing that endpoints show. */
 function concernsEndpoints(pod: KubeObject, previous: KubeObject): boolean {
-  const view = (object: KubeObject) => [
-    object.metadata.labels,
-    object.metadata.deletionTimestamp,
-    at(object, "spec", "nodeName"),
-    at(object, "status", "phase"),
-    at(object, "status", "podIP"),
-    at(object, "status", "podIPs"),
-    at(object, "status", "conditions"),
+  return !equal(endpointView(pod), endpointView(previous));
+}
+
+function endpointView(pod: KubeObject): unknown[] {
+  const { phase, podIP, podIPs, conditions } = fieldsOf(pod["status"]);
+  return [
+    pod.metadata.labels,
+    pod.metadata.deletionTimestamp,
+    at(pod, "spec", "nodeName"),
+    phase,
+    podIP,
+    podIPs,
+    conditions,
   ];
-  return (
-    pod.metadata.uid !== previous.metadata.uid ||
-    pod.metadata.resourceVersion === undefined ||
-    !equal(view(pod), view(previous)) ||
-    pod === previous
-  );
 }
 
 function syncService(context: ControllerContext, key: string, existing: readonly KubeObject[]): void {

@@ -70,7 +70,8 @@ function podAddresses(pod: KubeObject, addressType: AddressType): string[] {
   const listed = listOf(at(pod, "status", "podIPs")).map((entry) => textOf(at(entry, "ip")));
   const all = listed.length > 0 ? listed : [textOf(at(pod, "status", "podIP"))];
   return all.flatMap((text) => {
-    const ip = tryParseIp(text);
+    // Most Pods of a cluster that starts have no address yet, and a parse error is dear.
+    const ip = text === "" ? undefined : tryParseIp(text);
     return ip !== undefined && `IPv${ipFamily(ip)}` === addressType ? [ip] : [];
   });
 }

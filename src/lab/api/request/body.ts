@@ -15,24 +15,26 @@ export const MAX_BODY_BYTES = 3 * 1024 * 1024;
 /** An object nested deeper than any schema is an attack on recursion. */
 const MAX_DEPTH = 500;
 
+/** Beyond this a client that sends too much is cut off instead of told. */
+const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
+
 /** @throws StatusError 413 when it is too large */
 export function readBody(request: IncomingMessage): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let size = 0;
-  if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) reject(tooLarge());
   request.on("data", (chunk: Buffer) => {
     size += chunk.length;
     if (size <= MAX_BODY_BYTES) chunks.push(chunk);
-    else {
-      reject(tooLarge());
-      // Nothing more is kept; the answer closes the connection.
-      request.pause();
-    }
+    else if (size > MAX_DISCARDED_BYTES) request.destroy();
+    // What is too large is read to its end all the same: a client that still sends does not see an answer.
+    else chunks.length = 0;
   });
-  request.on("end", () => resolve(Buffer.concat(chunks)));
+  request.on("end", () => (size > MAX_BODY_BYTES ? reject(tooLarge()) : resolve(Buffer.concat(chunks))));
   request.on("error", reject);
-  request.on("close", () => reject(badRequest("the client closed the connection before the request was complete")));
+  request.on("close", () => {
+    if (!request.complete) reject(badRequest("the client closed the connection before the request was complete"));
+  });
   return promise;
 }
 
