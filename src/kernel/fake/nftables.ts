@@ -1,0 +1,32 @@
+/** nftables of one namespace in memory, with its failures and its log. */
+import type { Nftables, NftChange, NftTableName, ObservedTable } from "../nfnetlink/types.ts";
+import type { Supervision } from "./supervision.ts";
+import type { TableStore } from "./table-store.ts";
+
+export class FakeNftables implements Nftables {
+  readonly #store: TableStore;
+  readonly #supervision: Supervision;
+
+  constructor(store: TableStore, supervision: Supervision) {
+    this.#store = store;
+    this.#supervision = supervision;
+  }
+
+  [Symbol.dispose](): void {}
+
+  table(name: NftTableName): ObservedTable | undefined {
+    const purpose = { operation: "read nftables table", object: `${name.family} ${name.name}` };
+    return this.#supervision.list("table", purpose, () => this.#store.read(name));
+  }
+
+  commit(table: NftTableName, changes: readonly NftChange[]): void {
+    if (changes.length === 0) return;
+    const steps = changes.map((change) => change.do).join(", ");
+    const purpose = { operation: "commit to nftables table", object: `${table.family} ${table.name}: ${steps}` };
+    this.#supervision.run("commit", purpose, () => this.#store.commit(table, changes, this));
+  }
+
+  watch(table: NftTableName, changed: () => void): Disposable {
+    return this.#store.watch(table, this, changed);
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * nftables of one namespace in memory. A transaction works on a copy and takes its place only when every step succeeded;
+ * whoever watches a table is told on a later turn of the loop.
+ */
+import type { NftChange, NftTableName, ObservedTable } from "../../model/nft-changes.ts";
+import { applyNftChange, type FakeTable, observeTable } from "./nft-steps.ts";
+
+interface TableWatch {
+  readonly key: string;
+  readonly owner: object;
+  readonly changed: () => void;
+}
+
+export class TableStore {
+  #tables: ReadonlyMap<string, FakeTable> = new Map();
+  readonly #watches = new Set<TableWatch>();
+  #scheduled = new Set<TableWatch>();
+
+  read(name: NftTableName): ObservedTable | undefined {
+    const table = this.#tables.get(keyOf(name));
+    return table && observeTable(name, table);
+  }
+
+  names(): string[] {
+    return [...this.#tables.keys()];
+  }
+
+  /** @param owner who commits: its own watches are not told */
+  commit(name: NftTableName, changes: readonly NftChange[], owner: object): void {
+    const key = keyOf(name);
+    let table = this.#tables.get(key);
+    for (const change of changes) table = applyNftChange(name, table, change);
+    const tables = new Map(this.#tables);
+    if (table === undefined) tables.delete(key);
+    else tables.set(key, table);
+    this.#tables = tables;
+    for (const watch of this.#watches) if (watch.key === key && watch.owner !== owner) this.#tell(watch);
+  }
+
+  watch(name: NftTableName, owner: object, changed: () => void): Disposable {
+    const watch = { key: keyOf(name), owner, changed };
+    this.#watches.add(watch);
+    return { [Symbol.dispose]: () => void this.#watches.delete(watch) };
+  }
+
+  get idle(): boolean {
+    return this.#scheduled.size === 0;
+  }
+
+  #tell(watch: TableWatch): void {
+    if (this.#scheduled.has(watch)) return;
+    this.#scheduled.add(watch);
+    setImmediate(() => {
+      this.#scheduled.delete(watch);
+      if (this.#watches.has(watch)) watch.changed();
+    });
+  }
+}
+
+function keyOf({ family, name }: NftTableName): string {
+  return `${family} ${name}`;
+}
