@@ -2,10 +2,13 @@
  * /healthz: the loop turns. /readyz: this node can give pods their network. /metrics: Prometheus. On loopback unless told
  * otherwise.
  */
-import { createServer, type Server } from "node:http";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import { BreakwaterError } from "../model/errors.ts";
+
+/** An import statement would load all of undici with it: 4.5 MB and 45 ms (docs/adr/0003-kubernetes-client.md). */
+const { createServer } = process.getBuiltinModule("node:http");
 
 export interface HealthSource {
   /** Why the agent is ill, or undefined. */

@@ -31,13 +31,22 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
   },
 };
 
+/** Processes that the lab starts; no command for people. */
+const internal: Readonly<Record<string, () => Promise<Verb>>> = {
+  "lab-daemon": async () => (await import("./lab-processes.ts")).labDaemon,
+  "lab-frontend": async () => (await import("./lab-processes.ts")).labFrontend,
+  "lab-kubelet": async () => (await import("./lab-processes.ts")).labKubelet,
+};
+
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     process.stdout.write(overview());
     return name === undefined ? 2 : 0;
   }
-  const verb = verbs[name];
+  const hidden = Object.hasOwn(internal, name) ? internal[name] : undefined;
+  if (hidden !== undefined) return (await hidden())(rest);
+  const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
   if (verb === undefined) {
     throw new BreakwaterError("BW_USAGE", `Unknown command "${name}"`, { remedy: "See 'breakwater --help'" });
   }

@@ -77,3 +77,20 @@ function parseCidr(text: string) {
     });
   }
 }
+
+export function cniSocketPath(values: OptionValues<typeof nodeOptions>): string {
+  return `${values["state-dir"]}/cni.sock`;
+}
+
+/** Changing a network namespace takes CAP_NET_ADMIN in it; root of a user namespace has that too. */
+export function refuseWithoutRights(verb: string): void {
+  if (process.geteuid?.() === 0) return;
+  throw new BreakwaterError(
+    "BW_NOT_ROOT",
+    `breakwater ${verb} must run as root: it reads and changes this machine's network`,
+    {
+      operation: verb,
+      remedy: `Run it with sudo, or in a privileged pod; to try it without root there is 'breakwater lab up'`,
+    },
+  );
+}

@@ -32,7 +32,7 @@ export function startResponder(netns: string, who: string, ports: readonly Respo
       for (const address of ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"]) {
         try {
           const fd = inNamespaceAt(netns, () => openServerSocket(address, port, protocol));
-          closers.push(serve(fd, protocol, who));
+          closers.push(serve(fd, protocol, who, address));
         } catch (error) {
           if (!isUnsupported(error)) throw error;
           refused.push({ port, protocol, why: `this kernel has no ${protocol}` });
@@ -51,9 +51,9 @@ function isUnsupported(error: unknown): boolean {
   return ["EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT"].includes(errno ?? "");
 }
 
-function serve(fd: number, protocol: Protocol, who: string): () => void {
+function serve(fd: number, protocol: Protocol, who: string, address: string): () => void {
   if (protocol === "TCP") return serveStream(fd, who);
-  if (protocol === "UDP") return serveDatagrams(fd, who);
+  if (protocol === "UDP") return serveDatagrams(fd, who, address.includes(":") ? "udp6" : "udp4");
   return serveSctp(fd, who);
 }
 
@@ -67,8 +67,8 @@ function serveStream(fd: number, who: string): () => void {
   return () => void server.close();
 }
 
-function serveDatagrams(fd: number, who: string): () => void {
-  const socket = createSocket("udp4");
+function serveDatagrams(fd: number, who: string, type: "udp4" | "udp6"): () => void {
+  const socket = createSocket(type);
   // "listening" fires inside bind() when a descriptor is given.
   socket.on("error", () => undefined);
   socket.on("message", (_, peer) => socket.send(answer(who, peer.address, peer.port), peer.port, peer.address));

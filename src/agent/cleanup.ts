@@ -1,0 +1,71 @@
+/** Removes everything that carries our marks from this node's kernel, and nothing else. */
+import { diffNode } from "../diff/diff.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { LINK_PREFIX, NFT_TABLE, ROUTE_PROTOCOL, RULE_PRIORITIES } from "../model/marks.ts";
+import { formatOperation } from "../model/operation.ts";
+import type { DesiredState } from "../model/state.ts";
+import { applyOperations } from "./apply.ts";
+import { Mirror } from "./mirror.ts";
+import { createPodLinks } from "./pod-links.ts";
+
+const NOTHING: DesiredState = {
+  podCidrs: [],
+  vxlan: undefined,
+  addresses: [],
+  routes: [],
+  neighbours: [],
+  fdb: [],
+  pods: [],
+  sysctls: [],
+  nft: { ...NFT_TABLE, sets: [], chains: [] },
+  paths: [],
+  podMtuBytes: 0,
+  problems: [],
+};
+
+export interface CleanupStep {
+  readonly text: string;
+  /** Undefined when it is done, or was only to be shown. */
+  readonly error?: Error;
+}
+
+/** @param dryRun only say what would be removed */
+export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
+  const mirror = new Mirror(kernel);
+  mirror.list();
+  const operations = diffNode(NOTHING, mirror.observed([]));
+  const doomed = [...mirror.observed([]).links.values()].filter(
+    (link) =>
+      link.name.startsWith(LINK_PREFIX) && !operations.some((op) => op.do === "deleteLink" && op.device === link.name),
+  );
+  const rules = kernel.routes
+    .rules()
+    .filter(
+      ({ priority, protocol }) =>
+        protocol === ROUTE_PROTOCOL && priority >= RULE_PRIORITIES.first && priority <= RULE_PRIORITIES.last,
+    );
+  if (dryRun) {
+    return [
+      ...operations.map((operation) => ({ text: formatOperation(operation) })),
+      ...doomed.map(({ name }) => ({ text: `delete link ${name}` })),
+      ...rules.map(({ priority, family }) => ({ text: `delete IPv${family} rule ${priority}` })),
+    ];
+  }
+  const results = applyOperations(operations, kernel, mirror, createPodLinks(kernel, mirror));
+  return [
+    ...results.map(({ operation, error }) => ({ text: formatOperation(operation), error })),
+    ...doomed.map(({ name, index }) => attempt(`delete link ${name}`, () => kernel.routes.deleteLink(index))),
+    ...rules.map((rule) =>
+      attempt(`delete IPv${rule.family} rule ${rule.priority}`, () => kernel.routes.deleteRule(rule)),
+    ),
+  ];
+}
+
+function attempt(text: string, body: () => void): CleanupStep {
+  try {
+    body();
+    return { text };
+  } catch (error) {
+    return { text, error: error instanceof Error ? error : new Error(String(error)) };
+  }
+}

@@ -1,0 +1,125 @@
+/** `breakwater agent`: runs until SIGTERM or SIGINT, and leaves the data path up. */
+import { fileURLToPath } from "node:url";
+import { startAgent } from "../agent/agent.ts";
+import { createLog, type Log } from "../agent/log.ts";
+import { writeConflist } from "../cni/conflist.ts";
+import { installPlugin } from "../cni/install-plugin.ts";
+import { openKernel } from "../kernel/kernel.ts";
+import { loadConnection } from "../kube/config.ts";
+import { messageOf } from "../model/errors.ts";
+import { cniSocketPath, nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
+import {
+  type CommandSpec,
+  formatHelp,
+  type OptionTable,
+  type OptionValues,
+  parseOptions,
+  usageError,
+} from "./options.ts";
+
+const options = {
+  ...nodeOptions,
+  "cni-conf-dir": {
+    type: "string",
+    value: "DIR",
+    default: "/etc/cni/net.d",
+    help: "Where the runtime looks for CNI configuration",
+  },
+  "cni-bin-dir": {
+    type: "string",
+    value: "DIR",
+    default: "/opt/cni/bin",
+    help: "Where the runtime looks for CNI plugins",
+  },
+  "cni-chain": {
+    type: "string",
+    value: "PLUGINS",
+    default: "portmap",
+    help: "Plugins behind ours: portmap, bandwidth, both with a comma, or none",
+  },
+  "metrics-address": {
+    type: "string",
+    value: "HOST:PORT",
+    default: "127.0.0.1:9098",
+    help: "/healthz, /readyz and /metrics; empty for none",
+  },
+  "log-level": { type: "string", value: "LEVEL", default: "info", help: "debug, info, warn or error" },
+} as const satisfies OptionTable;
+
+export const agentSpec = {
+  usage: "breakwater agent --node-name NAME [options]",
+  summary: "Gives this node its pod network: CNI, routes, MTU, masquerade.",
+  options,
+} as const satisfies CommandSpec;
+
+export async function agent(args: readonly string[]): Promise<number> {
+  const parsed = parseOptions(agentSpec, args);
+  if (parsed === undefined) {
+    process.stdout.write(formatHelp(agentSpec));
+    return 0;
+  }
+  const { values } = parsed;
+  const config = nodeConfig(agentSpec, values);
+  const chain = chainOption(values["cni-chain"]);
+  const log = createLog(values["log-level"], config.nodeName);
+  const connection = await loadConnection({
+    kubeconfig: values.kubeconfig,
+    context: values.context,
+    server: values["api-server"],
+  });
+  refuseWithoutRights("agent");
+  const running = await startAgent({
+    kernel: openKernel(),
+    config,
+    connection,
+    stateDir: values["state-dir"],
+    cniSocket: cniSocketPath(values),
+    metricsAddress: values["metrics-address"],
+    log,
+    publishCni: () => publish(values, chain),
+  });
+  await untilStopped(log);
+  await running.stop();
+  log.info({}, "agent stopped; the data path stays up");
+  return 0;
+}
+
+interface Chain {
+  readonly portmap: boolean;
+  readonly bandwidth: boolean;
+}
+
+function chainOption(text: string): Chain {
+  const names = text === "" || text === "none" ? [] : text.split(",");
+  const unknown = names.find((name) => name !== "portmap" && name !== "bandwidth");
+  if (unknown !== undefined) throw usageError(agentSpec, `--cni-chain "${unknown}" is neither portmap nor bandwidth`);
+  return { portmap: names.includes("portmap"), bandwidth: names.includes("bandwidth") };
+}
+
+async function publish(values: OptionValues<typeof options>, chain: Chain): Promise<void> {
+  const binDirectory = values["cni-bin-dir"];
+  installPlugin(pluginPath(), binDirectory);
+  await writeConflist({ directory: values["cni-conf-dir"], binDirectory, socketPath: cniSocketPath(values), ...chain });
+}
+
+/** The compiled plugin lies in build/, beside the bundle, or two folders up from the source. */
+function pluginPath(): string {
+  const here = import.meta.url;
+  const relative = here.includes("/src/cli/") ? "../../build/breakwater-cni" : "./breakwater-cni";
+  return fileURLToPath(new URL(relative, here));
+}
+
+function untilStopped(log: Log): Promise<void> {
+  process.on("unhandledRejection", (error) => {
+    log.error({ error: messageOf(error), stack: error instanceof Error ? error.stack : undefined }, "unhandled error");
+    process.exit(2);
+  });
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.once(signal, () => {
+        log.info({ signal }, "stopping");
+        resolve();
+      });
+    }
+  });
+}

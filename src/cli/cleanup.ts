@@ -1,0 +1,68 @@
+/** `breakwater cleanup`: takes Breakwater off this node. */
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { cleanUpKernel } from "../agent/cleanup.ts";
+import { PLUGIN_TYPE, removeConflist } from "../cni/conflist.ts";
+import { JOURNAL_FILE } from "../cni/server.ts";
+import { openKernel } from "../kernel/kernel.ts";
+import { BreakwaterError, describeError } from "../model/errors.ts";
+import { refuseWithoutRights } from "./node-options.ts";
+import { type CommandSpec, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+
+const options = {
+  "state-dir": { type: "string", value: "DIR", default: "/run/breakwater", help: "As given to the agent" },
+  "cni-conf-dir": { type: "string", value: "DIR", default: "/etc/cni/net.d", help: "As given to the agent" },
+  "cni-bin-dir": { type: "string", value: "DIR", default: "/opt/cni/bin", help: "As given to the agent" },
+  "dry-run": { type: "boolean", help: "Only print what would be removed" },
+} as const satisfies OptionTable;
+
+export const cleanupSpec = {
+  usage: "breakwater cleanup [options]",
+  summary: "Removes everything Breakwater made on this node, and nothing else. Stop the agent first.",
+  options,
+} as const satisfies CommandSpec;
+
+export async function cleanup(args: readonly string[]): Promise<number> {
+  const parsed = parseOptions(cleanupSpec, args);
+  if (parsed === undefined) {
+    process.stdout.write(formatHelp(cleanupSpec));
+    return 0;
+  }
+  const { values } = parsed;
+  refuseWithoutRights("cleanup");
+  const dryRun = values["dry-run"];
+  const stateDir = values["state-dir"];
+  if (!dryRun) refuseWhileAgentRuns(join(stateDir, "cni.sock"));
+  // The configuration goes first: from now on the runtime starts no pod here.
+  if (!dryRun && removeConflist(values["cni-conf-dir"]))
+    say(`removed the CNI configuration from ${values["cni-conf-dir"]}`);
+  using kernel = openKernel();
+  const steps = cleanUpKernel(kernel, dryRun);
+  for (const { text, error } of steps) say(error === undefined ? text : `FAILED ${text}: ${describeError(error)}`);
+  const files = [
+    join(values["cni-bin-dir"], PLUGIN_TYPE),
+    join(stateDir, JOURNAL_FILE),
+    join(stateDir, "cni.sock"),
+    join(stateDir, "pending-del"),
+  ];
+  for (const file of files.filter((path) => existsSync(path))) {
+    say(`remove ${file}`);
+    if (!dryRun) rmSync(file, { recursive: true, force: true });
+  }
+  if (steps.length === 0) say("nothing of Breakwater's is left in this node's kernel");
+  return steps.some(({ error }) => error !== undefined) ? 2 : 0;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** A running agent would put everything back at once. */
+function refuseWhileAgentRuns(socket: string): void {
+  if (!existsSync(socket)) return;
+  throw new BreakwaterError("BW_REFUSED", `An agent serves ${socket}, or was killed without closing it`, {
+    operation: "clean up",
+    object: socket,
+    remedy: `Stop the agent first; when none runs, remove ${socket} and try again`,
+  });
+}

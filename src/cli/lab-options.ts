@@ -1,0 +1,62 @@
+/** Options that lab commands share. */
+
+import { type LabPaths, labPaths } from "../lab/paths.ts";
+import { type LabOptions, MAX_NODES, MAX_SUBNETS } from "../lab/topology.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import { ROUTING_MODES } from "./node-options.ts";
+import { type CommandSpec, choiceOption, integerOption, type OptionTable, type OptionValues } from "./options.ts";
+
+export const nameOption = {
+  name: {
+    type: "string",
+    value: "NAME",
+    default: "lab",
+    env: "BREAKWATER_LAB",
+    help: "Which lab, where there are several",
+  },
+} as const satisfies OptionTable;
+
+export const outputOption = {
+  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text or json" },
+} as const satisfies OptionTable;
+
+export const clusterOptions = {
+  ...nameOption,
+  nodes: { type: "string", value: "N", default: "3", help: `Number of nodes, up to ${MAX_NODES}` },
+  subnets: {
+    type: "string",
+    value: "M",
+    default: "1",
+    help: "Subnets, with a router between them; nodes go round-robin",
+  },
+  mtu: { type: "string", value: "BYTES", default: "1500", help: "MTU of every wire" },
+  routing: { type: "string", value: "MODE", default: "auto", help: "As of the agent: auto, direct or vxlan" },
+  "dual-stack": { type: "boolean", help: "IPv4 and IPv6 for nodes, pods and Services" },
+} as const satisfies OptionTable;
+
+/** @throws BreakwaterError BW_USAGE */
+export function labOptions(spec: CommandSpec, values: OptionValues<typeof clusterOptions>): LabOptions {
+  const nodes = integerOption(spec, "nodes", values.nodes, 1, MAX_NODES);
+  const subnets = integerOption(spec, "subnets", values.subnets, 1, MAX_SUBNETS);
+  if (subnets > nodes) {
+    throw new BreakwaterError(
+      "BW_USAGE",
+      `--subnets ${subnets} is more than --nodes ${nodes}: a subnet would be empty`,
+      {
+        remedy: "Give at least as many nodes as subnets",
+      },
+    );
+  }
+  return {
+    name: values.name,
+    nodes,
+    subnets,
+    mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535),
+    routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
+    dualStack: values["dual-stack"],
+  };
+}
+
+export function pathsOf(values: { readonly name: string }): LabPaths {
+  return labPaths(values.name);
+}

@@ -1,0 +1,120 @@
+/** `breakwater plan`: the dry run of the agent. Exit code 1 when there is something to change. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createLog } from "../agent/log.ts";
+import { Mirror } from "../agent/mirror.ts";
+import { replayJournal } from "../cni/journal-entry.ts";
+import { JOURNAL_FILE } from "../cni/server.ts";
+import { diffNode } from "../diff/diff.ts";
+import { openKernel } from "../kernel/kernel.ts";
+import { KubeClient } from "../kube/client.ts";
+import { loadConnection } from "../kube/config.ts";
+import { parseNode } from "../kube/parse-node.ts";
+import { nodes } from "../kube/resource.ts";
+import type { ClusterNode } from "../model/cluster.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import { formatNftTable } from "../model/nft.ts";
+import { formatOperation, type Operation } from "../model/operation.ts";
+import type { DesiredState, LocalPod } from "../model/state.ts";
+import { planNode } from "../plan/plan.ts";
+import { nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
+import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { formatTable } from "./table.ts";
+
+const options = {
+  ...nodeOptions,
+  output: {
+    type: "string",
+    short: "o",
+    value: "FORMAT",
+    default: "text",
+    help: "text, or json: operations, paths and problems",
+  },
+} as const satisfies OptionTable;
+
+export const planSpec = {
+  usage: "breakwater plan --node-name NAME [options]",
+  summary: "Prints what the agent would change on this node, and which object asks for it.",
+  options,
+} as const satisfies CommandSpec;
+
+export async function plan(args: readonly string[]): Promise<number> {
+  const parsed = parseOptions(planSpec, args);
+  if (parsed === undefined) {
+    process.stdout.write(formatHelp(planSpec));
+    return 0;
+  }
+  const { values } = parsed;
+  const config = nodeConfig(planSpec, values);
+  const format = choiceOption(planSpec, "output", values.output, ["text", "json"]);
+  const connection = await loadConnection({
+    kubeconfig: values.kubeconfig,
+    context: values.context,
+    server: values["api-server"],
+  });
+  refuseWithoutRights("plan");
+  const known = await listNodes(new KubeClient(connection), config.nodeName);
+  const pods = readPods(values["state-dir"]);
+  using kernel = openKernel();
+  const mirror = new Mirror(kernel);
+  mirror.list();
+  const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
+  const planned = planNode({ config, facts, nodes: known, pods });
+  if ("notReady" in planned) {
+    const { code, message, remedy, object } = planned.notReady;
+    throw new BreakwaterError(code, message, { operation: "plan", object, remedy });
+  }
+  const { state } = planned;
+  const operations = diffNode(state, mirror.observed(state.sysctls.map(({ name }) => name)));
+  process.stdout.write(format === "json" ? formatJson(state, operations) : formatText(state, operations));
+  return operations.length === 0 ? 0 : 1;
+}
+
+async function listNodes(client: KubeClient, nodeName: string): Promise<Map<string, ClusterNode>> {
+  const log = createLog("error", nodeName);
+  try {
+    const objects = await client.list(nodes);
+    const parsed = objects.map((object) => parseNode(object, (field, why) => log.warn({ field }, why)));
+    return new Map(parsed.flatMap((node) => (node === undefined ? [] : [[node.name, node]])));
+  } finally {
+    client.close();
+  }
+}
+
+function readPods(stateDir: string): LocalPod[] {
+  const path = join(stateDir, JOURNAL_FILE);
+  if (!existsSync(path)) return [];
+  return [...replayJournal(readFileSync(path), path).records.values()].map(
+    ({ containerId, ifname, netns, ips, pod }) => ({
+      containerId,
+      ifname,
+      netns,
+      ips,
+      name: pod === undefined ? containerId : `${pod.namespace}/${pod.name}`,
+    }),
+  );
+}
+
+function formatJson(state: DesiredState, operations: readonly Operation[]): string {
+  const steps = operations.map((operation) => ({ ...operation, text: formatOperation(operation) }));
+  return `${JSON.stringify({ operations: steps, paths: state.paths, podMtuBytes: state.podMtuBytes, problems: state.problems }, null, 2)}\n`;
+}
+
+function formatText(state: DesiredState, operations: readonly Operation[]): string {
+  const paths = state.paths.map(({ node, mode, peer, device, mtuBytes }) => [
+    node,
+    mode,
+    peer,
+    device,
+    String(mtuBytes),
+  ]);
+  const steps = operations.map((operation) => [formatOperation(operation), operation.cause]);
+  return [
+    formatTable(["NODE", "MODE", "PEER", "DEVICE", "MTU"], paths),
+    operations.length === 0
+      ? "Nothing to change: the node is as planned.\n"
+      : formatTable(["CHANGE", "BECAUSE OF"], steps),
+    ...state.problems.map(({ message, remedy }) => `Problem: ${message}\n  -> ${remedy}\n`),
+    formatNftTable(state.nft),
+  ].join("\n");
+}

@@ -1,0 +1,279 @@
+/**
+ * A running lab: underlay, API server, an agent and a kubelet a node, faults, the control socket. It is the first
+ * process of namespaces of its own (see launch.ts): when it ends, however it ends, the kernel takes everything with it.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openServerSocket } from "../kernel/inet-socket.ts";
+import * as libc from "../kernel/libc.ts";
+import { ROUTE_PROTOCOL } from "../model/marks.ts";
+import { type ApiServer, createApiServer } from "./api/server.ts";
+import { makeCertificate } from "./certificates.ts";
+import type { ControlMethods, LabStatus, NodeStatus, PathRow, ProbeRequest } from "./control-protocol.ts";
+import { serveControl } from "./control-server.ts";
+import { dial } from "./dial.ts";
+import { Faults } from "./faults/catalogue.ts";
+import { formatKubeconfig } from "./kubeconfig.ts";
+import { podNetns } from "./kubelet/pod-worker.ts";
+import { applyManifests, type ManifestObject, readManifests } from "./manifests.ts";
+import { type LabPaths, labPaths, nodePaths } from "./paths.ts";
+import { podLogStream } from "./pod-log.ts";
+import { resolveAddress, resolveNetns, type TargetSurroundings } from "./probe-targets.ts";
+import { clusterReadiness, nodeIsReady } from "./readiness.ts";
+import { SupervisedProcess } from "./supervisor.ts";
+import { type LabNode, type LabOptions, OUTSIDE, planTopology, ROUTER, type Topology } from "./topology.ts";
+import { buildUnderlay, type Underlay } from "./underlay/underlay.ts";
+
+export interface DaemonConfig {
+  readonly options: LabOptions;
+  /** Path of the program, to start agents and kubelets with. */
+  readonly program: string;
+  /** Listening socket in the machine's own namespace, for kubectl. */
+  readonly apiFd: number;
+  readonly apiPort: number;
+}
+
+/** Port of the API server on every node. */
+const API_PORT = 6443;
+const MS_NODEV_NOSUID = 0x6;
+
+interface Lab {
+  readonly config: DaemonConfig;
+  readonly paths: LabPaths;
+  readonly topology: Topology;
+  readonly underlay: Underlay;
+  readonly api: ApiServer;
+  readonly agents: ReadonlyMap<string, SupervisedProcess>;
+  readonly kubelets: ReadonlyMap<string, SupervisedProcess>;
+  readonly faults: Faults;
+}
+
+/** Builds the lab and serves it until `down`. @param progress told one line a step */
+export async function runDaemon(config: DaemonConfig, progress: (line: string) => void): Promise<void> {
+  const paths = labPaths(config.options.name);
+  const topology = planTopology(config.options);
+  mountNamespaceFolder(paths.netns);
+  const certificate = makeCertificate([
+    "127.0.0.1",
+    "::1",
+    "10.96.0.1",
+    ...topology.nodes.flatMap((node) => node.addresses.map(({ address }) => address)),
+  ]);
+  const underlay = buildUnderlay(topology, paths.netns);
+  progress(
+    `wired ${topology.nodes.length} nodes in ${topology.subnets.length} subnet${topology.subnets.length === 1 ? "" : "s"}`,
+  );
+  const token = randomBytes(24).toString("hex");
+  const { cert, key } = await certificate;
+  const api = createApiServer({
+    clusterCidrs: topology.clusterCidrs,
+    serviceCidrs: topology.serviceCidrs,
+    tls: { cert, key },
+    token,
+    apiEndpoints: () =>
+      topology.nodes.slice(0, 1).map((node) => ({ ip: node.addresses[0]?.address ?? "", port: API_PORT })),
+    podLog: (namespace, name) => podLogStream(paths, namespace, name),
+  });
+  await serveApi(config, topology, underlay, api);
+  writeFileSync(paths.kubeconfig, formatKubeconfig(`https://127.0.0.1:${config.apiPort}`, cert, token), {
+    mode: 0o600,
+  });
+  writeFileSync(paths.nodeKubeconfig, formatKubeconfig(`https://127.0.0.1:${API_PORT}`, cert, token), { mode: 0o600 });
+  progress(`API server listens on https://127.0.0.1:${config.apiPort}`);
+  const agents = new Map(topology.nodes.map((node) => [node.name, agentProcess(config, paths, node, underlay)]));
+  const kubelets = new Map(topology.nodes.map((node) => [node.name, kubeletProcess(config, paths, node, underlay)]));
+  const faults = new Faults({ topology, underlay, agents });
+  const lab: Lab = { config, paths, topology, underlay, api, agents, kubelets, faults };
+  const { ended } = await serveLab(lab);
+  for (const process of [...kubelets.values(), ...agents.values()]) process.start();
+  progress("agents and kubelets are starting");
+  await ended;
+}
+
+/** Bindings on this tmpfs are seen by the lab's processes alone, and go with them. */
+function mountNamespaceFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  libc.checked(libc.mount("tmpfs", folder, "tmpfs", MS_NODEV_NOSUID, "mode=0755"), "mount tmpfs on", folder);
+}
+
+async function serveApi(config: DaemonConfig, topology: Topology, underlay: Underlay, api: ApiServer): Promise<void> {
+  await api.listen({ fd: config.apiFd });
+  for (const node of topology.nodes) {
+    const host = underlay.nodes.get(node.name);
+    for (const any of config.options.dualStack ? ["0.0.0.0", "::"] : ["0.0.0.0"]) {
+      const fd = host?.run(() => openServerSocket(any, API_PORT, "TCP"));
+      if (fd !== undefined) await api.listen({ fd });
+    }
+  }
+}
+
+function agentProcess(
+  { program, options }: DaemonConfig,
+  paths: LabPaths,
+  node: LabNode,
+  underlay: Underlay,
+): SupervisedProcess {
+  const own = nodePaths(paths, node.name);
+  for (const folder of [own.stateDir, own.cniConfDir, own.cniBinDir, paths.logs])
+    mkdirSync(folder, { recursive: true });
+  const args = ["agent", "--node-name", node.name, "--kubeconfig", paths.nodeKubeconfig, "--routing", options.routing];
+  args.push(
+    "--state-dir",
+    own.stateDir,
+    "--cni-conf-dir",
+    own.cniConfDir,
+    "--cni-bin-dir",
+    own.cniBinDir,
+    "--cni-chain",
+    "none",
+  );
+  return new SupervisedProcess({
+    name: `agent ${node.name}`,
+    netns: underlay.nodes.get(node.name)?.netns ?? "",
+    args: [program, ...args],
+    env: {},
+    logFile: join(paths.logs, `agent-${node.name}.log`),
+  });
+}
+
+function kubeletProcess(
+  { program }: DaemonConfig,
+  paths: LabPaths,
+  node: LabNode,
+  underlay: Underlay,
+): SupervisedProcess {
+  const own = nodePaths(paths, node.name);
+  const netns = underlay.nodes.get(node.name)?.netns ?? "";
+  const config = {
+    nodeName: node.name,
+    nodeIps: node.addresses.map(({ address }) => address),
+    labels: { "topology.kubernetes.io/zone": `subnet${node.subnet}` },
+    nodeNetns: netns,
+    netnsFolder: paths.netns,
+    kubeconfig: paths.nodeKubeconfig,
+    cniConfDir: own.cniConfDir,
+    cniBinDir: own.cniBinDir,
+    podLogs: join(paths.logs, "pods"),
+  };
+  return new SupervisedProcess({
+    name: `kubelet ${node.name}`,
+    netns,
+    args: [program, "lab-kubelet", JSON.stringify(config)],
+    env: {},
+    logFile: join(paths.logs, `kubelet-${node.name}.log`),
+  });
+}
+
+/** `ended` settles when the lab is taken down. */
+async function serveLab(lab: Lab): Promise<{ ended: Promise<void> }> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const around = targets(lab);
+  const server = await serveControl(lab.paths.control, {
+    status: () => labStatus(lab),
+    resolve: ({ target }) => ({ netns: resolveNetns(target, around) }),
+    probe: ({ probes }) => Promise.all(probes.map((probe) => runProbe(probe, around))),
+    addFault: (request) => lab.faults.add(request),
+    clearFaults: ({ name }) => lab.faults.clear(name),
+    apply: (params) => ({ created: applyManifests(lab.api.store, manifestsOf(params)) }),
+    waitReady: ({ timeoutMs }) => clusterReadiness(lab.api.store, lab.topology, timeoutMs),
+    paths: () => labRoutes(lab),
+    down: async () => {
+      await takeDown(lab);
+      // The answer leaves first.
+      setTimeout(resolve, 20);
+      return {};
+    },
+  });
+  return { ended: promise.finally(() => server.close()) };
+}
+
+function manifestsOf(params: ControlMethods["apply"][0]): ManifestObject[] {
+  if ("folder" in params) return readManifests(params.folder);
+  return params.objects.map((object) => ({ source: `${object.kind} ${object.metadata["name"]}`, object }));
+}
+
+function targets({ topology, api, underlay, paths }: Lab): TargetSurroundings {
+  const hosts = new Map([[ROUTER, underlay.router], [OUTSIDE.name, underlay.outside], ...underlay.nodes]);
+  return {
+    topology,
+    store: api.store,
+    hostNetns: (name) => hosts.get(name)?.netns,
+    podNetns: (namespace, name) => {
+      const pod = api.store.get("pods", namespace, name);
+      const spec = pod?.["spec"] as { hostNetwork?: boolean; nodeName?: string } | undefined;
+      if (spec?.hostNetwork === true) return hosts.get(spec.nodeName ?? "")?.netns;
+      const path = podNetns(paths.netns, String(pod?.metadata["uid"]));
+      return existsSync(path) ? path : undefined;
+    },
+  };
+}
+
+function runProbe(probe: ProbeRequest, around: TargetSurroundings) {
+  const netns = resolveNetns(probe.from, around);
+  const ip = resolveAddress(probe.to, around);
+  return dial({ netns, ip, port: probe.port, protocol: probe.protocol ?? "TCP", timeoutMs: probe.timeoutMs ?? 2000 });
+}
+
+function labStatus({ config, paths, topology, api, agents, kubelets, faults }: Lab): LabStatus {
+  const { name, routing, mtuBytes, dualStack } = config.options;
+  const pods = api.store.list("pods");
+  const nodes = topology.nodes.map((node): NodeStatus => {
+    const object = api.store.get("nodes", undefined, node.name);
+    const spec = object?.["spec"] as { podCIDRs?: string[] } | undefined;
+    return {
+      name: node.name,
+      subnet: node.subnet,
+      addresses: node.addresses.map(({ address }) => address),
+      podCidrs: spec?.podCIDRs ?? [],
+      ready: object !== undefined && nodeIsReady(object),
+      agentPid: agents.get(node.name)?.pid,
+      agentRestarts: agents.get(node.name)?.restarts ?? 0,
+      kubeletPid: kubelets.get(node.name)?.pid,
+      pods: pods.filter((pod) => (pod["spec"] as { nodeName?: string }).nodeName === node.name).length,
+    };
+  });
+  return {
+    name,
+    nodes,
+    routing,
+    mtuBytes,
+    dualStack,
+    kubeconfig: paths.kubeconfig,
+    faults: faults.list(),
+    daemonPid: process.pid,
+  };
+}
+
+/** What each node's kernel does with packets for each other node's pods. */
+function labRoutes({ topology, underlay }: Lab): PathRow[] {
+  return topology.nodes.flatMap((from) => {
+    const host = underlay.nodes.get(from.name);
+    if (host === undefined) return [];
+    const links = new Map(host.routes.links().map((link) => [link.index, link]));
+    const routes = host.routes.routes({ protocol: ROUTE_PROTOCOL });
+    return topology.nodes.flatMap((to): PathRow[] => {
+      const route = routes.find(({ destination }) => destination === `10.244.${to.index}.0/24`);
+      const link = links.get(route?.oif ?? -1);
+      if (route === undefined || link === undefined || from === to) return [];
+      const mode = link.kind === "vxlan" ? "vxlan" : "direct";
+      return [
+        {
+          from: from.name,
+          to: to.name,
+          mode,
+          device: link.name,
+          via: route.gateway ?? "",
+          mtuBytes: route.mtuBytes ?? link.mtuBytes,
+        },
+      ];
+    });
+  });
+}
+
+async function takeDown({ kubelets, agents, api }: Lab): Promise<void> {
+  const processes = [...kubelets.values(), ...agents.values()];
+  // Nothing to save: namespaces, pods and state go with the lab.
+  await Promise.all(processes.map((process) => process.hold("SIGKILL")));
+  await api.close();
+}

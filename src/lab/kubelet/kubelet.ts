@@ -1,0 +1,192 @@
+/**
+ * The lab's kubelet: registers its node, runs the pods that are bound to it, writes their status, and gives back the
+ * network of those that are deleted. One process a node; it serves the built-in responders of all its pods.
+ */
+import { watch } from "node:fs";
+import { isNotFound, KubeApiError } from "../../kube/api-error.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { Reflector } from "../../kube/reflector.ts";
+import { nodes, pods } from "../../kube/resource.ts";
+import { messageOf } from "../../model/errors.ts";
+import type { CniRuntime } from "./cni-exec.ts";
+import { nodeObject, nodeStatus } from "./node-object.ts";
+import { type LabPod, parseLabPod } from "./pod-object.ts";
+import { podStatus } from "./pod-status.ts";
+import { type PodSurroundings, PodWorker } from "./pod-worker.ts";
+
+export interface KubeletOptions {
+  readonly client: KubeClient;
+  readonly nodeName: string;
+  readonly nodeIps: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly nodeNetns: string;
+  readonly netnsFolder: string;
+  readonly cniConfDir: string;
+  readonly cni: CniRuntime;
+  readonly log: (fields: object, message: string) => void;
+  readonly onOutput: PodSurroundings["onOutput"];
+}
+
+/** ADDs under way at once, as a real kubelet's runtime has. */
+const PARALLEL_STARTS = 10;
+/** A process that ignores SIGTERM is not waited for longer than this, whatever the pod's grace period. */
+const LONGEST_GRACE_MS = 5000;
+
+export class Kubelet {
+  readonly #options: KubeletOptions;
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #dirty = new Set<PodWorker>();
+  readonly #reflector: Reflector<LabPod>;
+  readonly #queue: (() => Promise<void>)[] = [];
+  #active = 0;
+  #ready = false;
+  #confWatch: { close(): void } | undefined;
+
+  constructor(options: KubeletOptions) {
+    this.#options = options;
+    this.#reflector = new Reflector<LabPod>({
+      client: options.client,
+      resource: pods,
+      selection: { fieldSelector: `spec.nodeName=${options.nodeName}` },
+      parse: parseLabPod,
+      unparsable: "last-good",
+      onProblem: (problem) => options.log(problem, "pod cannot be read"),
+      onError: (error) => options.log({ error: messageOf(error) }, "the API cannot be read"),
+      // The API is on this machine: try again soon.
+      timing: { backoffBaseMs: 50, backoffCapMs: 2000 },
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#register();
+    this.#confWatch = watch(this.#options.cniConfDir, () => this.#checkReady());
+    this.#reflector.onChange(() => this.#sync());
+    this.#reflector.start();
+    this.#checkReady();
+  }
+
+  async stop(): Promise<void> {
+    this.#confWatch?.close();
+    await this.#reflector.stop();
+    await Promise.all(Array.from(this.#workers.values(), (worker) => worker.stop(0)));
+  }
+
+  async #register(): Promise<void> {
+    const { client } = this.#options;
+    const object = nodeObject(this.#options);
+    try {
+      await client.create(nodes, undefined, object);
+    } catch (error) {
+      // The node is known from before: only its status is ours.
+      if (!(error instanceof KubeApiError) || error.status !== 409) throw error;
+    }
+    await this.#writeNodeStatus(false);
+  }
+
+  /** A kubelet calls its node ready when the runtime has a network configuration. */
+  #checkReady(): void {
+    const ready = this.#options.cni.ready();
+    if (ready === this.#ready) return;
+    this.#ready = ready;
+    this.#writeNodeStatus(ready).catch((error: unknown) => {
+      this.#ready = !ready;
+      this.#options.log({ error: messageOf(error) }, "cannot write the node's status");
+      setTimeout(() => this.#checkReady(), 500);
+    });
+    if (ready) this.#sync();
+  }
+
+  async #writeNodeStatus(ready: boolean): Promise<void> {
+    const address = { resource: nodes, name: this.#options.nodeName, subresource: "status" };
+    await this.#options.client.patch(address, { status: nodeStatus(this.#options, ready) }, { type: "merge" });
+  }
+
+  #sync(): void {
+    const items = this.#reflector.items();
+    const uids = new Set(Array.from(items.values(), ({ uid }) => uid));
+    for (const worker of this.#workers.values()) if (!uids.has(worker.pod.uid)) this.#remove(worker, false);
+    for (const pod of items.values()) this.#syncPod(pod);
+  }
+
+  #syncPod(pod: LabPod): void {
+    const worker = this.#workers.get(pod.uid);
+    if (worker === undefined) {
+      if (pod.deleting) this.#finalize(pod);
+      else if (this.#ready || pod.hostNetwork) this.#begin(pod);
+      return;
+    }
+    worker.update(pod);
+    if (pod.deleting) this.#remove(worker, true);
+  }
+
+  #begin(pod: LabPod): void {
+    const { nodeName, nodeIps, nodeNetns, netnsFolder, cni, log, onOutput } = this.#options;
+    const worker = new PodWorker(pod, {
+      nodeName,
+      nodeIps,
+      nodeNetns,
+      netnsFolder,
+      cni,
+      onOutput,
+      log: (message, name) => log({ pod: name }, message),
+      onStatus: (changed) => this.#writeSoon(changed),
+    });
+    this.#workers.set(pod.uid, worker);
+    this.#queue.push(() => worker.start());
+    this.#next();
+  }
+
+  #next(): void {
+    while (this.#active < PARALLEL_STARTS) {
+      const start = this.#queue.shift();
+      if (start === undefined) return;
+      this.#active++;
+      start().finally(() => {
+        this.#active--;
+        this.#next();
+      });
+    }
+  }
+
+  #remove(worker: PodWorker, known: boolean): void {
+    const { pod } = worker;
+    worker.stop(Math.min(pod.graceSeconds * 1000, LONGEST_GRACE_MS)).then(() => {
+      if (!this.#workers.delete(pod.uid)) return;
+      this.#dirty.delete(worker);
+      if (known) this.#finalize(pod);
+    });
+  }
+
+  /** Tells the API that nothing of the pod is left. */
+  #finalize({ namespace, name, uid }: LabPod): void {
+    const address = { resource: pods, namespace, name };
+    this.#options.client.delete(address, { gracePeriodSeconds: 0, uid }).catch((error: unknown) => {
+      if (!isNotFound(error))
+        this.#options.log({ pod: `${namespace}/${name}`, error: messageOf(error) }, "cannot delete the pod");
+    });
+  }
+
+  /** Status writes of one pod are coalesced: the last one says all. */
+  #writeSoon(worker: PodWorker): void {
+    if (this.#dirty.has(worker)) return;
+    this.#dirty.add(worker);
+    setImmediate(() => {
+      if (!this.#dirty.delete(worker) || !this.#workers.has(worker.pod.uid)) return;
+      this.#writeStatus(worker).catch((error: unknown) => {
+        if (isNotFound(error)) return;
+        this.#options.log({ pod: worker.pod.name, error: messageOf(error) }, "cannot write the pod's status");
+        setTimeout(() => this.#writeSoon(worker), 500);
+      });
+    });
+  }
+
+  async #writeStatus(worker: PodWorker): Promise<void> {
+    const { namespace, name } = worker.pod;
+    const address = { resource: pods, namespace, name, subresource: "status" };
+    await this.#options.client.patch(
+      address,
+      { status: podStatus(worker, this.#options.nodeIps) },
+      { type: "strategic" },
+    );
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Keeps the lab's processes running, as a DaemonSet and systemd do on a real node: what exits is started again, with
+ * backoff, unless it is held down on purpose.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { inNamespaceAt } from "../kernel/netns.ts";
+
+export interface ProcessSpec {
+  /** "agent node1". */
+  readonly name: string;
+  readonly netns: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly logFile: string;
+}
+
+const RESTART_FIRST_MS = 200;
+const RESTART_LAST_MS = 5000;
+/** A process that ran this long was well: its next failure is a first one. */
+const HEALTHY_MS = 10_000;
+
+export class SupervisedProcess {
+  readonly spec: ProcessSpec;
+  #child: ChildProcess | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #wanted = false;
+  #delayMs = RESTART_FIRST_MS;
+  #restarts = 0;
+
+  constructor(spec: ProcessSpec) {
+    this.spec = spec;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  start(): void {
+    this.#wanted = true;
+    clearTimeout(this.#timer);
+    if (this.#child === undefined) this.#spawn();
+  }
+
+  /** Kills the process and does not start it again until told to. */
+  async hold(signal: NodeJS.Signals): Promise<void> {
+    this.#wanted = false;
+    clearTimeout(this.#timer);
+    const child = this.#child;
+    if (child === undefined) return;
+    const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.kill(signal);
+    await exited;
+  }
+
+  /** Kills the process; it comes back by itself. */
+  kill(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  #spawn(): void {
+    const { netns, args, env, logFile } = this.spec;
+    const started = performance.now();
+    // fork() happens inside spawn(), on this thread: the process is born in that namespace.
+    const child = inNamespaceAt(netns, () =>
+      spawn(process.execPath, [...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] }),
+    );
+    this.#child = child;
+    const log = createWriteStream(logFile, { flags: "a" });
+    child.stdout.pipe(log, { end: false });
+    child.stderr.pipe(log, { end: false });
+    child.on("error", (error) => log.write(`cannot start: ${error.message}\n`));
+    child.on("exit", () => {
+      this.#child = undefined;
+      log.end();
+      if (!this.#wanted) return;
+      if (performance.now() - started > HEALTHY_MS) this.#delayMs = RESTART_FIRST_MS;
+      this.#restarts++;
+      this.#timer = setTimeout(() => this.#spawn(), this.#delayMs);
+      this.#delayMs = Math.min(this.#delayMs * 2, RESTART_LAST_MS);
+    });
+  }
+}
