@@ -68,19 +68,15 @@ async function send(
   options: RequestOptions = {},
 ): Promise<Answer> {
   const { body, type = "application/json", headers = {} } = options;
-  const content =
-    body === undefined || typeof body === "string" || body instanceof Buffer ? body : JSON.stringify(body);
-  const outgoing = httpRequest({
-    agent,
-    port,
-    method,
-    path,
-    headers: { ...(body !== undefined && { "content-type": type }), ...headers },
-  });
+  const text = body === undefined ? "" : typeof body === "string" ? body : JSON.stringify(body);
+  const content = Buffer.from(text);
+  // Node's client gives DELETE no length of its own.
+  const described = body === undefined ? {} : { "content-type": type, "content-length": String(content.length) };
+  const outgoing = httpRequest({ agent, port, method, path, headers: { ...described, ...headers } });
   outgoing.end(content);
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
-  const text = (await response.toArray()).join("");
-  return { code: response.statusCode ?? 0, headers: response.headers, text, body: parse(text) };
+  const received = (await response.toArray()).join("");
+  return { code: response.statusCode ?? 0, headers: response.headers, text: received, body: parse(received) };
 }
 
 function parse(text: string): Fields {
