@@ -48,41 +48,50 @@ export class MessageWriter {
   }
 
   u8(value: number): void {
-    this.#buffer.writeUInt8(value, this.#reserve(1));
+    const at = this.#reserve(1);
+    this.#buffer.writeUInt8(value, at);
   }
 
   u16(value: number): void {
-    this.#buffer.writeUInt16LE(value, this.#reserve(2));
+    const at = this.#reserve(2);
+    this.#buffer.writeUInt16LE(value, at);
   }
 
   u16be(value: number): void {
-    this.#buffer.writeUInt16BE(value, this.#reserve(2));
+    const at = this.#reserve(2);
+    this.#buffer.writeUInt16BE(value, at);
   }
 
   u32(value: number): void {
-    this.#buffer.writeUInt32LE(value >>> 0, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#buffer.writeUInt32LE(value >>> 0, at);
   }
 
   s32(value: number): void {
-    this.#buffer.writeInt32LE(value, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#buffer.writeInt32LE(value, at);
   }
 
   u32be(value: number): void {
-    this.#buffer.writeUInt32BE(value >>> 0, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#buffer.writeUInt32BE(value >>> 0, at);
   }
 
   u64be(value: bigint): void {
-    this.#buffer.writeBigUInt64BE(value, this.#reserve(8));
+    const at = this.#reserve(8);
+    this.#buffer.writeBigUInt64BE(value, at);
   }
 
   raw(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#reserve(bytes.length));
+    const at = this.#reserve(bytes.length);
+    this.#buffer.set(bytes, at);
   }
 
   /** Zero-terminated text, as netlink carries names. */
   cstring(text: string): void {
     const size = Buffer.byteLength(text) + 1;
-    this.#buffer.write(text, this.#reserve(size));
+    const at = this.#reserve(size);
+    this.#buffer.write(text, at);
   }
 
   /** One attribute; `body` writes its payload. @throws RangeError past 64 KiB, which netlink cannot express */
@@ -101,7 +110,7 @@ export class MessageWriter {
     if (padding > 0) this.#reserve(padding);
   }
 
-  /** Grows by `size` zero bytes and returns where they start. */
+  /** Grows by `size` zero bytes and returns where they start. The buffer may be another one afterwards. */
   #reserve(size: number): number {
     const start = this.#length;
     if (start + size > this.#buffer.length) {
