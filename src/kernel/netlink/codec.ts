@@ -6,22 +6,34 @@ import { type Ip, ipBytes, ipFromBytes } from "../../model/ip.ts";
 import { type Mac, macBytes, macFromBytes } from "../../model/mac.ts";
 import type { MessageWriter } from "./message-writer.ts";
 
-/** How one kind of value is written and read. `size` is set where the kernel's is fixed: shorter payloads are refused. */
+/** How one kind of value is written and read. */
 export interface Codec<T> {
   write(writer: MessageWriter, value: T): void;
   read(bytes: Buffer): T;
   readonly nested?: boolean;
+  /** Payload sizes that can be read; an attribute of any other size counts as absent. */
+  readonly fits?: (size: number) => boolean;
 }
 
-export const u8: Codec<number> = { write: (w, v) => w.u8(v), read: (b) => b.readUInt8(0) };
-export const u16: Codec<number> = { write: (w, v) => w.u16(v), read: (b) => b.readUInt16LE(0) };
-export const u16be: Codec<number> = { write: (w, v) => w.u16be(v), read: (b) => b.readUInt16BE(0) };
-export const u32: Codec<number> = { write: (w, v) => w.u32(v), read: (b) => b.readUInt32LE(0) };
-export const s32: Codec<number> = { write: (w, v) => w.s32(v), read: (b) => b.readInt32LE(0) };
-export const u32be: Codec<number> = { write: (w, v) => w.u32be(v), read: (b) => b.readUInt32BE(0) };
-export const u64be: Codec<bigint> = { write: (w, v) => w.u64be(v), read: (b) => b.readBigUInt64BE(0) };
+const atLeast = (needed: number) => (size: number) => size >= needed;
+
+export const u8: Codec<number> = { write: (w, v) => w.u8(v), read: (b) => b.readUInt8(0), fits: atLeast(1) };
+export const u16: Codec<number> = { write: (w, v) => w.u16(v), read: (b) => b.readUInt16LE(0), fits: atLeast(2) };
+export const u16be: Codec<number> = { write: (w, v) => w.u16be(v), read: (b) => b.readUInt16BE(0), fits: atLeast(2) };
+export const u32: Codec<number> = { write: (w, v) => w.u32(v), read: (b) => b.readUInt32LE(0), fits: atLeast(4) };
+export const s32: Codec<number> = { write: (w, v) => w.s32(v), read: (b) => b.readInt32LE(0), fits: atLeast(4) };
+export const u32be: Codec<number> = { write: (w, v) => w.u32be(v), read: (b) => b.readUInt32BE(0), fits: atLeast(4) };
+export const u64be: Codec<bigint> = {
+  write: (w, v) => w.u64be(v),
+  read: (b) => b.readBigUInt64BE(0),
+  fits: atLeast(8),
+};
 export const bytes: Codec<Uint8Array> = { write: (w, v) => w.raw(v), read: (b) => Buffer.from(b) };
-export const ip: Codec<Ip> = { write: (w, v) => w.raw(ipBytes(v)), read: (b) => ipFromBytes(b) };
+export const ip: Codec<Ip> = {
+  write: (w, v) => w.raw(ipBytes(v)),
+  read: (b) => ipFromBytes(b),
+  fits: (size) => size === 4 || size === 16,
+};
 export const mac: Codec<Mac> = { write: (w, v) => w.raw(macBytes(v)), read: (b) => macFromBytes(b) };
 
 /** Text; the kernel ends it with NUL in most places, and where it does not the whole payload is the text. */
@@ -64,7 +76,7 @@ export function attributes<const T extends AnyTable>(table: T): AttributesCodec<
       const values: Record<string, unknown> = {};
       for (const [type, payload] of eachAttribute(buffer)) {
         const entry = byType.get(type);
-        if (entry !== undefined) values[entry.name] = entry.codec.read(payload);
+        if (entry !== undefined && fits(entry.codec, payload)) values[entry.name] = entry.codec.read(payload);
       }
       return values as AttributesOf<T>;
     },
@@ -80,8 +92,15 @@ export function listOf<T>(type: number, element: Codec<T>): Codec<readonly T[]> 
         writer.attribute(type, () => element.write(writer, value), element.nested === true);
       }
     },
-    read: (buffer) => Array.from(eachAttribute(buffer), ([, payload]) => element.read(payload)),
+    read: (buffer) =>
+      Array.from(eachAttribute(buffer), ([, payload]) => payload)
+        .filter((payload) => fits(element, payload))
+        .map((payload) => element.read(payload)),
   };
+}
+
+function fits(codec: Codec<unknown>, payload: Buffer): boolean {
+  return codec.fits?.(payload.length) ?? true;
 }
 
 /** Walks type-length-value attributes; stops at the first malformed one, as the kernel's nla_for_each does. */
@@ -122,10 +141,12 @@ export function struct<K extends string>(fields: Readonly<Record<K, ScalarName>>
       for (const [field, name] of entries) scalars[name].codec.write(writer, values[field] ?? 0);
     },
     read(buffer) {
+      // A header that is cut short reads as zeros from there: no family, no index, nothing that anybody looks for.
+      const whole = buffer.length < size ? Buffer.concat([buffer, Buffer.alloc(size - buffer.length)]) : buffer;
       const values = {} as Record<K, number>;
       let offset = 0;
       for (const [field, name] of entries) {
-        values[field] = scalars[name].codec.read(buffer.subarray(offset, offset + scalars[name].size));
+        values[field] = scalars[name].codec.read(whole.subarray(offset, offset + scalars[name].size));
         offset += scalars[name].size;
       }
       return values;

@@ -7,6 +7,10 @@ import { errnoName } from "../libc.ts";
 import { attributes, text, u32 } from "./codec.ts";
 import { NLM_F_ACK_TLVS, NLM_F_CAPPED } from "./constants.ts";
 
+const EPROTO = 71;
+/** struct nlmsghdr: what an error quotes of the request at least. */
+const HEADER_BYTES = 16;
+
 const extendedAck = attributes({ message: [1, text], offset: [2, u32], missingType: [5, u32] });
 
 /** What the request was for; both go into the error. */
@@ -17,15 +21,16 @@ export interface Purpose {
 
 /** The answer of an NLMSG_ERROR message: undefined for an acknowledgement. */
 export function decodeErrorMessage(payload: Buffer, flags: number, purpose: Purpose): BreakwaterError | undefined {
-  const errno = -payload.readInt32LE(0);
+  // An answer without an answer counts as EPROTO: silence must not pass for success.
+  const errno = payload.length < 4 ? EPROTO : -payload.readInt32LE(0);
   if (errno === 0) return undefined;
   return netlinkError(errno, readExtendedAck(payload, flags), purpose);
 }
 
 function readExtendedAck(payload: Buffer, flags: number): string {
-  if ((flags & NLM_F_ACK_TLVS) === 0) return "";
+  if ((flags & NLM_F_ACK_TLVS) === 0 || payload.length < 4 + HEADER_BYTES) return "";
   // The request's header is always quoted; its body only when the answer is not capped.
-  const quoted = (flags & NLM_F_CAPPED) !== 0 ? 16 : (payload.readUInt32LE(4) + 3) & ~3;
+  const quoted = (flags & NLM_F_CAPPED) !== 0 ? HEADER_BYTES : (payload.readUInt32LE(4) + 3) & ~3;
   const ack = extendedAck.read(payload.subarray(4 + quoted));
   const place = ack.offset === undefined ? "" : ` at byte ${ack.offset}`;
   const missing = ack.missingType === undefined ? "" : ` (attribute ${ack.missingType} is missing)`;

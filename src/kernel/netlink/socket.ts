@@ -4,7 +4,7 @@
  *
  * A socket belongs to the network namespace in which it was made, for its whole life.
  */
-import { BreakwaterError } from "../../model/errors.ts";
+import { BreakwaterError, isBreakwaterError } from "../../model/errors.ts";
 import * as libc from "../libc.ts";
 import { errnoName, lastErrno } from "../libc.ts";
 import * as c from "./constants.ts";
@@ -30,6 +30,11 @@ export interface NetlinkRequest extends Purpose {
 
 /** A dump is begun anew this often when the kernel says that it was interrupted or overran. */
 const DUMP_ATTEMPTS = 10;
+/**
+ * Requests a send() of {@link NetlinkSocket.requestMany}. Their answers wait in the receive buffer, 768 bytes of kernel
+ * memory each, and the least buffer that a process without privileges has (rmem_default, 208 KiB) must hold them.
+ */
+const REQUESTS_PER_SEND = 256;
 const RECEIVE_TIMEOUT_SECONDS = 10n;
 /** Large enough for a dump's skb (the kernel sends up to 32 KiB, more for huge attributes). */
 const RECEIVE_BUFFER_BYTES = 256 * 1024;
@@ -97,11 +102,18 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Sends independent requests in one send(); each is tried whatever became of the others.
+   * Sends independent requests, many in one send(); each is tried whatever became of the others.
    * @returns one entry a request: undefined, or its error
    */
   requestMany(requests: readonly NetlinkRequest[]): (BreakwaterError | undefined)[] {
-    if (requests.length === 0) return [];
+    const answers: (BreakwaterError | undefined)[] = [];
+    for (let i = 0; i < requests.length; i += REQUESTS_PER_SEND) {
+      answers.push(...this.#requestTogether(requests.slice(i, i + REQUESTS_PER_SEND)));
+    }
+    return answers;
+  }
+
+  #requestTogether(requests: readonly NetlinkRequest[]): (BreakwaterError | undefined)[] {
     const purposes = new Map<number, NetlinkRequest>();
     this.#writer.reset();
     for (const request of requests) purposes.set(this.#append(request, c.NLM_F_ACK), request);
@@ -133,8 +145,17 @@ export class NetlinkSocket implements Disposable {
    * begun anew, so that the list is one consistent state.
    */
   dump<T>(request: NetlinkRequest, decode: (message: NetlinkMessage) => T | undefined): T[] {
+    return this.#dumpWhole(request, c.NLM_F_DUMP, decode);
+  }
+
+  /** Asks for one object: the first answer, or undefined when the kernel says there is none. */
+  get<T>(request: NetlinkRequest, decode: (message: NetlinkMessage) => T | undefined): T | undefined {
+    return this.#dumpWhole(request, 0, decode)[0];
+  }
+
+  #dumpWhole<T>(request: NetlinkRequest, flags: number, decode: (message: NetlinkMessage) => T | undefined): T[] {
     for (let attempt = 1; ; attempt++) {
-      const result = this.#dumpOnce(request, c.NLM_F_DUMP, decode);
+      const result = this.#dumpOnce(request, flags, decode);
       if (result !== undefined) return result;
       if (attempt === DUMP_ATTEMPTS) {
         throw new BreakwaterError(
@@ -144,11 +165,6 @@ export class NetlinkSocket implements Disposable {
         );
       }
     }
-  }
-
-  /** Asks for one object: the first answer, or undefined when the kernel says there is none. */
-  get<T>(request: NetlinkRequest, decode: (message: NetlinkMessage) => T | undefined): T | undefined {
-    return this.#dumpOnce(request, 0, decode)?.[0];
   }
 
   /** Reads what is queued without waiting. @throws BreakwaterError with errno ENOBUFS when events were lost */
@@ -214,19 +230,22 @@ export class NetlinkSocket implements Disposable {
     const result: T[] = [];
     let interrupted = false;
     for (;;) {
-      for (const message of this.#receive(request.object)) {
+      const received = this.#receiveDump(request.object);
+      // Something that was queued here is lost. The dump itself waits for room, so it goes on, and is then begun anew.
+      if (received === undefined) interrupted = true;
+      for (const message of received ?? []) {
         if (message.sequence !== sequence) continue;
         if ((message.flags & c.NLM_F_DUMP_INTR) !== 0) interrupted = true;
         if (message.type === c.NLMSG_DONE) return this.#endOfDump(message, request, interrupted ? undefined : result);
         if (message.type === c.NLMSG_ERROR) {
           const error = decodeErrorMessage(message.payload, message.flags, request);
-          if (error === undefined) return result;
+          if (error === undefined) return interrupted ? undefined : result;
           if (error.errno === "EINTR") return undefined;
           throw error;
         }
         const value = decode(message);
         if (value !== undefined) result.push(value);
-        if ((message.flags & c.NLM_F_MULTI) === 0) return result;
+        if ((message.flags & c.NLM_F_MULTI) === 0) return interrupted ? undefined : result;
       }
     }
   }
@@ -237,6 +256,16 @@ export class NetlinkSocket implements Disposable {
     if (errno > 0 && errnoName(errno) === "EINTR") return undefined;
     if (errno > 0) throw netlinkError(errno, "", purpose);
     return result;
+  }
+
+  /** Undefined when the socket overran (ENOBUFS). */
+  #receiveDump(object: string): Iterable<NetlinkMessage> | undefined {
+    try {
+      return this.#receive(object);
+    } catch (error) {
+      if (isBreakwaterError(error) && error.errno === "ENOBUFS") return undefined;
+      throw error;
+    }
   }
 
   #receive(waitingFor: string): Iterable<NetlinkMessage> {

@@ -49,6 +49,8 @@ const elementsMessage = message(
 
 /** Nested attributes have 16-bit lengths: an element list is split well below 64 KiB. */
 const MAX_LIST_BYTES = 48_000;
+/** A table that changes while it is read is read anew this often. */
+const READ_ATTEMPTS = 10;
 /** TLV types inside NFTA_RULE_USERDATA: 0 is libnftnl's comment; the fingerprint's is ours, which nft skips. */
 const UDATA_COMMENT = 0;
 const UDATA_FINGERPRINT = 98;
@@ -68,6 +70,17 @@ class NftSocket implements Nftables {
   }
 
   table(name: NftTableName): ObservedTable | undefined {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.#observeTable(name);
+      } catch (error) {
+        // Somebody deleted the table, or a set of it, between two of our questions: ask from the start.
+        if (!isNotFound(error) || attempt === READ_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  #observeTable(name: NftTableName): ObservedTable | undefined {
     const found = this.#get(c.NFT_MSG_GETTABLE, name, { name: name.name });
     if (found === undefined) return undefined;
     const sets = this.#dump(c.NFT_MSG_GETSET, name, (m) => setMessage.read(m.payload).values);

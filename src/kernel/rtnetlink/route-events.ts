@@ -15,9 +15,12 @@ import type { RouteEvent } from "./types.ts";
 /** enum rtnetlink_groups: LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE. */
 const GROUPS = [1, 3, 5, 7, 9, 11];
 
-/** Calls `listener` with every burst of events, in the kernel's order, until closed. */
-export function watchRoutes(listener: (events: RouteEvent[]) => void): Disposable {
-  const socket = new NetlinkSocket(NETLINK_ROUTE, { groups: GROUPS, nonBlocking: true, receiveBufferBytes: 4 << 20 });
+/**
+ * Calls `listener` with every burst of events, in the kernel's order, until closed.
+ * @param receiveBufferBytes what may wait before events are lost
+ */
+export function watchRoutes(listener: (events: RouteEvent[]) => void, receiveBufferBytes = 4 << 20): Disposable {
+  const socket = new NetlinkSocket(NETLINK_ROUTE, { groups: GROUPS, nonBlocking: true, receiveBufferBytes });
   const poll = libc.pollReadable(socket.fd, () => {
     const events = readEvents(socket);
     if (events.length > 0) listener(events);
@@ -30,18 +33,25 @@ export function watchRoutes(listener: (events: RouteEvent[]) => void): Disposabl
   };
 }
 
-function readEvents(socket: NetlinkSocket): RouteEvent[] {
-  const events: RouteEvent[] = [];
-  try {
-    for (const message of socket.receiveQueued()) {
-      const event = decodeEvent(message);
-      if (event !== undefined) events.push(event);
+/**
+ * Everything that is queued. Behind a loss the queue still holds what was before it: that is thrown away, or it would be
+ * taken for news by a listener that has listed everything since.
+ */
+export function readEvents(socket: Pick<NetlinkSocket, "receiveQueued">): RouteEvent[] {
+  let lost = false;
+  for (;;) {
+    const events: RouteEvent[] = [];
+    try {
+      for (const message of socket.receiveQueued()) {
+        const event = decodeEvent(message);
+        if (event !== undefined) events.push(event);
+      }
+      return lost ? [{ type: "lost" }] : events;
+    } catch (error) {
+      if (!isBreakwaterError(error) || error.errno !== "ENOBUFS") throw error;
+      lost = true;
     }
-  } catch (error) {
-    if (!isBreakwaterError(error) || error.errno !== "ENOBUFS") throw error;
-    events.push({ type: "lost" });
   }
-  return events;
 }
 
 export function decodeEvent(message: NetlinkMessage): RouteEvent | undefined {
