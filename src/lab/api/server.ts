@@ -2,14 +2,13 @@
  * The lab's API server: Kubernetes as far as kubectl, client-go and the agent can tell, in one process and in memory.
  */
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { BreakwaterError, messageOf } from "../../model/errors.ts";
 import type { Ip } from "../../model/ip.ts";
 import type { Prefix } from "../../model/prefix.ts";
 import { startControllers } from "../controllers/start.ts";
 import { Registry } from "./registry/registry.ts";
-import { createHandler } from "./request/handler.ts";
+import { createHandler, type Handler } from "./request/handler.ts";
 import type { PodLog } from "./request/subresources.ts";
 import { WatchHub } from "./request/watch-hub.ts";
 import { createStore, type Store } from "./store.ts";
@@ -71,8 +70,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const servers: HttpServer[] = [];
 
   const makeServer = (): HttpServer => {
-    const server =
-      options.tls === undefined ? createHttpServer(handler) : createHttpsServer({ ...options.tls }, handler);
+    const server = options.tls === undefined ? createHttpServer(handler) : createTlsServer(options.tls, handler);
     server.on("connection", (socket: Socket) => {
       sockets.add(socket.setNoDelay(true));
       socket.on("close", () => sockets.delete(socket));
@@ -107,6 +105,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       },
     },
   };
+}
+
+/** TLS is loaded when it is wanted: it is a third of the server's start. */
+function createTlsServer(tls: NonNullable<ApiServerOptions["tls"]>, handler: Handler): HttpServer {
+  return process.getBuiltinModule("node:https").createServer({ ...tls }, handler);
 }
 
 function listenOn(server: HttpServer, target: ListenTarget): Promise<number> {

@@ -63,6 +63,8 @@ export interface Store {
   subscribeAll(listener: (resource: string, event: StoreEvent) => void): void;
   /** The resource that stores objects of a kind; undefined when none is served. */
   resourceOf(apiVersion: string, kind: string): string | undefined;
+  /** Whether objects of this kind live in namespaces; undefined for a kind that is not served. */
+  isNamespaced(of: { readonly apiVersion: string; readonly kind: string }): boolean | undefined;
   /** Names of all resources that are served now. */
   resources(): readonly string[];
 }
@@ -109,6 +111,7 @@ export function createStore(registry: Registry): Store {
     subscribe: (resource, listener) => registry.database.collection(resource).subscribe(listener),
     subscribeAll: (listener) => registry.database.subscribeAll((resource) => (event) => listener(resource, event)),
     resourceOf: (apiVersion, kind) => registry.resources.findKind(apiVersion, kind)?.storage,
+    isNamespaced: ({ apiVersion, kind }) => registry.resources.findKind(apiVersion, kind)?.namespaced,
     resources: () => [...new Set(registry.resources.all.map((resource) => resource.storage))],
   };
 }

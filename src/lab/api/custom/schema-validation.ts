@@ -64,7 +64,7 @@ function checkString(value: string, { errors, path, json }: Checks): void {
     errors.invalid(path, value, `${path} in body should be at least ${minLength} chars long`);
   }
   if (typeof maxLength === "number" && length > maxLength) errors.tooLong(path, maxLength);
-  if (typeof pattern === "string" && !compile(pattern).test(value)) {
+  if (typeof pattern === "string" && compilePattern(pattern)?.test(value) === false) {
     errors.invalid(path, value, `${path} in body should match '${pattern}'`);
   }
   if (typeof format === "string" && !fitsFormat(value, format)) {
@@ -72,13 +72,16 @@ function checkString(value: string, { errors, path, json }: Checks): void {
   }
 }
 
-/** Go's RE2 syntax is near enough to a subset of JavaScript's; a pattern that is not never matches nothing silently. */
-function compile(pattern: string): RegExp {
-  try {
-    return new RegExp(pattern, "u");
-  } catch {
-    return new RegExp(pattern.replaceAll("(?P<", "(?<"));
+/** Go's RE2 syntax is near enough to a subset of JavaScript's. Undefined for a pattern that does not compile. */
+export function compilePattern(pattern: string): RegExp | undefined {
+  for (const text of [pattern, pattern.replaceAll("(?P<", "(?<")]) {
+    try {
+      return new RegExp(text, "u");
+    } catch {
+      // The next spelling, or none: a definition with such a pattern is refused.
+    }
   }
+  return undefined;
 }
 
 const FORMATS: Readonly<Record<string, RegExp>> = {

@@ -2,6 +2,8 @@
  * CustomResourceDefinition: names, versions and schemas are checked, and an acceptable definition is established in
  * the same write, so that its resources are served as soon as the client has its answer.
  */
+
+import { compilePattern } from "../custom/schema-validation.ts";
 import type { FieldErrors } from "../object/field-errors.ts";
 import { label1035Fault, labelFault, subdomainFault } from "../object/names.ts";
 import { at, type Fields, fieldsOf, isFields, type KubeObject, listOf, textOf } from "../object/object.ts";
@@ -128,7 +130,10 @@ function validateStructure(schema: Fields, field: string, errors: FieldErrors): 
   for (const [name, property] of Object.entries(fieldsOf(schema["properties"]))) {
     validateStructure(fieldsOf(property), `${field}.properties[${name}]`, errors);
   }
-  const { items, additionalProperties } = schema;
+  const { items, additionalProperties, pattern } = schema;
+  if (typeof pattern === "string" && compilePattern(pattern) === undefined) {
+    errors.invalid(`${field}.pattern`, pattern, "must be a valid regular expression");
+  }
   if (schema["type"] === "array" && !isFields(items)) errors.required(`${field}.items`, "must be specified");
   if (isFields(items)) validateStructure(items, `${field}.items`, errors);
   if (isFields(additionalProperties)) validateStructure(additionalProperties, `${field}.additionalProperties`, errors);
