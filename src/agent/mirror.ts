@@ -4,6 +4,7 @@
  */
 import type { Kernel } from "../kernel/kernel.ts";
 import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
+import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
 import { LINK_PREFIX, NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
@@ -113,10 +114,13 @@ export class Mirror {
       case "lost":
         this.list();
         return true;
+      case "forwarding":
+        // Sysctls are not mirrored: every round reads those it wants.
+        return true;
       case "link":
         return this.#applyLink(event.link, event.deleted);
       case "address":
-        return set(this.#addresses, addressKey(event.address), event.address, event.deleted);
+        return this.#applyAddress(event.address, event.deleted);
       case "route": {
         const { route } = event;
         if (route.protocol !== ROUTE_PROTOCOL || route.table !== MAIN_TABLE) return false;
@@ -130,6 +134,23 @@ export class Mirror {
       case "fdb":
         if (!this.#isOurs(event.entry.index)) return false;
         return set(this.#fdb, fdbKey(event.entry), event.entry, event.deleted);
+    }
+  }
+
+  #applyAddress(address: Address, deleted: boolean): boolean {
+    const changed = set(this.#addresses, addressKey(address), address, deleted);
+    if (deleted && ipFamily(address.address) === 4) this.#forgetIpv4WithoutAddress(address.index);
+    return changed;
+  }
+
+  /**
+   * A device that loses its last IPv4 address loses its IPv4 routes too, without a message for each (fib_inetaddr_event
+   * in the kernel's fib_frontend.c).
+   */
+  #forgetIpv4WithoutAddress(index: number): void {
+    for (const { index: at, address } of this.#addresses.values()) if (at === index && ipFamily(address) === 4) return;
+    for (const [key, route] of this.#routes) {
+      if (route.oif === index && ipFamily(route.destination) === 4) this.#routes.delete(key);
     }
   }
 

@@ -31,6 +31,7 @@ export async function labDaemon([config = "{}"]: readonly string[]): Promise<num
 
 interface KubeletConfig extends Omit<KubeletOptions, "client" | "cni" | "log" | "onOutput"> {
   readonly kubeconfig: string;
+  readonly cniConfDir: string;
   readonly cniBinDir: string;
   readonly podLogs: string;
 }

@@ -5,7 +5,7 @@ import { launchLab, removeLab } from "../lab/launch.ts";
 import { readManifests } from "../lab/manifests.ts";
 import type { LabPaths } from "../lab/paths.ts";
 import type { LabOptions } from "../lab/topology.ts";
-import { BreakwaterError } from "../model/errors.ts";
+import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import { clusterOptions, labOptions, nameOption } from "./lab-options.ts";
 import { type CommandSpec, formatHelp, integerOption, parseOptions } from "./options.ts";
 
@@ -68,11 +68,15 @@ export async function bringUp(
   const paths = await launchLab(options, program, onStep);
   try {
     if (folder !== undefined) {
+      // Pods are spread over the nodes that are ready: over all of them, when they wait for all.
+      await waitUntilReady(options.name, paths, timeoutMs);
+      onStep("nodes are ready");
       await callLab(paths.control, "apply", { folder });
       onStep(`applied ${count} object${count === 1 ? "" : "s"}`);
     }
   } catch (error) {
-    await removeLab(options.name);
+    // What waits can be looked at; half a set of manifests helps nobody.
+    if (!isBreakwaterError(error, "BW_LAB_NOT_READY")) await removeLab(options.name);
     throw error;
   }
   await waitUntilReady(options.name, paths, timeoutMs);

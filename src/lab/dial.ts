@@ -21,7 +21,7 @@ export interface DialResult {
   readonly allowed: boolean;
   /** First line of the answer: "namespace/pod" from a built-in responder; null without one. */
   readonly answer: string | null;
-  /** From the first packet to the answer, milliseconds; null when there was none. */
+  /** From the first packet to the answer, milliseconds; to the open connection where nobody answered; null without. */
   readonly rttMs: number | null;
   /** errno name, or "ETIMEDOUT" for silence. */
   readonly error: string | null;
@@ -38,16 +38,16 @@ export function dial(target: DialTarget): Promise<DialResult> {
   }
   return new Promise((resolve) => {
     const polls: libc.FdPoll[] = [];
-    let connected = false;
+    let connectedMs: number | undefined;
+    const elapsedMs = () => Math.round((performance.now() - started) * 1000) / 1000;
     const finish = (answer: string | null, error: string | null) => {
       clearTimeout(timer);
       for (const poll of polls) poll.stop();
       libc.close(fd);
-      const rttMs = error === null ? Math.round((performance.now() - started) * 1000) / 1000 : null;
-      resolve({ allowed: error === null, answer, rttMs, error });
+      const rttMs = answer === null ? (connectedMs ?? elapsedMs()) : elapsedMs();
+      resolve({ allowed: error === null, answer, rttMs: error === null ? rttMs : null, error });
     };
-    // A stream that was opened and stays silent is allowed all the same: who listens is not for the network to say.
-    const timer = setTimeout(() => (connected ? finish(null, null) : finish(null, "ETIMEDOUT")), target.timeoutMs);
+    let timer = setTimeout(() => finish(null, "ETIMEDOUT"), target.timeoutMs);
     const onReadable = () => {
       const data = receiveSocket(fd);
       if (typeof data !== "string") finish(firstLine(data), null);
@@ -59,7 +59,12 @@ export function dial(target: DialTarget): Promise<DialResult> {
         finish(null, error);
         return;
       }
-      connected = target.protocol !== "UDP";
+      if (target.protocol !== "UDP") {
+        // A stream that was opened is allowed, also when nobody speaks first: that is not for the network to say.
+        connectedMs = elapsedMs();
+        clearTimeout(timer);
+        timer = setTimeout(() => finish(null, null), target.timeoutMs / 2);
+      }
       polls.push(libc.pollReadable(fd, onReadable));
     };
     polls.push(libc.pollWritable(fd, onConnected));

@@ -52,7 +52,7 @@ export function applyManifests(store: Store, manifests: readonly ManifestObject[
   const made: { resource: string; namespace: string | undefined; name: string; label: string }[] = [];
   for (const { source, object } of manifests) {
     try {
-      const created = store.create(object);
+      const created = store.create(inNamespace(store, object));
       const { namespace, name } = created.metadata;
       const label = `${object.kind.toLowerCase()} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
       made.push({ resource: resourceOf(store, object.kind), namespace, name, label });
@@ -64,6 +64,12 @@ export function applyManifests(store: Store, manifests: readonly ManifestObject[
     }
   }
   return made.map(({ label }) => label);
+}
+
+/** As kubectl does: what says no namespace goes to "default". */
+function inNamespace(store: Store, object: NewObject): NewObject {
+  if (object.metadata["namespace"] !== undefined || store.isNamespaced(object) !== true) return object;
+  return { ...object, metadata: { ...object.metadata, namespace: "default" } };
 }
 
 /** "Pod" -> "pods", "NetworkPolicy" -> "networkpolicies"; "" when the lab has no such resource. */

@@ -130,5 +130,7 @@ export type RouteEvent =
   | { readonly type: "route"; readonly route: Route; readonly deleted: boolean }
   | { readonly type: "neighbour"; readonly neighbour: Neighbour; readonly deleted: boolean }
   | { readonly type: "fdb"; readonly entry: FdbEntry; readonly deleted: boolean }
+  /** Somebody switched forwarding or another per-device setting (RTM_NEWNETCONF). */
+  | { readonly type: "forwarding" }
   /** The queue overran: the listener must list everything again. */
   | { readonly type: "lost" };

@@ -4,6 +4,7 @@
  */
 import { isBreakwaterError } from "../../model/errors.ts";
 import * as libc from "../libc.ts";
+import { attributes, s32 } from "../netlink/codec.ts";
 import { NETLINK_ROUTE } from "../netlink/constants.ts";
 import { type NetlinkMessage, NetlinkSocket } from "../netlink/socket.ts";
 import { decodeAddress, RTM_DELADDR, RTM_NEWADDR } from "./address.ts";
@@ -12,8 +13,9 @@ import { decodeFdb, decodeNeighbour, RTM_DELNEIGH, RTM_NEWNEIGH } from "./neighb
 import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./route.ts";
 import type { RouteEvent } from "./types.ts";
 
-/** enum rtnetlink_groups: LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE. */
-const GROUPS = [1, 3, 5, 7, 9, 11];
+/** enum rtnetlink_groups: LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4_NETCONF, IPV6_NETCONF. */
+const GROUPS = [1, 3, 5, 7, 9, 11, 24, 25];
+const RTM_NEWNETCONF = 80;
 
 /**
  * Calls `listener` with every burst of events, in the kernel's order, until closed.
@@ -71,12 +73,25 @@ export function decodeEvent(message: NetlinkMessage): RouteEvent | undefined {
       const route = decodeRoute(message);
       return route && { type: "route", route, deleted: message.type === RTM_DELROUTE };
     }
+    case RTM_NEWNETCONF:
+      return decodeNetconfEvent(message);
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
       return decodeNeighbourEvent(message);
     default:
       return undefined;
   }
+}
+
+/** struct netconfmsg is one byte, padded; attributes follow (include/uapi/linux/netconf.h). */
+const NETCONFMSG_BYTES = 4;
+const netconf = attributes({ index: [1, s32] });
+/** NETCONFA_IFINDEX_ALL: the switch for the whole namespace. New devices announce theirs too; nobody waits for that. */
+const ALL_DEVICES = -1;
+
+function decodeNetconfEvent(message: NetlinkMessage): RouteEvent | undefined {
+  const { index } = netconf.read(message.payload.subarray(NETCONFMSG_BYTES));
+  return index === ALL_DEVICES ? { type: "forwarding" } : undefined;
 }
 
 function decodeNeighbourEvent(message: NetlinkMessage): RouteEvent | undefined {

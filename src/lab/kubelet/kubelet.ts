@@ -2,7 +2,6 @@
  * The lab's kubelet: registers its node, runs the pods that are bound to it, writes their status, and gives back the
  * network of those that are deleted. One process a node; it serves the built-in responders of all its pods.
  */
-import { watch } from "node:fs";
 import { isNotFound, KubeApiError } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { Reflector } from "../../kube/reflector.ts";
@@ -21,7 +20,6 @@ export interface KubeletOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly nodeNetns: string;
   readonly netnsFolder: string;
-  readonly cniConfDir: string;
   readonly cni: CniRuntime;
   readonly log: (fields: object, message: string) => void;
   readonly onOutput: PodSurroundings["onOutput"];
@@ -29,6 +27,7 @@ export interface KubeletOptions {
 
 /** ADDs under way at once, as a real kubelet's runtime has. */
 const PARALLEL_STARTS = 10;
+const CONF_CHECK_MS = 500;
 /** A process that ignores SIGTERM is not waited for longer than this, whatever the pod's grace period. */
 const LONGEST_GRACE_MS = 5000;
 
@@ -40,7 +39,7 @@ export class Kubelet {
   readonly #queue: (() => Promise<void>)[] = [];
   #active = 0;
   #ready = false;
-  #confWatch: { close(): void } | undefined;
+  #confTimer: NodeJS.Timeout | undefined;
 
   constructor(options: KubeletOptions) {
     this.#options = options;
@@ -59,14 +58,13 @@ export class Kubelet {
 
   async start(): Promise<void> {
     await this.#register();
-    this.#confWatch = watch(this.#options.cniConfDir, () => this.#checkReady());
     this.#reflector.onChange(() => this.#sync());
     this.#reflector.start();
     this.#checkReady();
   }
 
   async stop(): Promise<void> {
-    this.#confWatch?.close();
+    clearTimeout(this.#confTimer);
     await this.#reflector.stop();
     await Promise.all(Array.from(this.#workers.values(), (worker) => worker.stop(0)));
   }
@@ -83,15 +81,18 @@ export class Kubelet {
     await this.#writeNodeStatus(false);
   }
 
-  /** A kubelet calls its node ready when the runtime has a network configuration. */
+  /**
+   * A kubelet calls its node ready when the runtime has a network configuration. It looks again and again: inotify
+   * instances are few (128 a user), and a large lab would use them up.
+   */
   #checkReady(): void {
     const ready = this.#options.cni.ready();
+    this.#confTimer = setTimeout(() => this.#checkReady(), ready ? CONF_CHECK_MS : CONF_CHECK_MS / 10);
     if (ready === this.#ready) return;
     this.#ready = ready;
     this.#writeNodeStatus(ready).catch((error: unknown) => {
       this.#ready = !ready;
       this.#options.log({ error: messageOf(error) }, "cannot write the node's status");
-      setTimeout(() => this.#checkReady(), 500);
     });
     if (ready) this.#sync();
   }
