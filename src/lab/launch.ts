@@ -183,7 +183,7 @@ function startTimeOf(pid: number): string {
 function readProcess(paths: LabPaths): LabProcess | undefined {
   try {
     const saved = JSON.parse(readFileSync(paths.process, "utf8")) as LabProcess;
-    return startTimeOf(saved.pid) === saved.startTime && saved.startTime !== "" ? saved : undefined;
+    return saved.startTime !== "" && isAlive(saved) ? saved : undefined;
   } catch {
     return undefined;
   }
@@ -227,11 +227,16 @@ export async function removeLab(name: string): Promise<boolean> {
 /** Waits for a process that is not ours to wait for: there is no event, so it is looked for in short steps. */
 async function ended({ pid, startTime }: LabProcess, patienceMs: number): Promise<boolean> {
   const until = performance.now() + patienceMs;
-  while (startTimeOf(pid) === startTime && !isZombie(pid)) {
+  while (isAlive({ pid, startTime })) {
     if (performance.now() > until) return false;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return true;
+}
+
+/** A zombie has ended: it only waits for its parent to look. */
+function isAlive({ pid, startTime }: LabProcess): boolean {
+  return startTimeOf(pid) === startTime && !isZombie(pid);
 }
 
 function isZombie(pid: number): boolean {
