@@ -1,0 +1,2 @@
+import type { Suite } from "../bench.ts";
+export const scale: Suite = { name: "scale", run: async () => {} };
