@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 const steps = [
   ["types", "node_modules/.bin/tsc", ["--project", "."]],
   ["lint and format", "node_modules/.bin/biome", ["check", "--error-on-warnings"]],
+  ["generated reference", process.execPath, ["tools/reference.ts", "--check"]],
   ["rules and documents", process.execPath, ["--test", "--test-reporter=dot", "test/repository/*.test.ts"]],
 ];
 

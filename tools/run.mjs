@@ -9,6 +9,7 @@ const jobs = {
   lab: { needs: ["run"], command: (args) => [join(root, "build", "breakwater.mjs"), "lab", "demo", ...args] },
   test: { needs: ["run", "test"], command: (args) => [join(root, "tools", "test.mjs"), ...args] },
   check: { needs: ["run"], command: (args) => [join(root, "tools", "check.mjs"), ...args] },
+  reference: { needs: ["run"], command: (args) => [join(root, "tools", "reference.ts"), ...args] },
   bench: { needs: ["run", "test"], command: (args) => [join(root, "test", "bench", "main.ts"), ...args] },
 };
 

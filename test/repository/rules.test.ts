@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { ERROR_CODES } from "../../src/model/error-codes.ts";
 
 const sources = globSync("src/**/*.ts").filter((file) => !file.endsWith(".test.ts"));
 const tracked = execFileSync("git", ["ls-files"], { encoding: "utf8" }).trim().split("\n");
@@ -55,6 +56,14 @@ test("every dependency has its reason in docs/adr", () => {
   for (const name of Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies })) {
     assert.ok(reasons.includes(`\`${name}\``), `docs/adr says why ${name} is here`);
   }
+});
+
+test("every error code is in the table of codes, and every code of the table is raised", () => {
+  const raised = new Set<string>();
+  for (const file of sources.filter((name) => !/fake|fixture|testing|error-codes/.test(name))) {
+    for (const [, code = ""] of readFileSync(file, "utf8").matchAll(/"(BW_[A-Z0-9_]+)"/g)) raised.add(code);
+  }
+  assert.deepEqual([...raised].sort(), Object.keys(ERROR_CODES).sort());
 });
 
 test("links between documents lead to files", () => {

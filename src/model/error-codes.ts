@@ -1,0 +1,147 @@
+/**
+ * Every error code with what it means and what helps. docs/reference/errors.md is made from this table, and a test holds
+ * that each code in the source is here and each one here is raised somewhere.
+ */
+
+export interface ErrorCode {
+  readonly meaning: string;
+  readonly remedy: string;
+}
+
+const code = (meaning: string, remedy: string): ErrorCode => ({ meaning, remedy });
+
+/** CNI_ERROR codes beside the spec's: docs/design/cni.md. */
+export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
+  BW_API_LISTEN: code("The lab's API server cannot listen", "End the program that has the port, or choose another"),
+  BW_CNI: code("A CNI call failed", "Read its message and details"),
+  BW_CNI_CHAINED_PLUGIN: code(
+    "A plugin of the CNI chain cannot be asked which versions it speaks",
+    "Install it in --cni-bin-dir, or leave it out of --cni-chain",
+  ),
+  BW_CNI_CONFLIST: code(
+    "The CNI configuration cannot be written or removed",
+    "See that --cni-conf-dir exists and can be written",
+  ),
+  BW_CNI_CONFLIST_FOREIGN: code(
+    "A file of the name 10-breakwater.conflist was written by somebody else",
+    "Move it away",
+  ),
+  BW_CNI_INSTALL: code(
+    "The CNI plugin cannot be copied to the runtime's folder",
+    "See that --cni-bin-dir can be written",
+  ),
+  BW_CNI_NETNS: code(
+    "The namespace that the runtime named does not exist",
+    "The runtime removed it: it will try again by itself",
+  ),
+  BW_CNI_SOCKET: code("The CNI socket cannot be opened", "See that --state-dir can be written"),
+  BW_CNI_SOCKET_IN_USE: code("Another agent serves this node", "Stop it first; one agent a node"),
+  BW_CNI_TRY_AGAIN_LATER: code(
+    "The node cannot attach pods yet",
+    "Wait: the runtime tries again; /readyz says what is missing",
+  ),
+  BW_HEALTH_LISTEN: code("Health and metrics cannot be served", "Give another --metrics-address"),
+  BW_IPAM_EXHAUSTED: code(
+    "Every address of the node's pod CIDR is in use",
+    "Give nodes larger pod CIDRs, or fewer pods (--max-pods)",
+  ),
+  BW_IPAM_IN_USE: code("The requested address belongs to another pod", "Ask for another, or delete that pod"),
+  BW_IPAM_NO_CIDR: code(
+    "The node has no pod CIDR",
+    "Run kube-controller-manager with --allocate-node-cidrs and --cluster-cidr",
+  ),
+  BW_IPAM_OUTSIDE: code(
+    "The requested address is not in this node's pod CIDR",
+    "Ask for one that is, or put the pod on the right node",
+  ),
+  BW_IPAM_REQUEST: code(
+    "The request for an address cannot be read",
+    "Correct the annotation breakwater.dev/ip or the ips capability",
+  ),
+  BW_IPAM_RESERVED: code("The requested address is the network or broadcast address", "Ask for another"),
+  BW_JOURNAL_CORRUPT: code(
+    "The journal of pod addresses is damaged",
+    "The message says how to go on without losing addresses in use",
+  ),
+  BW_JOURNAL_READ: code("The journal of pod addresses cannot be read", "See to the rights and health of --state-dir"),
+  BW_JOURNAL_WRITE: code(
+    "The journal of pod addresses cannot be written",
+    "Make room on the file system of --state-dir",
+  ),
+  BW_KUBE_CONFIG: code("No usable way to the API", "Correct the file and field that the message names"),
+  BW_KUBE_CONFLICT: code("The object was changed by somebody else meanwhile", "Tried again by itself"),
+  BW_KUBE_CONNECTION: code("The API cannot be reached", "Check the address, the network and the API server"),
+  BW_KUBE_FORBIDDEN: code(
+    "The API refuses this identity",
+    "Allow it get, list and watch on nodes, pods and namespaces",
+  ),
+  BW_KUBE_GONE: code("The requested history is no longer kept", "Listed anew by itself"),
+  BW_KUBE_HISTORY: code("The API's history went back or cannot be followed", "Listed anew by itself"),
+  BW_KUBE_INVALID: code("The API refuses the object", "A defect of Breakwater: report it with the message"),
+  BW_KUBE_NOT_FOUND: code("There is no such object", "Check its name and namespace"),
+  BW_KUBE_OVERLOADED: code("The API server asks for patience", "Tried again by itself, as late as it asks"),
+  BW_KUBE_REJECTED: code("The API answered a status that has no code of its own", "Read the message"),
+  BW_KUBE_RESPONSE: code(
+    "The API answered something that is no Kubernetes object",
+    "Check that the address is an API server's",
+  ),
+  BW_KUBE_SERVER: code("The API server failed (5xx)", "Read the API server's log; tried again by itself"),
+  BW_KUBE_STOPPED: code("Stopped before the first list", "None: the program is ending"),
+  BW_KUBE_TIMEOUT: code("The API did not answer in time", "Check the network and the API server's load"),
+  BW_KUBE_UNAUTHORIZED: code("The API does not know this identity", "Renew the token or certificate"),
+  BW_LAB: code("The lab failed in a way that has no code of its own", "Read the message and the lab's log"),
+  BW_LAB_CERTIFICATE: code("openssl did not make the lab's certificate", "apt-get install openssl"),
+  BW_LAB_CNI: code("A CNI call of the lab's kubelet failed", "Read the message: it is the plugin's"),
+  BW_LAB_DEMO: code("The demonstration found pods that do not reach each other", "Read the agents' logs"),
+  BW_LAB_DOWN: code("There is no such lab, or it does not answer", "breakwater lab up, or name another with --name"),
+  BW_LAB_NOT_READY: code("Nodes or pods did not become ready in time", "The lab stays up: read its log folder"),
+  BW_LAB_REDIS: code("There is no redis-server for the demonstration", "apt-get install redis-tools"),
+  BW_LAB_START: code("The lab's namespaces or processes cannot be made", "The message has the last lines of its log"),
+  BW_LAB_TARGET: code(
+    "A pod, node, Service or address that the lab does not have",
+    "kubectl get pods -A; breakwater lab status",
+  ),
+  BW_MANIFEST: code("A manifest cannot be used", "Correct the file, document and field that the message names"),
+  BW_NETLINK: code("The kernel refused a change or a question", "The message has the kernel's own sentence"),
+  BW_NETLINK_DUMP: code("A table changed during each attempt to list it", "Tried again by itself"),
+  BW_NETLINK_IO: code("A netlink socket failed", "Read errno; report it when it lasts"),
+  BW_NETLINK_TRUNCATED: code(
+    "An answer of the kernel was larger than any that is known",
+    "A defect of Breakwater: report it",
+  ),
+  BW_NETNS: code("There is no network namespace at that path", "Check that the container still runs"),
+  BW_NFTABLES: code(
+    "The kernel refused a step of an nftables transaction; nothing was changed",
+    "The message names the step and the kernel's sentence",
+  ),
+  BW_NODE_ADDRESS: code("No interface of this machine has the node's InternalIP", "Check the kubelet's --node-ip"),
+  BW_NODE_UNKNOWN: code("The API has no Node of this name", "Check --node-name against kubectl get nodes"),
+  BW_NOT_READY: code("The agent has no plan yet", "Wait until it has seen the cluster; /readyz says what is missing"),
+  BW_NOT_ROOT: code("The command needs rights that it does not have", "Run it as root, or do what the message says"),
+  BW_NO_POD_CIDR: code(
+    "The node has no pod CIDR yet",
+    "Run kube-controller-manager with --allocate-node-cidrs, or set spec.podCIDRs",
+  ),
+  BW_OPERATION: code(
+    "An operation failed for a reason that has no code of its own",
+    "Tried again by itself; read the message",
+  ),
+  BW_PEER_ADDRESS: code("A peer node has no address of a family that is needed", "Give its kubelet such a --node-ip"),
+  BW_PEER_BEHIND_ROUTER: code(
+    "A peer is behind a router and routing is direct",
+    "Use routing auto or vxlan, or tell the routers",
+  ),
+  BW_POD_CIDR_OVERLAP: code(
+    "Two nodes claim overlapping pod CIDRs",
+    "Delete the node that came later and let it join again",
+  ),
+  BW_POD_INTERFACE_EXISTS: code(
+    "The pod's interface exists already",
+    "Delete the sandbox: the runtime makes a new one",
+  ),
+  BW_REFUSED: code("The command was refused, to keep something from harm", "The message says what stands in the way"),
+  BW_SOCKET: code("A socket of the lab cannot be opened", "Read errno"),
+  BW_SYSCALL: code("A system call failed", "Read errno"),
+  BW_SYSCTL: code("A kernel setting cannot be read or set", "See that /proc/sys can be written, and the kernel has it"),
+  BW_USAGE: code("A mistake on the command line", "See --help of the command"),
+};

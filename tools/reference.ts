@@ -1,0 +1,157 @@
+/**
+ * Writes docs/reference from the code: options, metrics, error codes, faults. With --check it only compares, and fails
+ * when a page says something else than the code.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createMetrics } from "../src/agent/metrics.ts";
+import { agentSpec } from "../src/cli/agent.ts";
+import { cleanupSpec } from "../src/cli/cleanup.ts";
+import { labDemoSpec } from "../src/cli/lab-demo.ts";
+import { labExecSpec } from "../src/cli/lab-exec.ts";
+import { labFaultSpec } from "../src/cli/lab-fault.ts";
+import { labProbeSpec } from "../src/cli/lab-probe.ts";
+import { labKubeconfigSpec, labStatusSpec } from "../src/cli/lab-status.ts";
+import { labDownSpec, labUpSpec } from "../src/cli/lab-up.ts";
+import { type CommandSpec, optionLabel } from "../src/cli/options.ts";
+import { planSpec } from "../src/cli/plan.ts";
+import { faultKinds } from "../src/lab/faults/catalogue.ts";
+import { ERROR_CODES } from "../src/model/error-codes.ts";
+import * as marks from "../src/model/marks.ts";
+
+const NOTICE =
+  "<!-- Written by tools/reference.ts from the code. Do not edit: run `node tools/run.mjs reference`. -->\n";
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|").replaceAll("\n", " ")).join(" | ")} |`;
+  return [line(head), `| ${head.map(() => "---").join(" | ")} |`, ...rows.map(line), ""].join("\n");
+}
+
+const specs: readonly CommandSpec[] = [
+  agentSpec,
+  planSpec,
+  cleanupSpec,
+  labDemoSpec,
+  labUpSpec,
+  labDownSpec,
+  labStatusSpec,
+  labKubeconfigSpec,
+  labExecSpec,
+  labProbeSpec,
+  labFaultSpec,
+];
+
+function optionsPage(): string {
+  const sections = specs.map(({ usage, summary, options }) => {
+    const rows = Object.entries(options).map(([name, option]) => [
+      `\`${optionLabel(name, option)}\``,
+      option.default === undefined ? "" : `\`${option.default}\``,
+      option.env === undefined ? "" : `\`${option.env}\``,
+      `${option.help}${option.multiple === true ? " (may be repeated)" : ""}`,
+    ]);
+    const command = usage.replace(/ (?:--\S+ \S+|\[|NS\/|list \|).*$/, "");
+    return [
+      `## ${command}`,
+      "",
+      summary,
+      "",
+      `\`${usage}\``,
+      "",
+      table(["option", "default", "environment", "meaning"], rows),
+    ].join("\n");
+  });
+  const codes =
+    "Exit codes of every command: 0 fine, 1 found something or refused (also a mistake on the command line), 2 could not.\n";
+  return ["# Commands and options", "", codes, ...sections].join("\n");
+}
+
+async function metricsPage(): Promise<string> {
+  const metrics = await createMetrics().registry.getMetricsAsJSON();
+  const own = metrics.filter(({ name }) => name.startsWith("breakwater_"));
+  const rows = own.map(({ name, type, help }) => [`\`${name}\``, String(type), help]);
+  return [
+    "# Metrics",
+    "",
+    "Served by the agent on `/metrics` (`--metrics-address`), with Node's own `process_` and `nodejs_` metrics beside them.",
+    "",
+    table(["metric", "type", "meaning"], rows),
+  ].join("\n");
+}
+
+function errorsPage(): string {
+  const rows = Object.entries(ERROR_CODES).map(([code, { meaning, remedy }]) => [`\`${code}\``, meaning, remedy]);
+  return [
+    "# Error codes",
+    "",
+    "Codes never change once released. Each error says what was tried, on which object, what the system answered and,",
+    "behind `->`, what to do next. The codes that a container runtime sees are in [the design of CNI](../design/cni.md).",
+    "",
+    table(["code", "meaning", "what helps"], rows),
+  ].join("\n");
+}
+
+function faultsPage(): string {
+  const rows = faultKinds.map(({ name, summary, parameters = {} }) => [
+    `\`${name}\``,
+    Object.entries(parameters)
+      .map(([key, value]) => `\`${key}=${value}\``)
+      .join(" "),
+    summary,
+  ]);
+  return [
+    "# Faults of the lab",
+    "",
+    "`breakwater lab fault add NAME [--node NODE] [--set KEY=VALUE]`, taken back by `breakwater lab fault clear [NAME]`.",
+    "",
+    table(["fault", "parameters", "what happens"], rows),
+  ].join("\n");
+}
+
+function marksPage(): string {
+  const rows: [string, string, string][] = [
+    ["route protocol", String(marks.ROUTE_PROTOCOL), "every route of ours (`ip route show proto 98`)"],
+    [
+      "link names",
+      `${marks.LINK_PREFIX}…`,
+      `\`${marks.VXLAN_DEVICE}\` and a pod's host end, \`${marks.POD_LINK_PREFIX}\` and 11 hexadecimal digits`,
+    ],
+    ["link group", `0x${marks.DOOMED_GROUP.toString(16)}`, "host ends of deleted pods that wait for their deletion"],
+    [
+      "nftables table",
+      `${marks.NFT_TABLE.family} ${marks.NFT_TABLE.name}`,
+      "all our rules and sets (`nft list table inet breakwater`)",
+    ],
+    [
+      "rule priorities",
+      `${marks.RULE_PRIORITIES.first}-${marks.RULE_PRIORITIES.last}`,
+      "ip rules of ours, with the same protocol number",
+    ],
+    ["neighbours and forwarding entries", "on our links", "permanent entries of `bw…` devices"],
+  ];
+  return [
+    "# How Breakwater marks what is its own",
+    "",
+    "Only objects with these marks are ever changed or deleted, by the agent and by `breakwater cleanup`.",
+    "",
+    table(["kind", "mark", "what carries it"], rows),
+  ].join("\n");
+}
+
+const check = process.argv.includes("--check");
+const pages: Readonly<Record<string, string>> = {
+  "options.md": optionsPage(),
+  "metrics.md": await metricsPage(),
+  "errors.md": errorsPage(),
+  "faults.md": faultsPage(),
+  "marks.md": marksPage(),
+};
+for (const [name, body] of Object.entries(pages)) {
+  const path = join("docs", "reference", name);
+  const text = `${NOTICE}\n${body.trimEnd()}\n`;
+  if (existsSync(path) && readFileSync(path, "utf8") === text) continue;
+  if (check) {
+    process.stderr.write(`${path} is not what the code says: run 'node tools/run.mjs reference'\n`);
+    process.exitCode = 1;
+  } else writeFileSync(path, text);
+}
