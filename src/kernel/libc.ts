@@ -75,9 +75,19 @@ export function pollWritable(fd: number, ready: () => void): FdPoll {
 }
 
 function startPoll(fd: number, events: { readable?: boolean; writable?: boolean }, ready: () => void): FdPoll {
-  // Part of koffi that its changelog calls changeable; the version is pinned.
-  const poll = koffi.node.poll(fd, { readable: false, writable: false, disconnect: false, ...events }, () => ready());
   let stopped = false;
+  // Part of koffi that its changelog calls changeable; the version is pinned. Its callback is (status, events).
+  const arm = () =>
+    koffi.node.poll(fd, { readable: false, writable: false, disconnect: false, ...events }, (status: unknown) => {
+      if (stopped) return;
+      // libuv gives up a descriptor with a pending error, such as a netlink socket that overran (POLLERR): begin anew.
+      if (typeof status === "number" && status < 0) {
+        poll.stop();
+        poll = arm();
+      }
+      ready();
+    });
+  let poll = arm();
   return {
     stop: () => {
       if (!stopped) poll.stop();

@@ -66,14 +66,16 @@ export class Transcript {
 
 function describe(event: RouteEvent, name: (index: number | undefined) => string): string | undefined {
   if (event.type === "lost") return "event lost";
-  const verb = `event ${event.deleted ? "deleted" : "new"}`;
+  const verb = `event ${"deleted" in event && event.deleted ? "deleted" : "new"}`;
   switch (event.type) {
     case "link":
       return event.link.name.startsWith("bw")
         ? `${verb} link ${event.link.name} ${event.link.up ? "up" : "down"} mtu ${event.link.mtuBytes}`
         : undefined;
     case "address":
-      return event.address.scope === "global" ? `${verb} address ${event.address.address}` : undefined;
+      // A new IPv6 address is announced by a worker, a little later than the others.
+      if (event.address.scope !== "global" || (!event.deleted && event.address.address.includes(":"))) return undefined;
+      return `${verb} address ${event.address.address}`;
     case "route":
       return SET_PROTOCOLS.includes(event.route.protocol) ? `${verb} route ${routeText(event.route, name)}` : undefined;
     case "neighbour":
