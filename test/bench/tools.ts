@@ -9,8 +9,8 @@ const checkout = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Where compiled tools and a run's files on disk go. */
 export const benchBuild = join(checkout, "build", "bench");
-/** The program as it ships, and its plugin. */
-export const program = join(checkout, "build", "breakwater.mjs");
+/** The program as it ships. BREAKWATER_BENCH_PROGRAM names another build of it, to compare the two. */
+export const program = process.env["BREAKWATER_BENCH_PROGRAM"] ?? join(checkout, "build", "breakwater.mjs");
 
 export type ToolName = "cni-driver" | "exec-floor" | "veth-floor" | "path-probe";
 
