@@ -1,5 +1,6 @@
 /** MAC addresses as lower-case text: "02:62:77:00:00:01". */
 import { createHash } from "node:crypto";
+import { type Ip, ipFromBytes } from "./ip.ts";
 
 export type Mac = string;
 
@@ -15,6 +16,13 @@ export function macBytes(mac: Mac): Uint8Array {
 
 export function macFromBytes(bytes: Uint8Array): Mac {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+}
+
+/** The link-local address that IPv6 gives a device: fe80:: and the MAC as EUI-64 (RFC 4291, appendix A). */
+export function linkLocalIp(mac: Mac): Ip {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = macBytes(mac);
+  // The universal/local bit is inverted.
+  return ipFromBytes(Uint8Array.from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 0x02, b, c, 0xff, 0xfe, d, e, f]));
 }
 
 /**

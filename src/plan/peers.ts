@@ -5,7 +5,7 @@
  */
 import type { ClusterNode } from "../model/cluster.ts";
 import { type Ip, ipFamily } from "../model/ip.ts";
-import { deriveMac, type Mac } from "../model/mac.ts";
+import { deriveMac, linkLocalIp, type Mac } from "../model/mac.ts";
 import { VXLAN_DEVICE } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { type Prefix, prefixAddress } from "../model/prefix.ts";
@@ -31,6 +31,16 @@ export function vtepMac(nodeName: string): Mac {
 /** A node's address inside the overlay: the network address of its pod CIDR, which no pod is given. */
 export function vtepAddress(podCidr: Prefix): Ip {
   return prefixAddress(podCidr);
+}
+
+/**
+ * The next hop to a node's pods through the overlay. For IPv6 it is the link-local address of the peer's device: of any
+ * other gateway the kernel demands that no route leads to it over another device (ip6_route_check_nh_onlink), which the
+ * very route that is to be replaced would do.
+ */
+function overlayGateway(podCidr: Prefix, mac: Mac): Ip {
+  const address = vtepAddress(podCidr);
+  return ipFamily(address) === 4 ? address : linkLocalIp(mac);
 }
 
 export function planPeer(
@@ -87,18 +97,18 @@ function planVxlan(peer: ClusterNode, path: PlannedPath): PeerPlan {
   const cause = `Node ${peer.name}`;
   const mac = vtepMac(peer.name);
   const device = VXLAN_DEVICE;
-  const overlay = (destination: Prefix) => vtepAddress(destination);
+  const gateways = path.podCidrs.map((destination) => overlayGateway(destination, mac));
   return {
     path,
     routes: path.podCidrs.map((destination) => ({
       destination,
-      gateway: overlay(destination),
+      gateway: overlayGateway(destination, mac),
       device,
       onlink: true,
       ...routeMtu(path),
       cause,
     })),
-    neighbours: path.podCidrs.map((destination) => ({ device, ip: overlay(destination), mac, cause })),
+    neighbours: [...new Set(gateways)].map((ip) => ({ device, ip, mac, cause })),
     fdb: [{ device, mac, destination: path.peer, cause }],
     problems: [],
   };
