@@ -1,10 +1,10 @@
 /**
- * Which pod CIDRs can be routed. Two nodes that claim overlapping ranges would steal each other's traffic: the claim of
- * the node whose name sorts first stands, the other is reported and left out. No history decides, so every node of the
- * cluster comes to the same answer.
+ * Which pod CIDRs can be routed. Two nodes that claim overlapping ranges would steal each other's traffic: nodes are
+ * served in the order of their names, and a claim that overlaps one that was granted is reported and left out. No history
+ * decides, so every node of the cluster comes to the same answer.
  */
 import type { ClusterNode } from "../model/cluster.ts";
-import { type Prefix, prefixesOverlap, prefixRange } from "../model/prefix.ts";
+import { type Prefix, prefixRange } from "../model/prefix.ts";
 import type { Problem } from "../model/state.ts";
 
 export interface PodCidrClaims {
@@ -23,22 +23,47 @@ interface Claim {
 
 export function claimPodCidrs(nodes: Iterable<ClusterNode>): PodCidrClaims {
   const claims = [...nodes].flatMap((node) => node.podCidrs.map((prefix) => toClaim(node.name, prefix)));
-  const rejected = new Map<Claim, Claim>();
-  // Sorted by start, an overlap can only be with a range that has not ended yet.
   claims.sort(byStart);
+  const rejected = rejectedClaims(findConflicts(claims));
+  return {
+    byNode: collect(claims, rejected),
+    problems: [...rejected].map(([loser, winner]) => overlap(loser, winner)).sort(byMessage),
+  };
+}
+
+/** Claims of different nodes that overlap, each with those it overlaps. Nearly always there are none. */
+function findConflicts(sorted: readonly Claim[]): Map<Claim, Claim[]> {
+  const conflicts = new Map<Claim, Claim[]>();
+  // Sorted by start, an overlap can only be with a range that has not ended yet.
   let open: Claim[] = [];
-  for (const claim of claims) {
+  for (const claim of sorted) {
     open = open.filter((other) => other.family === claim.family && other.last >= claim.first);
     for (const other of open) {
-      const [winner, loser] = other.node <= claim.node ? [other, claim] : [claim, other];
-      if (!rejected.has(winner) && winner.node !== loser.node) rejected.set(loser, winner);
+      if (other.node === claim.node) continue;
+      append(conflicts, other, claim);
+      append(conflicts, claim, other);
     }
     open.push(claim);
   }
-  return {
-    byNode: collect(claims, rejected),
-    problems: [...rejected].map(([loser, winner]) => overlap(loser, winner)).sort(byObject),
-  };
+  return conflicts;
+}
+
+/** Each rejected claim with the granted one that it overlaps. */
+function rejectedClaims(conflicts: ReadonlyMap<Claim, readonly Claim[]>): Map<Claim, Claim> {
+  const rejected = new Map<Claim, Claim>();
+  const granted = new Set<Claim>();
+  for (const claim of [...conflicts.keys()].sort(byNode)) {
+    const winner = conflicts.get(claim)?.find((other) => granted.has(other));
+    if (winner === undefined) granted.add(claim);
+    else rejected.set(claim, winner);
+  }
+  return rejected;
+}
+
+function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
 }
 
 function toClaim(node: string, prefix: Prefix): Claim {
@@ -49,26 +74,31 @@ function toClaim(node: string, prefix: Prefix): Claim {
 function byStart(a: Claim, b: Claim): number {
   if (a.family !== b.family) return a.family - b.family;
   if (a.first !== b.first) return a.first < b.first ? -1 : 1;
-  return a.node < b.node ? -1 : 1;
+  if (a.last !== b.last) return a.last > b.last ? -1 : 1;
+  return compareText(a.node, b.node);
 }
 
-function byObject(a: Problem, b: Problem): number {
-  return a.message < b.message ? -1 : 1;
+function byNode(a: Claim, b: Claim): number {
+  return compareText(a.node, b.node) || byStart(a, b);
+}
+
+function byMessage(a: Problem, b: Problem): number {
+  return compareText(a.message, b.message);
+}
+
+/** By code units: the same in every locale. */
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function collect(claims: readonly Claim[], rejected: ReadonlyMap<Claim, Claim>): Map<string, Prefix[]> {
-  const byNode = new Map<string, Prefix[]>();
-  for (const claim of claims) {
-    if (rejected.has(claim)) continue;
-    const list = byNode.get(claim.node);
-    if (list === undefined) byNode.set(claim.node, [claim.prefix]);
-    else list.push(claim.prefix);
-  }
-  return byNode;
+  const lists = new Map<string, Prefix[]>();
+  for (const claim of claims) if (!rejected.has(claim)) append(lists, claim.node, claim.prefix);
+  return lists;
 }
 
 function overlap(loser: Claim, winner: Claim): Problem {
-  const same = prefixesOverlap(loser.prefix, winner.prefix) && loser.prefix === winner.prefix;
+  const same = loser.prefix === winner.prefix;
   return {
     code: "BW_POD_CIDR_OVERLAP",
     object: `Node ${loser.node}`,
