@@ -26,24 +26,25 @@ export class Mirror {
     this.#kernel = kernel;
   }
 
-  /** Lists everything. After this the mirror equals the kernel. */
+  /** Lists everything. After this the mirror equals the kernel; when a list fails nothing has changed. */
   list(): void {
-    const { routes } = this.#kernel;
+    const { routes, nftables } = this.#kernel;
+    const [links, addresses, neighbours, fdb] = [routes.links(), routes.addresses(), routes.neighbours(), routes.fdb()];
+    const ours = routes.routes({ protocol: ROUTE_PROTOCOL }).filter((route) => route.table === MAIN_TABLE);
+    this.#nft = nftables.table(NFT_TABLE);
     this.#links.clear();
     this.#linksByIndex.clear();
-    for (const link of routes.links()) this.#setLink(link);
-    this.#addresses = byKey(routes.addresses(), addressKey);
-    const ours = routes.routes({ protocol: ROUTE_PROTOCOL }).filter((route) => route.table === MAIN_TABLE);
+    for (const link of links) this.#setLink(link);
+    this.#addresses = byKey(addresses, addressKey);
     this.#routes = byKey(ours, (route) => route.destination);
     this.#neighbours = byKey(
-      routes.neighbours().filter((n) => this.#isOurNeighbour(n)),
+      neighbours.filter((neighbour) => this.#isOurNeighbour(neighbour)),
       neighbourKey,
     );
     this.#fdb = byKey(
-      routes.fdb().filter((entry) => this.#isOurs(entry.index)),
+      fdb.filter((entry) => this.#isOurs(entry.index)),
       fdbKey,
     );
-    this.listNft();
   }
 
   /** Reads our nftables table: the kernel's nftables events are not followed, a commit or the resync reads again. */
@@ -121,11 +122,8 @@ export class Mirror {
         return this.#applyLink(event.link, event.deleted);
       case "address":
         return this.#applyAddress(event.address, event.deleted);
-      case "route": {
-        const { route } = event;
-        if (route.protocol !== ROUTE_PROTOCOL || route.table !== MAIN_TABLE) return false;
-        return set(this.#routes, route.destination, route, event.deleted);
-      }
+      case "route":
+        return event.route.table === MAIN_TABLE && this.#applyRoute(event.route, event.deleted);
       case "neighbour": {
         if (!this.#isOurs(event.neighbour.index)) return false;
         const gone = event.deleted || !event.neighbour.permanent;
@@ -135,6 +133,17 @@ export class Mirror {
         if (!this.#isOurs(event.entry.index)) return false;
         return set(this.#fdb, fdbKey(event.entry), event.entry, event.deleted);
     }
+  }
+
+  /**
+   * A route that replaces another (`ip route replace`) is announced, the one that it replaced is not: a foreign route
+   * that takes the place of ours says that ours is gone.
+   */
+  #applyRoute(route: Route, deleted: boolean): boolean {
+    if (route.protocol === ROUTE_PROTOCOL) return set(this.#routes, route.destination, route, deleted);
+    const ours = this.#routes.get(route.destination);
+    if (deleted || ours === undefined || (ours.metric ?? 0) !== (route.metric ?? 0)) return false;
+    return this.#routes.delete(route.destination);
   }
 
   #applyAddress(address: Address, deleted: boolean): boolean {
@@ -161,15 +170,10 @@ export class Mirror {
       return before !== undefined;
     }
     this.#setLink(link);
-    // The kernel drops the IPv4 routes and the neighbours of a device that goes down without a message for each.
-    if (before?.up === true && !link.up) this.#forgetDevice(link.index);
-    return (
-      before === undefined ||
-      before.up !== link.up ||
-      before.mtuBytes !== link.mtuBytes ||
-      before.name !== link.name ||
-      before.mac !== link.mac
-    );
+    // The kernel drops the routes and neighbours of a device that goes down, IPv4 routes without a message for each.
+    // Permanent forwarding entries stay.
+    if (before?.up === true && !link.up) this.#forgetRoutes(link.index);
+    return before === undefined || !sameForPlans(before, link);
   }
 
   #setLink(link: Link): void {
@@ -182,14 +186,14 @@ export class Mirror {
   #deleteLink(link: Link): void {
     if (this.#links.get(link.name)?.index === link.index) this.#links.delete(link.name);
     this.#linksByIndex.delete(link.index);
-    this.#forgetDevice(link.index);
+    this.#forgetRoutes(link.index);
+    for (const [key, entry] of this.#fdb) if (entry.index === link.index) this.#fdb.delete(key);
     for (const [key, address] of this.#addresses) if (address.index === link.index) this.#addresses.delete(key);
   }
 
-  #forgetDevice(index: number): void {
+  #forgetRoutes(index: number): void {
     for (const [key, route] of this.#routes) if (route.oif === index) this.#routes.delete(key);
     for (const [key, neighbour] of this.#neighbours) if (neighbour.index === index) this.#neighbours.delete(key);
-    for (const [key, entry] of this.#fdb) if (entry.index === index) this.#fdb.delete(key);
   }
 
   #isOurs(index: number): boolean {
@@ -205,10 +209,25 @@ function byKey<T>(values: readonly T[], key: (value: T) => string): Map<string, 
   return new Map(values.map((value) => [key(value), value]));
 }
 
-/** Sets or deletes; false when that changed nothing. Values are compared by their text: they are small and flat. */
-function set<T>(map: Map<string, T>, key: string, value: T, deleted: boolean): boolean {
+/** Sets or deletes; false when that changed nothing. */
+function set<T extends object>(map: Map<string, T>, key: string, value: T, deleted: boolean): boolean {
   if (deleted) return map.delete(key);
   const before = map.get(key);
   map.set(key, value);
-  return before === undefined || JSON.stringify(before) !== JSON.stringify(value);
+  return before === undefined || !same(before, value);
+}
+
+/** Compares flat values field by field; an absent field equals one that is undefined. */
+function same(a: object, b: object): boolean {
+  const [x, y] = [new Map(Object.entries(a)), new Map(Object.entries(b))];
+  return [...x.keys(), ...y.keys()].every((name) => x.get(name) === y.get(name));
+}
+
+/** What a plan or a diff may look at of a link. */
+function sameForPlans(a: Link, b: Link): boolean {
+  return same(pick(a), pick(b)) && same(a.vxlan ?? {}, b.vxlan ?? {});
+}
+
+function pick({ name, kind, mac, mtuBytes, up, group }: Link) {
+  return { name, kind, mac, mtuBytes, up, group };
 }

@@ -80,7 +80,8 @@ function diffVxlan(vxlan: DesiredVxlan, link: Link | undefined): Operation[] {
 
 function diffPod(pod: DesiredPod, link: Link | undefined): Operation[] {
   const cause = `Pod ${pod.name}`;
-  if (link === undefined) return [{ do: "attachPod", pod, cause }];
+  // A link that was given up and still has the name is in the way; attaching removes it.
+  if (link === undefined || link.group === DOOMED_GROUP) return [{ do: "attachPod", pod, cause }];
   return [
     ...(link.mtuBytes === pod.mtuBytes ? [] : [{ do: "setPodMtu", pod, cause } as const]),
     ...(link.up ? [] : [{ do: "changeLink", device: link.name, change: { up: true }, cause } as const]),
@@ -98,8 +99,8 @@ function addAddresses(desired: DesiredState, observed: Observed, indexOf: IndexO
 function setFdb(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
   return desired.fdb.flatMap(({ cause, ...entry }) => {
     const index = indexOf(entry.device);
-    const has = index !== undefined && observed.fdb.has(fdbKey({ ...entry, index }));
-    return has ? [] : [{ do: "setFdb", entry, cause }];
+    const has = index === undefined ? undefined : observed.fdb.get(fdbKey({ ...entry, index }));
+    return has?.destination === entry.destination ? [] : [{ do: "setFdb", entry, cause }];
   });
 }
 
@@ -149,11 +150,12 @@ function deleteNeighbours(desired: DesiredState, observed: Observed): Operation[
   });
 }
 
+/** An entry whose MAC is wanted with another destination is not deleted: setting that replaces it. */
 function deleteFdb(desired: DesiredState, observed: Observed): Operation[] {
-  const wanted = new Set(desired.fdb.map((entry) => `${entry.device} ${entry.mac} ${entry.destination}`));
+  const wanted = new Set(desired.fdb.map((entry) => `${entry.device} ${entry.mac}`));
   return [...observed.fdb.values()].flatMap(({ index, mac, destination }): Operation[] => {
     const link = observed.linksByIndex.get(index);
-    if (link === undefined || !isOurs(link) || wanted.has(`${link.name} ${mac} ${destination}`)) return [];
+    if (link === undefined || !isOurs(link) || wanted.has(`${link.name} ${mac}`)) return [];
     return [{ do: "deleteFdb", device: link.name, mac, destination, cause: GONE }];
   });
 }

@@ -32,6 +32,17 @@ export function neighbourKey(neighbour: { readonly index: number; readonly ip: s
   return `${neighbour.index} ${neighbour.ip}`;
 }
 
+/**
+ * A unicast MAC leads to one destination: the kernel replaces the old one and announces the new one alone. Group MACs and
+ * the all-zero default have a list of them.
+ */
 export function fdbKey(entry: { readonly index: number; readonly mac: string; readonly destination: string }): string {
-  return `${entry.index} ${entry.mac} ${entry.destination}`;
+  const { index, mac, destination } = entry;
+  return hasOneDestination(mac) ? `${index} ${mac}` : `${index} ${mac} ${destination}`;
+}
+
+/** False for what floods: group addresses (IEEE 802: bit 0 of the first octet) and 00:00:00:00:00:00. */
+function hasOneDestination(mac: string): boolean {
+  const isGroup = (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;
+  return !isGroup && mac !== "00:00:00:00:00:00";
 }
