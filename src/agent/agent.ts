@@ -130,7 +130,8 @@ function startCni(
 }
 
 function stuckReason(reconciler: Reconciler, synced: boolean): string | undefined {
-  if (!synced || reconciler.status.failures.length === 0) return undefined;
+  const { failures, error } = reconciler.status;
+  if (!synced || (failures.length === 0 && error === undefined)) return undefined;
   const idleMs = performance.now() - reconciler.status.endedAt;
   return idleMs > 2 * STUCK_MS ? `the loop has not finished a round for ${Math.round(idleMs / 1000)} s` : undefined;
 }

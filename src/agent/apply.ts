@@ -5,6 +5,8 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
 import type { RouteChange } from "../kernel/rtnetlink/types.ts";
+import { ipFamily } from "../model/ip.ts";
+import { MAIN_TABLE, type Route } from "../model/kernel-objects.ts";
 import { NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod } from "../model/state.ts";
@@ -31,7 +33,10 @@ export function applyOperations(
   const results: ApplyResult[] = [];
   let batch: { operation: Operation; change: RouteChange }[] = [];
   const flush = () => {
-    const errors = kernel.routes.applyMany(batch.map(({ change }) => change));
+    const errors = applyBatch(
+      kernel,
+      batch.map(({ change }) => change),
+    );
     for (const [i, { operation, change }] of batch.entries()) {
       const error = harmless(change, errors[i]) ? undefined : errors[i];
       if (error === undefined) mirror.apply([eventOf(change)].flat());
@@ -50,6 +55,15 @@ export function applyOperations(
   }
   flush();
   return results;
+}
+
+/** One answer a change, also when the system call itself fails: then that is the answer to each. */
+function applyBatch(kernel: Kernel, changes: readonly RouteChange[]): (Error | undefined)[] {
+  let errors: (Error | undefined)[] = [];
+  const error = attempt(() => {
+    errors = kernel.routes.applyMany(changes);
+  });
+  return error === undefined ? errors : changes.map(() => error);
 }
 
 function attempt(body: () => void): Error | undefined {
@@ -87,8 +101,12 @@ function applyAlone(operation: Operation, kernel: Kernel, mirror: Mirror, pods: 
       pods.setMtu(operation.pod);
       break;
     case "changeNft":
-      kernel.nftables.commit(NFT_TABLE, operation.changes);
-      mirror.listNft();
+      try {
+        kernel.nftables.commit(NFT_TABLE, operation.changes);
+      } finally {
+        // Also behind a failure: whether the kernel committed is not ours to guess.
+        mirror.listNft();
+      }
       break;
     default:
       throw new TypeError(`Operation ${operation.do} is a route change`);
@@ -196,17 +214,23 @@ function eventOf(change: RouteChange): Parameters<Mirror["apply"]>[0][number] | 
   }
 }
 
-function completeRoute(route: Extract<RouteChange, { do: "setRoute" }>["route"]) {
+/** IP6_RT_PRIO_USER of include/uapi/linux/ipv6_route.h: what an IPv6 route gets that names no metric. */
+const IPV6_METRIC = 1024;
+
+/** The route as the kernel will list it. */
+function completeRoute(route: Extract<RouteChange, { do: "setRoute" }>["route"]): Route {
+  const v6 = ipFamily(route.destination) === 6;
   return {
-    gateway: undefined,
-    oif: undefined,
-    source: undefined,
-    table: 254,
-    scope: route.gateway === undefined ? "link" : "universe",
-    type: "unicast",
-    onlink: false,
-    mtuBytes: undefined,
-    metric: undefined,
-    ...route,
-  } as const;
+    destination: route.destination,
+    gateway: route.gateway,
+    oif: route.oif,
+    source: route.source,
+    table: route.table ?? MAIN_TABLE,
+    protocol: route.protocol,
+    scope: v6 || route.gateway !== undefined ? "universe" : "link",
+    type: route.type ?? "unicast",
+    onlink: route.onlink ?? false,
+    mtuBytes: route.mtuBytes,
+    metric: route.metric ?? (v6 ? IPV6_METRIC : undefined),
+  };
 }

@@ -67,12 +67,11 @@ export class NodeNetwork implements PodNetwork {
     }
   }
 
-  detach(attachment: { readonly containerId: string; readonly ifname: string }): Promise<void> {
+  async detach(attachment: { readonly containerId: string; readonly ifname: string }): Promise<void> {
     const device = hostIfname(attachment.containerId, attachment.ifname);
     this.#pods.delete(device);
     this.#options.podLinks.cutOff(device);
     this.#reapSoon();
-    return Promise.resolve();
   }
 
   exists(attachment: Pick<PodAttachment, "containerId" | "ifname">): boolean {

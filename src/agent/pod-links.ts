@@ -5,7 +5,7 @@
 import type { Kernel, PodNamespace } from "../kernel/kernel.ts";
 import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
 import type { RouteChange } from "../kernel/rtnetlink/types.ts";
-import { BreakwaterError } from "../model/errors.ts";
+import { BreakwaterError, isBreakwaterError, messageOf } from "../model/errors.ts";
 import { familyBits, ipFamily } from "../model/ip.ts";
 import { DOOMED_GROUP, HOST_END_MAC, POD_GATEWAY } from "../model/marks.ts";
 import type { DesiredPod } from "../model/state.ts";
@@ -22,14 +22,34 @@ export function createPodLinks(kernel: Kernel, mirror: Mirror): PodLinks & { cut
 
 function attach(kernel: Kernel, mirror: Mirror, pod: DesiredPod): void {
   using namespace = kernel.openPod(pod.netns);
-  createPair(kernel, pod, namespace.fd);
+  removeDoomed(kernel, mirror, pod.hostIfname);
   try {
+    createPair(kernel, pod, namespace.fd);
     namespace.enter((inside) => configurePod(inside, pod));
+    mirror.refreshLink(pod.hostIfname);
   } catch (error) {
-    removeLink(kernel, mirror, pod.hostIfname);
-    throw error;
+    // What existed before is not ours to take away.
+    if (isBreakwaterError(error, "BW_POD_INTERFACE_EXISTS")) throw error;
+    undo(kernel, mirror, pod.hostIfname, error);
   }
-  mirror.refreshLink(pod.hostIfname);
+}
+
+/** A link of the same container that waits for its deletion has the name, here and in the pod: it goes now. */
+function removeDoomed(kernel: Kernel, mirror: Mirror, name: string): void {
+  if (mirror.link(name)?.group === DOOMED_GROUP) removeLink(kernel, mirror, name);
+}
+
+/** Takes the pair away again. Where that fails too it is marked as given up, so that the next round begins anew. */
+function undo(kernel: Kernel, mirror: Mirror, name: string, error: unknown): never {
+  try {
+    removeLink(kernel, mirror, name);
+  } catch (second) {
+    cutOff(kernel, mirror, name);
+    const message = `${messageOf(error)}; and ${name} could not be taken away again: ${messageOf(second)}`;
+    if (!isBreakwaterError(error)) throw new Error(message, { cause: second });
+    throw new BreakwaterError(error.code, message, { ...error, cause: second });
+  }
+  throw error;
 }
 
 function createPair(kernel: Kernel, pod: DesiredPod, namespaceFd: number): void {
@@ -123,6 +143,10 @@ function cutOff(kernel: Kernel, mirror: Mirror, hostIfname: string): void {
 
 function removeLink(kernel: Kernel, mirror: Mirror, name: string): void {
   const link = kernel.routes.link(name);
-  if (link !== undefined) kernel.routes.deleteLink(link.index);
+  try {
+    if (link !== undefined) kernel.routes.deleteLink(link.index);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
   mirror.refreshLink(name);
 }

@@ -42,6 +42,8 @@ export interface ReconcilerStatus {
   readonly state: DesiredState | undefined;
   readonly notReady: Problem | undefined;
   readonly failures: readonly ApplyResult[];
+  /** Why the last round could not be made at all (the kernel cannot be listed); what stands here is the one before it. */
+  readonly error: Error | undefined;
   /** When the last round ended, milliseconds of performance.now(). */
   readonly endedAt: number;
 }
@@ -49,7 +51,15 @@ export interface ReconcilerStatus {
 export class Reconciler implements Disposable {
   readonly #options: ReconcilerOptions;
   readonly #watches: Disposable[];
-  #status: ReconcilerStatus = { state: undefined, notReady: undefined, failures: [], endedAt: performance.now() };
+  #status: ReconcilerStatus = {
+    state: undefined,
+    notReady: undefined,
+    failures: [],
+    error: undefined,
+    endedAt: performance.now(),
+  };
+  /** The mirror missed something: it lists anew before the next round. */
+  #stale = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   readonly #resync: NodeJS.Timeout;
@@ -63,13 +73,13 @@ export class Reconciler implements Disposable {
     const { kernel, mirror } = options;
     // Watches begin before the first list: what changes in between is an event, not a gap.
     this.#watches = [
-      kernel.watch((events) => {
-        if (mirror.apply(events)) this.request("kernel");
-      }),
-      kernel.nftables.watch(NFT_TABLE, () => {
-        mirror.listNft();
-        this.request("kernel");
-      }),
+      kernel.watch((events) => this.#notice(() => mirror.apply(events))),
+      kernel.nftables.watch(NFT_TABLE, () =>
+        this.#notice(() => {
+          mirror.listNft();
+          return true;
+        }),
+      ),
     ];
     mirror.list();
     this.#resync = setInterval(() => this.#listAnew(), RESYNC_INTERVAL_MS);
@@ -97,7 +107,13 @@ export class Reconciler implements Disposable {
     clearTimeout(this.#timer);
     this.#timerAt = Number.POSITIVE_INFINITY;
     const started = performance.now();
-    this.#round();
+    try {
+      if (this.#stale) this.#options.mirror.list();
+      this.#stale = false;
+      this.#round();
+    } catch (error) {
+      this.#giveUpRound(error);
+    }
     this.#options.metrics.reconcileSeconds.observe((performance.now() - started) / 1000);
     this.#options.onRound?.();
     return this.#status;
@@ -112,13 +128,32 @@ export class Reconciler implements Disposable {
   }
 
   #listAnew(): void {
-    try {
-      this.#options.mirror.list();
-    } catch (error) {
-      this.#options.log.error({ error: messageOf(error) }, "cannot list the kernel's state; trying again in a minute");
-      return;
-    }
+    this.#stale = true;
     this.request("resync");
+  }
+
+  /** Follows what happened in the kernel. Where that fails (the kernel cannot be listed), the next round lists anew. */
+  #notice(follow: () => boolean): void {
+    let changed = true;
+    try {
+      changed = follow();
+    } catch (error) {
+      this.#stale = true;
+      this.#options.log.warn({ error: messageOf(error) }, "cannot follow the kernel's events; listing everything anew");
+    }
+    if (changed) this.request("kernel");
+  }
+
+  /** The kernel could not be asked: nothing is known to be true any more, so everything is listed and tried again. */
+  #giveUpRound(error: unknown): void {
+    this.#stale = true;
+    const failure = error instanceof Error ? error : new Error(String(error));
+    this.#status = { ...this.#status, error: failure };
+    const [code, message] = [codeOf(error), describeError(error)];
+    this.#options.metrics.problems.set({ code }, 1);
+    if (!this.#reported.has(message)) this.#options.log.error({ code }, message);
+    this.#reported.add(message);
+    this.#retry();
   }
 
   #round(): void {
@@ -150,12 +185,13 @@ export class Reconciler implements Disposable {
   }
 
   #finish(state: DesiredState | undefined, notReady: Problem | undefined, failures: readonly ApplyResult[]): void {
-    this.#status = { state, notReady, failures, endedAt: performance.now() };
+    this.#status = { state, notReady, failures, error: undefined, endedAt: performance.now() };
     this.#report(notReady === undefined ? (state?.problems ?? []) : [notReady], failures);
-    if (failures.length === 0) {
-      this.#retryMs = RETRY_FIRST_MS;
-      return;
-    }
+    if (failures.length === 0) this.#retryMs = RETRY_FIRST_MS;
+    else this.#retry();
+  }
+
+  #retry(): void {
     this.#cause = "retry";
     this.#schedule(this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
@@ -172,7 +208,7 @@ export class Reconciler implements Disposable {
       if (!this.#reported.has(message)) log.warn({ code, remedy }, message);
     }
     for (const { operation, error } of failures) {
-      const code = isBreakwaterError(error) ? error.code : "BW_OPERATION";
+      const code = codeOf(error);
       const message = `${formatOperation(operation)}: ${describeError(error)}`;
       metrics.problems.inc({ code });
       now.add(message);
@@ -180,4 +216,8 @@ export class Reconciler implements Disposable {
     }
     this.#reported = now;
   }
+}
+
+function codeOf(error: unknown): string {
+  return isBreakwaterError(error) ? error.code : "BW_OPERATION";
 }
