@@ -65,7 +65,7 @@ export class Transcript {
 }
 
 function describe(event: RouteEvent, name: (index: number | undefined) => string): string | undefined {
-  if (event.type === "lost") return "event lost";
+  if (event.type === "lost" || event.type === "forwarding") return `event ${event.type}`;
   const verb = `event ${"deleted" in event && event.deleted ? "deleted" : "new"}`;
   switch (event.type) {
     case "link":

@@ -5,9 +5,8 @@
  */
 import { ipFamily } from "../../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route, Rule, VxlanParameters } from "../../model/kernel-objects.ts";
-import type { Mac } from "../../model/mac.ts";
+import { linkLocalIp, type Mac } from "../../model/mac.ts";
 import { EventQueue } from "./event-queue.ts";
-import { linkLocalAddress } from "./link-local.ts";
 import { connectedRoutes, localRoute } from "./own-routes.ts";
 import { TableStore } from "./table-store.ts";
 
@@ -73,7 +72,8 @@ export class FakeNamespace {
     this.announce(link);
     for (const address of this.addresses.filter((a) => a.index === link.index)) this.addOwnRoutes(address);
     this.#announceCarrier(link);
-    if (!link.noLinkLocal && link.mac !== undefined) this.addAddress(linkLocalAddress(link.index, link.mac));
+    if (link.noLinkLocal || link.mac === undefined) return;
+    this.addAddress({ index: link.index, address: linkLocalIp(link.mac), length: 64, scope: "link" });
   }
 
   setDown(link: FakeLink): void {

@@ -28,6 +28,7 @@ export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): 
           throw new BreakwaterError("BW_SYSCTL", `Cannot ${purpose.operation} ${purpose.object}: ENOENT`, details);
         }
         namespace.sysctls.set(name, value);
+        if (DEFAULTS.has(name)) namespace.events.emit({ type: "forwarding" });
       });
     },
   };
