@@ -1,14 +1,12 @@
 /**
  * The lab's API server: Kubernetes as far as kubectl, client-go and the agent can tell, in one process and in memory.
  */
-import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
-import { BreakwaterError, messageOf } from "../../model/errors.ts";
 import type { Ip } from "../../model/ip.ts";
 import type { Prefix } from "../../model/prefix.ts";
 import { startControllers } from "../controllers/start.ts";
 import { Registry } from "./registry/registry.ts";
-import { createHandler, type Handler } from "./request/handler.ts";
+import { createHandler } from "./request/handler.ts";
+import { Listeners, type ListenTarget } from "./request/listeners.ts";
 import type { PodLog } from "./request/subresources.ts";
 import { WatchHub } from "./request/watch-hub.ts";
 import { createStore, type Store } from "./store.ts";
@@ -29,8 +27,6 @@ export interface ApiServerOptions {
   /** Output of a Pod, for `kubectl logs`. @default there is none */
   readonly podLog?: PodLog;
 }
-
-export type ListenTarget = { readonly port: number; readonly host: string } | { readonly fd: number };
 
 export interface ApiServer {
   /** Serves connections of a listening socket; may be called for several. */
@@ -59,78 +55,27 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const controllers = startControllers(store, { clusterCidrs: options.clusterCidrs, now: registry.now });
   createSystemObjects(registry, store);
   let failure: number | undefined;
-  const handler = createHandler({
-    registry,
-    hub,
-    podLog: options.podLog,
-    token: options.token,
-    failure: () => failure,
-  });
-  const sockets = new Set<Socket>();
-  const servers: HttpServer[] = [];
-
-  const makeServer = (): HttpServer => {
-    const server = options.tls === undefined ? createHttpServer(handler) : createTlsServer(options.tls, handler);
-    server.on("connection", (socket: Socket) => {
-      sockets.add(socket.setNoDelay(true));
-      socket.on("close", () => sockets.delete(socket));
-    });
-    // Watches last as long as the client wants; a request's head and body have to come in time.
-    server.requestTimeout = 60_000;
-    server.on("clientError", (_error, socket) => socket.destroy());
-    servers.push(server);
-    return server;
-  };
-  const dropConnections = () => {
-    for (const socket of sockets) socket.destroy();
-  };
+  const { token, podLog, tls } = options;
+  const listeners = new Listeners(createHandler({ registry, hub, podLog, token, failure: () => failure }), tls);
   return {
     store,
     listen: async (target) => {
-      const port = await listenOn(makeServer(), target);
+      const port = await listeners.listen(target);
       controllers.setApiEndpoints(options.apiEndpoints);
       return { port };
     },
     close: async () => {
       controllers.stop();
       hub.endAll();
-      await Promise.all(servers.map(closeServer(dropConnections)));
+      await listeners.close();
     },
     faults: {
       expireHistory: () => registry.database.expireHistory(),
-      dropConnections,
+      dropConnections: () => listeners.dropConnections(),
       hangWatches: (on) => hub.hang(on),
       failRequests: (status) => {
         failure = status;
       },
     },
-  };
-}
-
-/** TLS is loaded when it is wanted: it is a third of the server's start. */
-function createTlsServer(tls: NonNullable<ApiServerOptions["tls"]>, handler: Handler): HttpServer {
-  return process.getBuiltinModule("node:https").createServer({ ...tls }, handler);
-}
-
-function listenOn(server: HttpServer, target: ListenTarget): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const object = "fd" in target ? `file descriptor ${target.fd}` : `${target.host}:${target.port}`;
-  server.once("error", (cause: NodeJS.ErrnoException) => {
-    const details = { operation: "listen", object, cause, ...(cause.code !== undefined && { errno: cause.code }) };
-    const remedy = "choose another port, or end the program that has it";
-    reject(
-      new BreakwaterError("BW_API_LISTEN", `cannot listen on ${object}: ${messageOf(cause)}`, { ...details, remedy }),
-    );
-  });
-  server.listen(target, () => resolve((server.address() as AddressInfo).port));
-  return promise;
-}
-
-function closeServer(dropConnections: () => void): (server: HttpServer) => Promise<void> {
-  return (server) => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    server.close(() => resolve());
-    dropConnections();
-    return promise;
   };
 }

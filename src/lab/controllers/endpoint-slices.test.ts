@@ -206,3 +206,25 @@ test("EndpointSlices: what is deleted or changed by hand is put right; a deleted
   await lab.settle();
   assert.equal(slices(lab).length, 0);
 });
+
+test("Endpoints mirroring: hand-written Endpoints of a Service without selector become slices, and go with it", async (context) => {
+  const lab = startLab(context);
+  lab.service("web", { selector: undefined });
+  const subsets = [{ addresses: [{ ip: "1.2.3.4" }], notReadyAddresses: [{ ip: "1.2.3.5" }], ports: [{ port: 8080 }] }];
+  lab.store.create({ apiVersion: "v1", kind: "Endpoints", metadata: { name: "web", namespace: "default" }, subsets });
+  await lab.settle();
+  const [slice, ...more] = slices(lab);
+  assert.equal(more.length, 0);
+  assert.deepEqual(slice?.["endpoints"], [
+    { addresses: ["1.2.3.4"], conditions: { ready: true } },
+    { addresses: ["1.2.3.5"], conditions: { ready: false } },
+  ]);
+  assert.deepEqual(slice?.["ports"], [{ name: "", protocol: "TCP", port: 8080 }]);
+  const version = lab.store.resourceVersion;
+  lab.store.modify("services", "default", "web", (draft) => Object.assign(draft.metadata, { labels: { a: "b" } }));
+  await lab.settle();
+  assert.equal(Number(lab.store.resourceVersion) - Number(version), 1, "nothing is rewritten");
+  lab.store.delete("endpoints", "default", "web");
+  await lab.settle();
+  assert.equal(slices(lab).length, 0);
+});

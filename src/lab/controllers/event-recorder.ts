@@ -19,9 +19,10 @@ export class EventRecorder {
 
   record(object: KubeObject, component: string, type: "Normal" | "Warning", reason: string, message: string): void {
     const namespace = object.metadata.namespace ?? "default";
-    if (this.#store.get("namespaces", undefined, namespace)?.metadata.deletionTimestamp !== undefined) return;
+    const home = this.#store.get("namespaces", undefined, namespace);
+    if (home === undefined || home.metadata.deletionTimestamp !== undefined) return;
     const now = timestamp(this.#now());
-    const name = `${object.metadata.name.slice(0, 200)}.${fingerprint(object, component, reason, message)}`;
+    const name = `${object.metadata.name.slice(0, 200).replace(/[-.]+$/, "")}.${fingerprint(object, component, reason, message)}`;
     const known = this.#store.get("events", namespace, name);
     if (known !== undefined) {
       this.#store.modify("events", namespace, name, (event) => {

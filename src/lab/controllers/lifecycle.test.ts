@@ -93,6 +93,13 @@ test("namespaces: a deleted one is emptied first, and takes nothing new meanwhil
   assert.equal(lab.store.get("namespaces", undefined, "n"), undefined);
 });
 
+test("namespaces: default, kube-system and kube-public cannot be deleted", (context) => {
+  const { store } = startLab(context);
+  for (const name of ["default", "kube-system", "kube-public"]) {
+    assert.throws(() => store.delete("namespaces", undefined, name), /may not be deleted/);
+  }
+});
+
 test("namespaces: the four of every cluster are there, named by a label, with a default ServiceAccount", async (context) => {
   const lab = startLab(context);
   await lab.settle();

@@ -7,6 +7,8 @@ import { type ApiEndpoint, writeApiEndpoints } from "./api-endpoints.ts";
 import type { ControllerContext } from "./controller.ts";
 import { startCustomResources } from "./custom-resources.ts";
 import { startEndpointSlices } from "./endpoint-slices.ts";
+import { startEndpointsMirroring } from "./endpoints-mirroring.ts";
+import { startEventExpiry } from "./event-expiry.ts";
 import { EventRecorder, recordingQueue } from "./event-recorder.ts";
 import { startGarbageCollector } from "./garbage-collector.ts";
 import { startNamespaces } from "./namespaces.ts";
@@ -44,9 +46,11 @@ export function startControllers(store: Store, { clusterCidrs, now }: Controller
   startNodeIpam(context);
   startScheduler(context);
   startEndpointSlices(context);
+  startEndpointsMirroring(context);
   startGarbageCollector(context);
   startCustomResources(context);
   startPodGarbage(context);
+  startEventExpiry(context);
   return {
     setApiEndpoints: (endpoints) => writeApiEndpoints(store, endpoints?.() ?? []),
     stop: () => {

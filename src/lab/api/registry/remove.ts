@@ -2,7 +2,7 @@
  * Delete: at once, after a Pod's grace period (its kubelet ends that), or when the last finalizer goes.
  */
 import { at, clone, fieldsOf, type KubeObject, listOf, textOf } from "../object/object.ts";
-import { badRequest, conflict, type StatusError } from "../object/status.ts";
+import { badRequest, conflict, forbidden, type StatusError } from "../object/status.ts";
 import type { Resource } from "../resources/resource.ts";
 import { type Registry, timestamp } from "./registry.ts";
 
@@ -19,6 +19,9 @@ export interface DeleteResult {
   readonly removed: boolean;
 }
 
+/** What the NamespaceLifecycle admission plugin keeps. */
+const IMMORTAL = new Set(["default", "kube-system", "kube-public"]);
+
 /** Finalizers of the garbage collector, by propagation policy. */
 export const FOREGROUND_FINALIZER = "foregroundDeletion";
 export const ORPHAN_FINALIZER = "orphan";
@@ -30,6 +33,9 @@ export function deleteObject(
   options: DeleteOptions,
 ): DeleteResult {
   const old = registry.get(resource, address.namespace, address.name);
+  if (resource.storage === "namespaces" && IMMORTAL.has(old.metadata.name)) {
+    throw forbidden(resource, old.metadata.name, "this namespace may not be deleted");
+  }
   checkPreconditions(resource, old, options);
   const grace = gracePeriod(resource, old, options);
   const next = clone(old);

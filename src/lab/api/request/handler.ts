@@ -41,14 +41,25 @@ function asStatus(error: unknown): StatusError {
 
 async function serve(options: HandlerOptions, documents: OpenApiDocuments, exchange: Exchange): Promise<void> {
   const failure = options.failure();
-  if (failure !== undefined)
-    throw new StatusError(failure, "ServiceUnavailable", "the server is made to fail (fault injection)");
+  if (failure !== undefined) throw injectedFailure(failure);
   if (!PUBLIC.has(exchange.path)) authenticate(options.token, exchange.request.headers.authorization);
   if (!METHODS.has(exchange.method)) throw methodNotAllowed(undefined, exchange.method);
   const path = parseResourcePath(exchange.path);
   if (path !== undefined) return serveResource(options, path, exchange);
   if (exchange.method !== "GET") throw methodNotAllowed(undefined, exchange.method);
   serveDocument(options, documents, exchange);
+}
+
+/** Reasons that client-go decides by, for the codes it decides by. */
+const FAILURE_REASONS: Readonly<Record<number, string>> = {
+  429: "TooManyRequests",
+  500: "InternalError",
+  503: "ServiceUnavailable",
+  504: "Timeout",
+};
+
+function injectedFailure(code: number): StatusError {
+  return new StatusError(code, FAILURE_REASONS[code] ?? "", "the server was told to fail every request");
 }
 
 function authenticate(token: string | undefined, header: string | undefined): void {

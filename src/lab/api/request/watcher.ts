@@ -3,9 +3,10 @@
  * that reads slowly leaves its cursor behind, and 410 tells it when history has moved on without it.
  */
 import type { ServerResponse } from "node:http";
+import { messageOf } from "../../../model/errors.ts";
 import type { Format } from "../format/format.ts";
 import type { Fields, KubeObject } from "../object/object.ts";
-import { expired } from "../object/status.ts";
+import { expired, StatusError } from "../object/status.ts";
 import type { Collection } from "../store/collection.ts";
 import type { EventType, StoreEvent } from "../store/history.ts";
 
@@ -51,13 +52,25 @@ export class Watcher {
     return this.#ended;
   }
 
-  /** Sends what happened since the cursor. `current` is the newest version of all, once everything is sent. */
+  /**
+   * Sends what happened since the cursor. `current` is the newest version of all, once everything is sent.
+   * A fault in making the text ends this watch with an ERROR event, and no other.
+   */
   pump(current: number): void {
     if (this.#ended || this.#response.writableLength > MAX_UNREAD_BYTES) return;
-    if (!this.#started) this.#start(current);
-    const events = this.#request.collection.history.after(this.#cursor);
+    try {
+      if (!this.#started) this.#start(current);
+      this.#sendChanges(current);
+    } catch (error) {
+      this.#fail(new StatusError(500, "InternalError", `Internal error occurred: ${messageOf(error)}`));
+    }
+  }
+
+  #sendChanges(current: number): void {
+    const { history } = this.#request.collection;
+    const events = history.after(this.#cursor);
     if (events === undefined) {
-      this.#expire();
+      this.#fail(expired(`too old resource version: ${this.#cursor} (${history.floor})`));
       return;
     }
     for (const event of events) {
@@ -96,11 +109,8 @@ export class Watcher {
     if (initial === "marked-state") this.bookmark(current, INITIAL_EVENTS_END);
   }
 
-  #expire(): void {
-    const status = expired(
-      `too old resource version: ${this.#cursor} (${this.#request.collection.history.floor})`,
-    ).toStatus();
-    this.#write(`{"type":"ERROR","object":${JSON.stringify(status)}}\n`);
+  #fail(status: StatusError): void {
+    this.#write(`{"type":"ERROR","object":${JSON.stringify(status.toStatus())}}\n`);
     this.end();
   }
 
