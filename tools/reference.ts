@@ -113,7 +113,7 @@ function marksPage(): string {
     ["route protocol", String(marks.ROUTE_PROTOCOL), "every route of ours (`ip route show proto 98`)"],
     [
       "link names",
-      `${marks.LINK_PREFIX}…`,
+      "names",
       `\`${marks.VXLAN_DEVICE}\` and a pod's host end, \`${marks.POD_LINK_PREFIX}\` and 11 hexadecimal digits`,
     ],
     ["link group", `0x${marks.DOOMED_GROUP.toString(16)}`, "host ends of deleted pods that wait for their deletion"],

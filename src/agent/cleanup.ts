@@ -1,7 +1,7 @@
 /** Removes everything that carries our marks from this node's kernel, and nothing else. */
 import { diffNode } from "../diff/diff.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { LINK_PREFIX, NFT_TABLE, ROUTE_PROTOCOL, RULE_PRIORITIES } from "../model/marks.ts";
+import { isOurLink, NFT_TABLE, ROUTE_PROTOCOL, RULE_PRIORITIES } from "../model/marks.ts";
 import { formatOperation } from "../model/operation.ts";
 import type { DesiredState } from "../model/state.ts";
 import { applyOperations } from "./apply.ts";
@@ -35,8 +35,7 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
   mirror.list();
   const operations = diffNode(NOTHING, mirror.observed([]));
   const doomed = [...mirror.observed([]).links.values()].filter(
-    (link) =>
-      link.name.startsWith(LINK_PREFIX) && !operations.some((op) => op.do === "deleteLink" && op.device === link.name),
+    (link) => isOurLink(link.name) && !operations.some((op) => op.do === "deleteLink" && op.device === link.name),
   );
   const rules = kernel.routes
     .rules()

@@ -7,7 +7,7 @@ import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
-import { LINK_PREFIX, NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
+import { isOurLink, NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
 import type { ObservedTable } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { NodeInterface } from "../model/state.ts";
@@ -82,7 +82,7 @@ export class Mirror {
   interfaces(): NodeInterface[] {
     const addresses = Map.groupBy(this.#addresses.values(), (address) => address.index);
     return [...this.#links.values()]
-      .filter((link) => !link.name.startsWith(LINK_PREFIX))
+      .filter((link) => !isOurLink(link.name))
       .map(({ name, index, mtuBytes, up }) => ({
         name,
         index,
@@ -197,7 +197,8 @@ export class Mirror {
   }
 
   #isOurs(index: number): boolean {
-    return this.#linksByIndex.get(index)?.name.startsWith(LINK_PREFIX) === true;
+    const link = this.#linksByIndex.get(index);
+    return link !== undefined && isOurLink(link.name);
   }
 
   #isOurNeighbour(neighbour: Neighbour): boolean {

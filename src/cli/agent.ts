@@ -7,15 +7,8 @@ import { installPlugin } from "../cni/install-plugin.ts";
 import { openKernel } from "../kernel/kernel.ts";
 import { loadConnection } from "../kube/config.ts";
 import { messageOf } from "../model/errors.ts";
-import { cniSocketPath, nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
-import {
-  type CommandSpec,
-  formatHelp,
-  type OptionTable,
-  type OptionValues,
-  parseOptions,
-  usageError,
-} from "./options.ts";
+import { chainOption, cniSocketPath, nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
+import { type CommandSpec, formatHelp, type OptionTable, type OptionValues, parseOptions } from "./options.ts";
 
 const options = {
   ...nodeOptions,
@@ -60,7 +53,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   }
   const { values } = parsed;
   const config = nodeConfig(agentSpec, values);
-  const chain = chainOption(values["cni-chain"]);
+  const chain = chainOption(agentSpec, values["cni-chain"]);
   const log = createLog(values["log-level"], config.nodeName);
   const connection = await loadConnection({
     kubeconfig: values.kubeconfig,
@@ -84,22 +77,16 @@ export async function agent(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-interface Chain {
-  readonly portmap: boolean;
-  readonly bandwidth: boolean;
-}
-
-function chainOption(text: string): Chain {
-  const names = text === "" || text === "none" ? [] : text.split(",");
-  const unknown = names.find((name) => name !== "portmap" && name !== "bandwidth");
-  if (unknown !== undefined) throw usageError(agentSpec, `--cni-chain "${unknown}" is neither portmap nor bandwidth`);
-  return { portmap: names.includes("portmap"), bandwidth: names.includes("bandwidth") };
-}
-
-async function publish(values: OptionValues<typeof options>, chain: Chain): Promise<void> {
+async function publish(values: OptionValues<typeof options>, chain: readonly string[]): Promise<void> {
   const binDirectory = values["cni-bin-dir"];
   installPlugin(pluginPath(), binDirectory);
-  await writeConflist({ directory: values["cni-conf-dir"], binDirectory, socketPath: cniSocketPath(values), ...chain });
+  await writeConflist({
+    directory: values["cni-conf-dir"],
+    binDirectory,
+    socketPath: cniSocketPath(values),
+    portmap: chain.includes("portmap"),
+    bandwidth: chain.includes("bandwidth"),
+  });
 }
 
 /** The compiled plugin lies in build/, beside the bundle, or two folders up from the source. */

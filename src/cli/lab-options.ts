@@ -3,7 +3,7 @@
 import { type LabPaths, labPaths } from "../lab/paths.ts";
 import { type LabOptions, MAX_NODES, MAX_SUBNETS } from "../lab/topology.ts";
 import { BreakwaterError } from "../model/errors.ts";
-import { ROUTING_MODES } from "./node-options.ts";
+import { chainOption, ROUTING_MODES } from "./node-options.ts";
 import { type CommandSpec, choiceOption, integerOption, type OptionTable, type OptionValues } from "./options.ts";
 
 export const nameOption = {
@@ -31,6 +31,12 @@ export const clusterOptions = {
   },
   mtu: { type: "string", value: "BYTES", default: "1500", help: "MTU of every wire" },
   routing: { type: "string", value: "MODE", default: "auto", help: "As of the agent: auto, direct or vxlan" },
+  "cni-chain": {
+    type: "string",
+    value: "PLUGINS",
+    default: "none",
+    help: "As of the agent: portmap (hostPort), bandwidth, both with a comma, or none",
+  },
   "dual-stack": { type: "boolean", help: "IPv4 and IPv6 for nodes, pods and Services" },
 } as const satisfies OptionTable;
 
@@ -54,6 +60,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535),
     routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
     dualStack: values["dual-stack"],
+    cniChain: chainOption(spec, values["cni-chain"]),
   };
 }
 

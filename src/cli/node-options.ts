@@ -78,6 +78,14 @@ function parseCidr(text: string) {
   }
 }
 
+const CHAINABLE = ["portmap", "bandwidth"] as const;
+
+/** "portmap,bandwidth" or "none". @throws BreakwaterError BW_USAGE naming the word */
+export function chainOption(spec: CommandSpec, text: string): (typeof CHAINABLE)[number][] {
+  if (text === "" || text === "none") return [];
+  return text.split(",").map((word) => choiceOption(spec, "cni-chain", word, CHAINABLE));
+}
+
 export function cniSocketPath(values: OptionValues<typeof nodeOptions>): string {
   return `${values["state-dir"]}/cni.sock`;
 }

@@ -4,7 +4,7 @@
  * deleted, the other way round. Only objects with our mark are deleted. Nothing differs: nothing is returned.
  */
 import type { Link } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, LINK_PREFIX, POD_LINK_PREFIX } from "../model/marks.ts";
+import { DOOMED_GROUP, isOurLink } from "../model/marks.ts";
 import { addressKey, fdbKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod, DesiredRoute, DesiredState, DesiredVxlan } from "../model/state.ts";
@@ -40,7 +40,7 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
 type IndexOf = (device: string) => number | undefined;
 
 function isOurs(link: Link | undefined): boolean {
-  return link?.name.startsWith(LINK_PREFIX) === true && link.group !== DOOMED_GROUP;
+  return link !== undefined && isOurLink(link.name) && link.group !== DOOMED_GROUP;
 }
 
 function diffSysctls(desired: DesiredState, observed: Observed): Operation[] {
@@ -182,7 +182,6 @@ function deleteLinks(desired: DesiredState, observed: Observed): Operation[] {
   const wanted = new Set([desired.vxlan?.name, ...desired.pods.map((pod) => pod.hostIfname)]);
   return [...observed.links.values()]
     .filter((link) => isOurs(link) && !wanted.has(link.name))
-    .filter((link) => link.kind === "vxlan" || link.name.startsWith(POD_LINK_PREFIX))
     .map((link) => ({ do: "deleteLink", device: link.name, cause: GONE }));
 }
 

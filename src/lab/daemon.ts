@@ -3,10 +3,11 @@
  * process of namespaces of its own (see launch.ts): when it ends, however it ends, the kernel takes everything with it.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openServerSocket } from "../kernel/inet-socket.ts";
 import * as libc from "../kernel/libc.ts";
+import { BreakwaterError } from "../model/errors.ts";
 import { ROUTE_PROTOCOL } from "../model/marks.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { makeCertificate } from "./certificates.ts";
@@ -117,6 +118,7 @@ function agentProcess(
   const own = nodePaths(paths, node.name);
   for (const folder of [own.stateDir, own.cniConfDir, own.cniBinDir, paths.logs])
     mkdirSync(folder, { recursive: true });
+  linkPlugins(options.cniChain, own.cniBinDir);
   const args = ["agent", "--node-name", node.name, "--kubeconfig", paths.nodeKubeconfig, "--routing", options.routing];
   args.push(
     "--state-dir",
@@ -126,7 +128,7 @@ function agentProcess(
     "--cni-bin-dir",
     own.cniBinDir,
     "--cni-chain",
-    "none",
+    options.cniChain.join(","),
   );
   return new SupervisedProcess({
     name: `agent ${node.name}`,
@@ -135,6 +137,22 @@ function agentProcess(
     env: {},
     logFile: join(paths.logs, `agent-${node.name}.log`),
   });
+}
+
+/** Where Debian and where upstream puts CNI plugins. */
+const PLUGIN_FOLDERS = ["/usr/lib/cni", "/opt/cni/bin"];
+
+function linkPlugins(names: readonly string[], binDir: string): void {
+  for (const name of names) {
+    const path = PLUGIN_FOLDERS.map((folder) => join(folder, name)).find((candidate) => existsSync(candidate));
+    if (path === undefined) {
+      throw new BreakwaterError("BW_LAB_CNI", `There is no CNI plugin ${name} in ${PLUGIN_FOLDERS.join(" or ")}`, {
+        object: name,
+        remedy: "apt-get install containernetworking-plugins, or leave it out of --cni-chain",
+      });
+    }
+    symlinkSync(path, join(binDir, name));
+  }
 }
 
 function kubeletProcess(

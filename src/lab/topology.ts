@@ -15,6 +15,8 @@ export interface LabOptions {
   readonly mtuBytes: number;
   readonly routing: RoutingMode;
   readonly dualStack: boolean;
+  /** Debian's plugins behind ours: "portmap", "bandwidth". */
+  readonly cniChain: readonly ("portmap" | "bandwidth")[];
 }
 
 export interface LabNode {

@@ -4,11 +4,19 @@
 
 /** rtm_protocol of our routes. 98 is unassigned in include/uapi/linux/rtnetlink.h and iproute2's rt_protos. */
 export const ROUTE_PROTOCOL = 98;
-/** Every link of ours begins so. */
-export const LINK_PREFIX = "bw";
 export const VXLAN_DEVICE = "bwvxlan";
-/** Host ends of pods: prefix and 11 hexadecimal digits, 14 of the kernel's 15 characters. */
-export const POD_LINK_PREFIX = "bwp";
+/**
+ * Host ends of pods: prefix and 11 hexadecimal digits, 14 of the kernel's 15 characters. Not "bwp": so the bandwidth
+ * plugin of the CNI project names its ifb devices.
+ */
+export const POD_LINK_PREFIX = "bwh";
+const POD_LINK = /^bwh[0-9a-f]{11}$/;
+
+/** True for the names that our links have. */
+export function isOurLink(name: string): boolean {
+  return name === VXLAN_DEVICE || POD_LINK.test(name);
+}
+
 /** Priorities of our ip rules, both included. */
 export const RULE_PRIORITIES = { first: 9800, last: 9899 } as const;
 export const NFT_TABLE = { family: "inet", name: "breakwater" } as const;

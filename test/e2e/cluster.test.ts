@@ -163,11 +163,11 @@ test("somebody else's deletions are put back within a second: neighbour, address
     ["ip neigh del 10.244.2.0 dev bwvxlan", "ip neigh show dev bwvxlan", /10\.244\.2\.0 lladdr \S+ PERMANENT/],
     ["ip address del 10.244.1.0/32 dev bwvxlan", "ip address show dev bwvxlan", /10\.244\.1\.0\/32/],
     [
-      "ip link set $(ls /proc/sys/net/ipv4/conf | grep bwp | head -1) down",
+      "ip link set $(ls /proc/sys/net/ipv4/conf | grep bwh | head -1) down",
       "ip route",
-      /dev bwp\S+ proto 98 scope link/,
+      /dev bwh\S+ proto 98 scope link/,
     ],
-    ["ip link del $(ls /proc/sys/net/ipv4/conf | grep bwp | head -1)", "ip route", /dev bwp\S+ proto 98 scope link/],
+    ["ip link del $(ls /proc/sys/net/ipv4/conf | grep bwh | head -1)", "ip route", /dev bwh\S+ proto 98 scope link/],
     ["nft delete table inet breakwater", "nft list table inet breakwater", /masquerade fully-random/],
     ["echo 0 > /proc/sys/net/ipv4/ip_forward", "cat /proc/sys/net/ipv4/ip_forward", /^1$/m],
   ] as const;

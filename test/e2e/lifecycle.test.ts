@@ -80,7 +80,7 @@ test("a lab is up in seconds, kubectl works against it, and down leaves everythi
 });
 
 function podLinks({ stdout }: { stdout: string }): string[] {
-  return stdout.split("\n").filter((line) => line.includes("bwp"));
+  return stdout.split("\n").filter((line) => line.includes("bwh"));
 }
 
 test("kubectl get pods -w sees a pod come and go", async () => {

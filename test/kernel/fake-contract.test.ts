@@ -128,10 +128,10 @@ const scenarios: Record<string, Scenario> = {
         const peer = { name: inner, mac: MAC, mtuBytes: 1450, namespaceFd: podFd };
         k.createLink({ name, mac: OTHER_MAC, mtuBytes: 1450, up: true, kind: { type: "veth", peer } });
       });
-    create("bwp1", "eth0");
-    create("bwp1", "eth1");
-    create("bwp2", "eth0");
-    create("bwp0123456789abcdef", "eth2");
+    create("bwh1", "eth0");
+    create("bwh1", "eth1");
+    create("bwh2", "eth0");
+    create("bwh0123456789abcdef", "eth2");
     await t.show("created");
     const inner = () => pod.link("eth0")?.index ?? 9999;
     t.try("pod up", () => pod.changeLink(inner(), { up: true }));
@@ -145,12 +145,12 @@ const scenarios: Record<string, Scenario> = {
     t.try("default", () =>
       pod.setRoute({ destination: "0.0.0.0/0", gateway: "169.254.1.1", oif: inner(), protocol: 3 }),
     );
-    t.try("neighbour", (k) => k.setNeighbour({ index: t.index("bwp1"), ip: "10.244.1.5", mac: MAC }));
-    t.try("route", (k) => k.setRoute({ destination: "10.244.1.5/32", oif: t.index("bwp1"), protocol: 98 }));
+    t.try("neighbour", (k) => k.setNeighbour({ index: t.index("bwh1"), ip: "10.244.1.5", mac: MAC }));
+    t.try("route", (k) => k.setRoute({ destination: "10.244.1.5/32", oif: t.index("bwh1"), protocol: 98 }));
     await t.show("attached");
-    t.try("cut off", (k) => k.changeLink(t.index("bwp1"), { up: false, group: 77 }));
+    t.try("cut off", (k) => k.changeLink(t.index("bwh1"), { up: false, group: 77 }));
     await t.show("cut off");
-    t.try("delete", (k) => k.deleteLink(t.index("bwp1")));
+    t.try("delete", (k) => k.deleteLink(t.index("bwh1")));
     await t.show("deleted");
   },
   "the underlay takes its tunnels along": async (t) => {

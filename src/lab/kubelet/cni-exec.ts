@@ -13,6 +13,8 @@ export interface CniCall {
   readonly ifname: string;
   /** CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAMESPACE=…". */
   readonly args: string;
+  /** Values for the capabilities that plugins declare: "portMappings", "bandwidth". */
+  readonly capabilities: Readonly<Record<string, unknown>>;
 }
 
 export interface CniResult {
@@ -21,7 +23,7 @@ export interface CniResult {
   readonly raw: unknown;
 }
 
-type Plugin = Record<string, unknown> & { type: string };
+type Plugin = Record<string, unknown> & { type: string; capabilities?: Record<string, boolean> };
 
 interface Conflist {
   readonly name: string;
@@ -81,7 +83,7 @@ export class CniRuntime {
 
   #exec(command: string, call: CniCall, conflist: Conflist, plugin: Plugin, prevResult: unknown): Promise<string> {
     const { name, cniVersion } = conflist;
-    const config = JSON.stringify({ ...plugin, name, cniVersion, ...(prevResult === undefined ? {} : { prevResult }) });
+    const config = JSON.stringify({ ...plugin, name, cniVersion, ...runtimeConfig(plugin, call), prevResult });
     const binary = this.#find(plugin.type);
     const env = {
       PATH: process.env["PATH"] ?? "",
@@ -111,6 +113,14 @@ export class CniRuntime {
   #find(type: string): string {
     return join(this.#binDirs[0] ?? "", type);
   }
+}
+
+/** A plugin is told only what it declared, as libcni's injectRuntimeConfig does. */
+function runtimeConfig({ capabilities = {} }: Plugin, call: CniCall): { runtimeConfig?: Record<string, unknown> } {
+  const wanted = Object.entries(call.capabilities).filter(
+    ([name, value]) => capabilities[name] === true && value !== undefined,
+  );
+  return wanted.length === 0 ? {} : { runtimeConfig: Object.fromEntries(wanted) };
 }
 
 function pluginError(command: string, call: CniCall, plugin: string, output: string): BreakwaterError {

@@ -9,6 +9,7 @@ import { nodes, pods } from "../../kube/resource.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { CniRuntime } from "./cni-exec.ts";
 import { nodeObject, nodeStatus } from "./node-object.ts";
+import { ParallelQueue } from "./parallel-queue.ts";
 import { type LabPod, parseLabPod } from "./pod-object.ts";
 import { podStatus } from "./pod-status.ts";
 import { type PodSurroundings, PodWorker } from "./pod-worker.ts";
@@ -27,6 +28,9 @@ export interface KubeletOptions {
 
 /** ADDs under way at once, as a real kubelet's runtime has. */
 const PARALLEL_STARTS = 10;
+/** More than that: a process that takes its time to stop must not hold up the others. */
+const PARALLEL_STOPS = 20;
+const RETRY_MS = 500;
 const CONF_CHECK_MS = 500;
 /** A process that ignores SIGTERM is not waited for longer than this, whatever the pod's grace period. */
 const LONGEST_GRACE_MS = 5000;
@@ -36,8 +40,10 @@ export class Kubelet {
   readonly #workers = new Map<string, PodWorker>();
   readonly #dirty = new Set<PodWorker>();
   readonly #reflector: Reflector<LabPod>;
-  readonly #queue: (() => Promise<void>)[] = [];
-  #active = 0;
+  readonly #starts = new ParallelQueue(PARALLEL_STARTS);
+  readonly #stops = new ParallelQueue(PARALLEL_STOPS);
+  /** Pods that are being stopped or taken out of the API, by uid: each once, however often the API tells of them. */
+  readonly #leaving = new Set<string>();
   #ready = false;
   #confTimer: NodeJS.Timeout | undefined;
 
@@ -105,6 +111,7 @@ export class Kubelet {
   #sync(): void {
     const items = this.#reflector.items();
     const uids = new Set(Array.from(items.values(), ({ uid }) => uid));
+    for (const uid of this.#leaving) if (!uids.has(uid) && !this.#workers.has(uid)) this.#leaving.delete(uid);
     for (const worker of this.#workers.values()) if (!uids.has(worker.pod.uid)) this.#remove(worker, false);
     for (const pod of items.values()) this.#syncPod(pod);
   }
@@ -112,7 +119,7 @@ export class Kubelet {
   #syncPod(pod: LabPod): void {
     const worker = this.#workers.get(pod.uid);
     if (worker === undefined) {
-      if (pod.deleting) this.#finalize(pod);
+      if (pod.deleting) this.#finalizeSoon(pod);
       else if (this.#ready || pod.hostNetwork) this.#begin(pod);
       return;
     }
@@ -133,38 +140,40 @@ export class Kubelet {
       onStatus: (changed) => this.#writeSoon(changed),
     });
     this.#workers.set(pod.uid, worker);
-    this.#queue.push(() => worker.start());
-    this.#next();
-  }
-
-  #next(): void {
-    while (this.#active < PARALLEL_STARTS) {
-      const start = this.#queue.shift();
-      if (start === undefined) return;
-      this.#active++;
-      start().finally(() => {
-        this.#active--;
-        this.#next();
-      });
-    }
+    this.#starts.push(() => worker.start());
   }
 
   #remove(worker: PodWorker, known: boolean): void {
     const { pod } = worker;
-    worker.stop(Math.min(pod.graceSeconds * 1000, LONGEST_GRACE_MS)).then(() => {
-      if (!this.#workers.delete(pod.uid)) return;
+    if (this.#leaving.has(pod.uid)) return;
+    this.#leaving.add(pod.uid);
+    this.#stops.push(async () => {
+      await worker.stop(Math.min(pod.graceSeconds * 1000, LONGEST_GRACE_MS));
+      this.#workers.delete(pod.uid);
       this.#dirty.delete(worker);
-      if (known) this.#finalize(pod);
+      if (known) await this.#finalize(pod);
     });
   }
 
+  #finalizeSoon(pod: LabPod): void {
+    if (this.#leaving.has(pod.uid)) return;
+    this.#leaving.add(pod.uid);
+    this.#stops.push(() => this.#finalize(pod));
+  }
+
   /** Tells the API that nothing of the pod is left. */
-  #finalize({ namespace, name, uid }: LabPod): void {
-    const address = { resource: pods, namespace, name };
-    this.#options.client.delete(address, { gracePeriodSeconds: 0, uid }).catch((error: unknown) => {
-      if (!isNotFound(error))
-        this.#options.log({ pod: `${namespace}/${name}`, error: messageOf(error) }, "cannot delete the pod");
-    });
+  async #finalize({ namespace, name, uid }: LabPod): Promise<void> {
+    try {
+      await this.#options.client.delete({ resource: pods, namespace, name }, { gracePeriodSeconds: 0, uid });
+    } catch (error) {
+      if (isNotFound(error)) return;
+      this.#options.log(
+        { pod: `${namespace}/${name}`, error: messageOf(error) },
+        "cannot delete the pod; trying again",
+      );
+      this.#leaving.delete(uid);
+      setTimeout(() => this.#sync(), RETRY_MS);
+    }
   }
 
   /** Status writes of one pod are coalesced: the last one says all. */

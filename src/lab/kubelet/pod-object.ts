@@ -37,6 +37,8 @@ export interface LabPod {
   readonly graceSeconds: number;
   readonly restartPolicy: "Always" | "OnFailure" | "Never";
   readonly containers: readonly PodContainer[];
+  /** Bits per second of kubernetes.io/ingress-bandwidth and egress-bandwidth. */
+  readonly bandwidth: { readonly ingressRate?: number; readonly egressRate?: number };
   readonly readinessGates: readonly string[];
   /** status.conditions that others set: a gate's state. */
   readonly conditions: ReadonlyMap<string, boolean>;
@@ -59,6 +61,7 @@ export function parseLabPod(object: JsonObject): LabPod | undefined {
     graceSeconds: asNumber(metadata["deletionGracePeriodSeconds"], 30),
     restartPolicy: restartPolicy(spec["restartPolicy"]),
     containers: objects(spec["containers"]).map(parseContainer),
+    bandwidth: parseBandwidth(asObject(metadata["annotations"]) ?? {}),
     readinessGates: objects(spec["readinessGates"]).flatMap((gate) => asString(gate["conditionType"]) ?? []),
     conditions: new Map(
       objects(status["conditions"]).map((condition) => [
@@ -67,6 +70,29 @@ export function parseLabPod(object: JsonObject): LabPod | undefined {
       ]),
     ),
   };
+}
+
+function parseBandwidth(annotations: JsonObject): LabPod["bandwidth"] {
+  const rate = (name: string) => parseQuantity(asString(annotations[`kubernetes.io/${name}-bandwidth`]));
+  const [ingressRate, egressRate] = [rate("ingress"), rate("egress")];
+  return { ...(ingressRate === undefined ? {} : { ingressRate }), ...(egressRate === undefined ? {} : { egressRate }) };
+}
+
+const QUANTITY_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  Ki: 1024,
+  Mi: 1024 ** 2,
+  Gi: 1024 ** 3,
+};
+
+/** "10M" -> 10,000,000; undefined for anything that is no Kubernetes quantity of these units. */
+function parseQuantity(text: string | undefined): number | undefined {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kMG]i?|)$/.exec(text ?? "") ?? [];
+  const factor = QUANTITY_UNITS[unit];
+  return number === undefined || factor === undefined ? undefined : Math.round(Number(number) * factor);
 }
 
 function restartPolicy(value: unknown): LabPod["restartPolicy"] {
@@ -85,6 +111,7 @@ function parseContainer(container: JsonObject): PodContainer {
     ports: ports.map((port) => ({
       port: asNumber(port["containerPort"], 0),
       protocol: protocolOf(port["protocol"]),
+      ...(typeof port["hostPort"] === "number" ? { hostPort: port["hostPort"] } : {}),
     })),
     workingDir: asString(container["workingDir"]),
     readiness: parseProbe(asObject(container["readinessProbe"]), ports),

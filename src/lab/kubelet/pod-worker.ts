@@ -46,6 +46,8 @@ interface Sandbox {
   readonly result: CniResult | undefined;
 }
 
+/** Burst that runtimes pass for bandwidth (the largest that a 32-bit byte count holds, as containerd and CRI-O do). */
+const BURST_BITS = 2147483647;
 const RETRY_FIRST_MS = 200;
 const RETRY_LAST_MS = 10_000;
 
@@ -174,7 +176,25 @@ export class PodWorker {
       `K8S_POD_INFRA_CONTAINER_ID=${containerId}`,
       `K8S_POD_UID=${uid}`,
     ].join(";");
-    return { containerId, netns, ifname: "eth0", args };
+    return { containerId, netns, ifname: "eth0", args, capabilities: this.#capabilities() };
+  }
+
+  #capabilities() {
+    const ports = this.#pod.containers
+      .flatMap((container) => container.ports)
+      .filter(({ hostPort }) => hostPort !== undefined);
+    const portMappings = ports.map(({ port, hostPort, protocol }) => {
+      return { hostPort, containerPort: port, protocol: protocol.toLowerCase() };
+    });
+    const { ingressRate, egressRate } = this.#pod.bandwidth;
+    const bandwidth = {
+      ...(ingressRate === undefined ? {} : { ingressRate, ingressBurst: BURST_BITS }),
+      ...(egressRate === undefined ? {} : { egressRate, egressBurst: BURST_BITS }),
+    };
+    return {
+      ...(portMappings.length === 0 ? {} : { portMappings }),
+      ...(Object.keys(bandwidth).length === 0 ? {} : { bandwidth }),
+    };
   }
 
   #startContainers(): void {
