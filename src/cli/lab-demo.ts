@@ -128,7 +128,7 @@ function report(
   };
   const suffix = status.name === "lab" ? "" : ` --name ${status.name}`;
   return [
-    `\nNodes\n${formatStatus(status)}`,
+    `\nNodes and pods\n${formatStatus(status)}`,
     `Paths between nodes, as the kernel has them\n${formatTable(
       ["FROM", "TO", "ROUTE", "DEVICE", "VIA", "PLANNED MTU"],
       routes.map(({ from, to, mode, device, via, mtuBytes }) => [from, to, mode, device, via, String(mtuBytes)]),

@@ -30,6 +30,15 @@ export async function labStatus(args: readonly string[]): Promise<number> {
   return status.nodes.every(({ ready }) => ready) ? 0 : 1;
 }
 
+/** At most `limit` pods; how many more there are is said. */
+export function formatPods({ pods }: LabStatus, limit = 50): string {
+  const rows = pods
+    .slice(0, limit)
+    .map(({ name, node, ips, phase, ready }) => [name, ready ? "Ready" : phase, ips.join(","), node]);
+  const more = pods.length > limit ? `… and ${pods.length - limit} more: kubectl get pods -A -o wide\n` : "";
+  return `${formatTable(["POD", "STATUS", "ADDRESS", "NODE"], rows)}${more}`;
+}
+
 export function formatStatus(status: LabStatus): string {
   const rows = status.nodes.map((node) => [
     node.name,
@@ -47,6 +56,7 @@ export function formatStatus(status: LabStatus): string {
   const faults = status.faults.map(({ name, node, description }) => [name, node ?? "", description]);
   return [
     formatTable(["NODE", "STATUS", "SUBNET", "ADDRESS", "POD CIDR", "PODS", "AGENT"], rows),
+    ...(status.pods.length === 0 ? [] : [formatPods(status)]),
     ...(faults.length === 0 ? [] : [formatTable(["FAULT", "NODE", "WHAT"], faults)]),
   ].join("\n");
 }

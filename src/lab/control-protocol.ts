@@ -29,9 +29,19 @@ export interface NodeStatus {
   readonly pods: number;
 }
 
+export interface PodSummary {
+  /** "namespace/name". */
+  readonly name: string;
+  readonly node: string;
+  readonly ips: readonly string[];
+  readonly phase: string;
+  readonly ready: boolean;
+}
+
 export interface LabStatus {
   readonly name: string;
   readonly nodes: readonly NodeStatus[];
+  readonly pods: readonly PodSummary[];
   readonly routing: string;
   readonly mtuBytes: number;
   readonly dualStack: boolean;

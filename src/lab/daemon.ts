@@ -21,7 +21,7 @@ import { applyManifests, type ManifestObject, readManifests } from "./manifests.
 import { type LabPaths, labPaths, nodePaths } from "./paths.ts";
 import { podLogStream } from "./pod-log.ts";
 import { resolveAddress, resolveNetns, type TargetSurroundings } from "./probe-targets.ts";
-import { clusterReadiness, nodeIsReady } from "./readiness.ts";
+import { clusterReadiness, nodeIsReady, podSummary } from "./readiness.ts";
 import { SupervisedProcess } from "./supervisor.ts";
 import { type LabNode, type LabOptions, OUTSIDE, planTopology, ROUTER, type Topology } from "./topology.ts";
 import { buildUnderlay, type Underlay } from "./underlay/underlay.ts";
@@ -235,7 +235,7 @@ function runProbe(probe: ProbeRequest, around: TargetSurroundings) {
 
 function labStatus({ config, paths, topology, api, agents, kubelets, faults }: Lab): LabStatus {
   const { name, routing, mtuBytes, dualStack } = config.options;
-  const pods = api.store.list("pods");
+  const pods = api.store.list("pods").map(podSummary);
   const nodes = topology.nodes.map((node): NodeStatus => {
     const object = api.store.get("nodes", undefined, node.name);
     const spec = object?.["spec"] as { podCIDRs?: string[] } | undefined;
@@ -248,19 +248,11 @@ function labStatus({ config, paths, topology, api, agents, kubelets, faults }: L
       agentPid: agents.get(node.name)?.pid,
       agentRestarts: agents.get(node.name)?.restarts ?? 0,
       kubeletPid: kubelets.get(node.name)?.pid,
-      pods: pods.filter((pod) => (pod["spec"] as { nodeName?: string }).nodeName === node.name).length,
+      pods: pods.filter((pod) => pod.node === node.name).length,
     };
   });
-  return {
-    name,
-    nodes,
-    routing,
-    mtuBytes,
-    dualStack,
-    kubeconfig: paths.kubeconfig,
-    faults: faults.list(),
-    daemonPid: process.pid,
-  };
+  const { kubeconfig } = paths;
+  return { name, nodes, pods, routing, mtuBytes, dualStack, kubeconfig, faults: faults.list(), daemonPid: process.pid };
 }
 
 /** What each node's kernel does with packets for each other node's pods. */

@@ -1,6 +1,8 @@
 /** When a lab is ready: every node is, and every pod that is meant to run. */
 import type { KubeObject } from "./api/object/object.ts";
 import type { Store } from "./api/store.ts";
+import type { PodSummary } from "./control-protocol.ts";
+import { podAddresses } from "./probe-targets.ts";
 import type { Topology } from "./topology.ts";
 
 interface Conditioned {
@@ -20,6 +22,18 @@ export function nodeIsReady(node: KubeObject): boolean {
 function podIsSettled(pod: KubeObject): boolean {
   const { phase } = (pod["status"] ?? {}) as Conditioned;
   return phase === "Succeeded" || hasCondition(pod, "Ready");
+}
+
+/** What a listing says of a pod. */
+export function podSummary(pod: KubeObject): PodSummary {
+  const { phase = "Pending" } = (pod["status"] ?? {}) as Conditioned;
+  return {
+    name: `${pod.metadata.namespace}/${pod.metadata.name}`,
+    node: (pod["spec"] as { nodeName?: string }).nodeName ?? "",
+    ips: podAddresses(pod),
+    phase,
+    ready: hasCondition(pod, "Ready"),
+  };
 }
 
 /** Waits for store events, not for time; what it still waits for is listed when the time is over. */
