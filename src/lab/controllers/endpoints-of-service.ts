@@ -66,14 +66,19 @@ export function isReady(pod: KubeObject): boolean {
   );
 }
 
+/** Stored Pods never change, so their addresses are parsed once, not at every look at every Service. */
+const addressesOfPod = new WeakMap<KubeObject, readonly string[]>();
+
 function podAddresses(pod: KubeObject, addressType: AddressType): string[] {
-  const listed = listOf(at(pod, "status", "podIPs")).map((entry) => textOf(at(entry, "ip")));
-  const all = listed.length > 0 ? listed : [textOf(at(pod, "status", "podIP"))];
-  return all.flatMap((text) => {
+  let all = addressesOfPod.get(pod);
+  if (all === undefined) {
+    const listed = listOf(at(pod, "status", "podIPs")).map((entry) => textOf(at(entry, "ip")));
+    const texts = listed.length > 0 ? listed : [textOf(at(pod, "status", "podIP"))];
     // Most Pods of a cluster that starts have no address yet, and a parse error is dear.
-    const ip = text === "" ? undefined : tryParseIp(text);
-    return ip !== undefined && `IPv${ipFamily(ip)}` === addressType ? [ip] : [];
-  });
+    all = texts.flatMap((text) => (text === "" ? [] : [tryParseIp(text)])).filter((ip) => ip !== undefined);
+    addressesOfPod.set(pod, all);
+  }
+  return all.filter((ip) => `IPv${ipFamily(ip)}` === addressType);
 }
 
 function endpointOf(

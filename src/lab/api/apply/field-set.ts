@@ -80,31 +80,6 @@ export function intersection(a: FieldSet, b: FieldSet | undefined): FieldSet {
   return result;
 }
 
-/** Takes the paths out with everything below them. A path is a list of edges. */
-export function without(set: FieldSet, paths: readonly (readonly string[])[]): FieldSet {
-  let result = set;
-  for (const path of paths) result = withoutPath(result, path);
-  return result;
-}
-
-function withoutPath(set: FieldSet, path: readonly string[]): FieldSet {
-  const [edge, ...rest] = path;
-  const node = edge === undefined ? undefined : set.children.get(edge);
-  if (edge === undefined || node === undefined) return set;
-  const children = new Map(set.children);
-  const left = rest.length === 0 ? undefined : withoutPath(node, rest);
-  if (left === undefined || isEmpty(left)) children.delete(edge);
-  else children.set(edge, left);
-  return { member: set.member, children };
-}
-
-/** Only what lies at or below one edge of the root. */
-export function only(set: FieldSet, edge: string): FieldSet {
-  const result = emptySet();
-  attach(result, edge, set.children.get(edge));
-  return result;
-}
-
 /** Every member as a path in the notation of conflict messages: `.spec.ports[port=80,protocol="TCP"].name`. */
 export function memberPaths(set: FieldSet, prefix = ""): string[] {
   const own = set.member ? [prefix] : [];

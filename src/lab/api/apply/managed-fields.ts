@@ -5,7 +5,7 @@
 import { clone, type Fields, isFields, type KubeObject, listOf, textOf } from "../object/object.ts";
 import type { Schema } from "../schema/schema.ts";
 import { diffFields, fieldsIn } from "./field-diff.ts";
-import { difference, type FieldSet, isEmpty, setFromJson, setToJson, union, without } from "./field-set.ts";
+import { difference, type FieldSet, isEmpty, setFromJson, setToJson, union } from "./field-set.ts";
 
 export interface ManagerEntry {
   readonly manager: string;
@@ -23,34 +23,36 @@ export interface Writer {
   readonly now: string;
 }
 
-/** Nobody owns an object's identity and the server's own bookkeeping. */
-const UNOWNED: readonly (readonly string[])[] = [
-  ["f:apiVersion"],
-  ["f:kind"],
-  ...[
-    "name",
-    "generateName",
-    "namespace",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "selfLink",
-    "managedFields",
-  ].map((name) => ["f:metadata", `f:${name}`]),
-];
+/** Nobody owns an object's identity and the server's own bookkeeping: fields of the metadata. */
+const UNOWNED = [
+  "name",
+  "generateName",
+  "namespace",
+  "uid",
+  "resourceVersion",
+  "generation",
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "selfLink",
+  "managedFields",
+].map((name) => `f:${name}`);
 
 /** What of a field set can be owned at all through this endpoint. */
 export function ownable(set: FieldSet, subresource: string, hasStatus: boolean): FieldSet {
-  const owned = without(set, UNOWNED);
+  const owned: FieldSet = { member: set.member, children: new Map(set.children) };
+  owned.children.delete("f:apiVersion");
+  owned.children.delete("f:kind");
+  if (subresource === "status") owned.children.delete("f:spec");
+  else if (hasStatus) owned.children.delete("f:status");
   const metadata = owned.children.get("f:metadata");
-  // An object's metadata is always there: owning it means nothing.
-  if (metadata?.member) owned.children.set("f:metadata", { member: false, children: metadata.children });
-  if (isEmpty(owned.children.get("f:metadata"))) owned.children.delete("f:metadata");
-  if (subresource === "status") return without(owned, [["f:spec"]]);
-  return hasStatus ? without(owned, [["f:status"]]) : owned;
+  if (metadata === undefined) return owned;
+  // An object's metadata is always there: owning it as a whole means nothing.
+  const own: FieldSet = { member: false, children: new Map(metadata.children) };
+  for (const edge of UNOWNED) own.children.delete(edge);
+  if (isEmpty(own)) owned.children.delete("f:metadata");
+  else owned.children.set("f:metadata", own);
+  return owned;
 }
 
 export function readManagers(object: KubeObject | undefined): ManagerEntry[] {

@@ -13,6 +13,9 @@ import type { EventType, StoreEvent } from "../store/history.ts";
 /** Bytes a client may leave unread before its cursor waits. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 
+/** Changes of one turn go out in one write, up to this size: a write costs more than a frame. */
+const BURST_BYTES = 64 * 1024;
+
 export interface WatchRequest {
   readonly collection: Collection;
   readonly format: Format;
@@ -73,12 +76,22 @@ export class Watcher {
       this.#fail(expired(`too old resource version: ${this.#cursor} (${history.floor})`));
       return;
     }
+    let burst: Buffer[] = [];
+    let bytes = 0;
     for (const event of events) {
       this.#cursor = event.version;
       const type = this.#typeFor(event);
-      if (type !== undefined) this.#write(this.#frame(event, type));
+      if (type === undefined) continue;
+      const frame = this.#frame(event, type);
+      burst.push(frame);
+      bytes += frame.length;
+      if (bytes < BURST_BYTES) continue;
+      this.#write(Buffer.concat(burst));
       if (this.#response.writableLength > MAX_UNREAD_BYTES) return;
+      burst = [];
+      bytes = 0;
     }
+    if (bytes > 0) this.#write(Buffer.concat(burst));
     if (current > this.#cursor) this.#cursor = current;
   }
 
