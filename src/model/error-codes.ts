@@ -40,6 +40,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "The node cannot attach pods yet",
     "Wait: the runtime tries again; /readyz says what is missing",
   ),
+  BW_GENETLINK_FAMILY: code(
+    "The kernel has no generic netlink family of that name",
+    "Load its module, or use a kernel that has it",
+  ),
   BW_HEALTH_LISTEN: code("Health and metrics cannot be served", "Give another --metrics-address"),
   BW_IPAM_EXHAUSTED: code(
     "Every address of the node's pod CIDR is in use",
