@@ -80,7 +80,7 @@ test("routes are direct on a subnet and through VXLAN behind the router", async 
   assert.match(routes, /10\.244\.2\.0\/24 via 10\.244\.2\.0 dev bwvxlan proto 98 onlink/);
   assert.match(routes, /10\.244\.3\.0\/24 via 192\.168\.1\.13 dev eth0 proto 98/);
   const routes6 = await exec("node/node1", "ip", "-6", "route");
-  assert.match(routes6, /fd00:10:244:2::\/64 via fd00:10:244:2:: dev bwvxlan/);
+  assert.match(routes6, /fd00:10:244:2::\/64 via fe80::\S+ dev bwvxlan/);
   assert.match(routes6, /fd00:10:244:3::\/64 via fd00:192:168:1::d dev eth0/);
 });
 
