@@ -32,14 +32,10 @@ const PATIENCE_MS = 30_000;
 
 /** Resolves when the agent has written its CNI configuration: from then on pods can be attached. */
 export async function startAgentProcess(settings: AgentSettings): Promise<AgentProcess> {
-  const { folder } = settings;
-  const [cniConfDir, cniBinDir] = [join(folder, "net.d"), join(folder, "bin")];
-  const stateDir = settings.stateDir ?? join(folder, "state");
-  for (const each of [cniConfDir, cniBinDir, stateDir]) mkdirSync(each, { recursive: true });
+  const { folder, cniConfDir, cniBinDir, stateDir } = agentFolders(settings);
+  mkdirSync(cniConfDir, { recursive: true });
   const log = join(folder, "agent.log");
-  const child = spawnAgent(settings, [
-    ...["--state-dir", stateDir, "--cni-conf-dir", cniConfDir, "--cni-bin-dir", cniBinDir, "--cni-chain", "none"],
-  ]);
+  const child = spawnAgent(settings);
   await published(cniConfDir, child, log);
   const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -58,10 +54,12 @@ export async function startAgentProcess(settings: AgentSettings): Promise<AgentP
 }
 
 /** The process alone, for whoever waits for something else. */
-export function spawnAgent(settings: AgentSettings, more: readonly string[]): ChildProcess {
-  const { nodeName, host, folder, kubeconfig, routing = "auto" } = settings;
-  const args = ["agent", "--node-name", nodeName, "--kubeconfig", kubeconfig, "--routing", routing, ...more];
-  mkdirSync(folder, { recursive: true });
+export function spawnAgent(settings: AgentSettings): ChildProcess {
+  const { nodeName, host, kubeconfig, routing = "auto" } = settings;
+  const { folder, cniConfDir, cniBinDir, stateDir } = agentFolders(settings);
+  for (const each of [cniConfDir, cniBinDir, stateDir]) mkdirSync(each, { recursive: true });
+  const args = ["agent", "--node-name", nodeName, "--kubeconfig", kubeconfig, "--routing", routing];
+  args.push("--state-dir", stateDir, "--cni-conf-dir", cniConfDir, "--cni-bin-dir", cniBinDir, "--cni-chain", "none");
   const log = openSync(join(folder, "agent.log"), "a");
   try {
     // fork() happens inside spawn(), on this thread: the process is born in that namespace.
@@ -69,6 +67,10 @@ export function spawnAgent(settings: AgentSettings, more: readonly string[]): Ch
   } finally {
     closeSync(log);
   }
+}
+
+function agentFolders({ folder, stateDir = join(folder, "state") }: AgentSettings) {
+  return { folder, stateDir, cniConfDir: join(folder, "net.d"), cniBinDir: join(folder, "bin") };
 }
 
 function published(folder: string, child: ChildProcess, log: string): Promise<void> {

@@ -81,9 +81,13 @@ export class BenchCluster implements AsyncDisposable {
 
   /** Starts the node's agent and waits until it serves. */
   async startAgent(nodeName: string, host: LabHost, settings: Partial<AgentSettings> = {}): Promise<AgentProcess> {
-    const folder = join(this.#folder, nodeName);
-    const agent = await startAgentProcess({ nodeName, host, folder, kubeconfig: this.#kubeconfig, ...settings });
+    const agent = await startAgentProcess({ ...this.agentSettings(nodeName, host), ...settings });
     this.#agents.push(agent);
     return agent;
+  }
+
+  /** How an agent of this cluster is started, for whoever does it himself. */
+  agentSettings(nodeName: string, host: LabHost, folder = nodeName): AgentSettings {
+    return { nodeName, host, folder: join(this.#folder, folder), kubeconfig: this.#kubeconfig };
   }
 }
