@@ -90,7 +90,7 @@ const QUANTITY_UNITS: Readonly<Record<string, number>> = {
 
 /** "10M" -> 10,000,000; undefined for anything that is no Kubernetes quantity of these units. */
 function parseQuantity(text: string | undefined): number | undefined {
-  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kMG]i?|)$/.exec(text ?? "") ?? [];
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kMG]|[KMG]i|)$/.exec(text ?? "") ?? [];
   const factor = QUANTITY_UNITS[unit];
   return number === undefined || factor === undefined ? undefined : Math.round(Number(number) * factor);
 }
