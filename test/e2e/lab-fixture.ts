@@ -48,8 +48,12 @@ export class LabHome {
     return run(PROGRAM, args, { BREAKWATER_LAB_DIR: join(this.folder, "labs") });
   }
 
+  kubeconfig(name: string): string {
+    return join(this.folder, "labs", name, "kubeconfig");
+  }
+
   kubectl(name: string, args: readonly string[], input?: string): Promise<Outcome> {
-    const env = { KUBECONFIG: join(this.folder, "labs", name, "kubeconfig"), HOME: this.folder };
+    const env = { KUBECONFIG: this.kubeconfig(name), HOME: this.folder };
     return run("kubectl", ["--cache-dir", join(this.folder, "cache"), ...args], env, input);
   }
 

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, test } from "node:test";
+import { KubeClient } from "../../src/kube/client.ts";
+import { loadConnection } from "../../src/kube/config.ts";
+import { nodes } from "../../src/kube/resource.ts";
 import { eventually, LabHome, podManifest } from "./lab-fixture.ts";
 
 const home = new LabHome();
@@ -29,34 +32,24 @@ test("nodes that leave, come back, or change address and pod CIDR are followed",
   };
   const applied = await home.kubectl("nodes", ["create", "-f", "-"], JSON.stringify(back));
   assert.equal(applied.code, 0, applied.stderr);
-  const address = (ip: string) => JSON.stringify({ status: { addresses: [{ type: "InternalIP", address: ip }] } });
-  await home.kubectl("nodes", [
-    "patch",
-    "node",
-    "node3",
-    "--subresource=status",
-    "--type=merge",
-    "-p",
-    address("192.168.1.13"),
-  ]);
+  // Debian's kubectl has no --subresource yet: the status is written as a kubelet does it.
+  const client = new KubeClient(await loadConnection({ kubeconfig: home.kubeconfig("nodes") }));
+  const setAddress = (ip: string) => {
+    const status = { addresses: [{ type: "InternalIP", address: ip }] };
+    return client.patch({ resource: nodes, name: "node3", subresource: "status" }, { status }, { type: "merge" });
+  };
+  await setAddress("192.168.1.13");
   await eventually(2000, async () => assert.match(await routes(), /10\.244\.33\.0\/24 via 192\.168\.1\.13 dev eth0/));
 
   // The node moves behind the router: its route becomes VXLAN, with an entry for the new address.
-  await home.kubectl("nodes", [
-    "patch",
-    "node",
-    "node3",
-    "--subresource=status",
-    "--type=merge",
-    "-p",
-    address("192.168.2.13"),
-  ]);
+  await setAddress("192.168.2.13");
   await eventually(2000, async () => {
     const now = await routes();
     assert.match(now, /10\.244\.33\.0\/24 via 10\.244\.33\.0 dev bwvxlan/);
     assert.match(now, /dst 192\.168\.2\.13 self permanent/);
     assert.doesNotMatch(now, /10\.244\.33\.0\/24 via 192\.168\.1\.13/);
   });
+  client.close();
 });
 
 test("portmap and bandwidth work chained behind us", {
