@@ -52,6 +52,7 @@ export function ipFromBytes(bytes: Uint8Array): Ip {
 }
 
 export function ipToBigInt(ip: Ip): bigint {
+  if (ipFamily(ip) === 4) return BigInt(ipv4ToNumber(ip));
   let value = 0n;
   for (const byte of ipBytes(ip)) value = (value << 8n) | BigInt(byte);
   return value;
@@ -72,19 +73,50 @@ export function ipFromBigInt(value: bigint, family: Family): Ip {
 export function compareIp(a: Ip, b: Ip): number {
   const familyOrder = ipFamily(a) - ipFamily(b);
   if (familyOrder !== 0 || a === b) return familyOrder;
+  if (ipFamily(a) === 4) return ipv4ToNumber(a) - ipv4ToNumber(b);
   return Buffer.compare(ipBytes(a), ipBytes(b));
 }
 
 function ipv4Bytes(text: string): Uint8Array | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
-  const bytes = new Uint8Array(4);
-  for (const [i, part] of parts.entries()) {
+  const value = ipv4Number(text);
+  if (value === undefined) return undefined;
+  return Uint8Array.of(value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff);
+}
+
+/** @throws SyntaxError naming the input */
+function ipv4ToNumber(text: string): number {
+  const value = ipv4Number(text);
+  if (value === undefined) throw new SyntaxError(`Cannot parse IP address "${text}"`);
+  return value;
+}
+
+const ZERO = "0".charCodeAt(0);
+const DOT = ".".charCodeAt(0);
+
+/** The 32 bits of an IPv4 address, read digit by digit: the plan of a large cluster asks for this ten thousand times. */
+function ipv4Number(text: string): number | undefined {
+  let value = 0;
+  let octet = 0;
+  let digits = 0;
+  let dots = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === DOT) {
+      if (digits === 0 || dots === 3) return undefined;
+      value = value * 256 + octet;
+      octet = 0;
+      digits = 0;
+      dots++;
+      continue;
+    }
+    const digit = code - ZERO;
     // No leading zeros: "010" is octal to some readers and decimal to others (RFC 6943, section 3.1.1).
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    bytes[i] = Number(part);
+    if (digit < 0 || digit > 9 || (digits > 0 && octet === 0)) return undefined;
+    octet = octet * 10 + digit;
+    if (octet > 255) return undefined;
+    digits++;
   }
-  return bytes;
+  return dots === 3 && digits > 0 ? value * 256 + octet : undefined;
 }
 
 function ipv6Bytes(text: string): Uint8Array | undefined {

@@ -1,5 +1,5 @@
 /** MAC addresses as lower-case text: "02:62:77:00:00:01". */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Ip, ipFromBytes } from "./ip.ts";
 
 export type Mac = string;
@@ -30,7 +30,7 @@ export function linkLocalIp(mac: Mac): Ip {
  * other node's. Locally administered and unicast (IEEE 802: bit 1 of the first octet set, bit 0 clear).
  */
 export function deriveMac(seed: string): Mac {
-  const bytes = createHash("sha256").update(seed).digest().subarray(0, 6);
+  const bytes = Buffer.from(hash("sha256", seed), "hex").subarray(0, 6);
   bytes[0] = ((bytes[0] ?? 0) & 0xfc) | 0x02;
   return macFromBytes(bytes);
 }

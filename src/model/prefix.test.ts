@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   comparePrefix,
   hostPrefix,
+  inSameSubnet,
   parseInterfaceAddress,
   parsePrefix,
   prefixAddress,
@@ -114,3 +115,19 @@ test("comparePrefix() orders by family, address, then length", () => {
   const sorted = ["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/16", "10.1.0.0/16", "fd00::/8", "fd00::/64"];
   assert.deepEqual(sorted.toReversed().sort(comparePrefix), sorted);
 });
+
+for (const [a, b, length, expected] of [
+  ["192.168.1.10", "192.168.1.200", 24, true],
+  ["192.168.1.10", "192.168.2.10", 24, false],
+  ["192.168.1.10", "192.168.2.10", 16, true],
+  ["10.0.0.1", "250.0.0.1", 0, true],
+  ["10.0.0.1", "10.0.0.2", 32, false],
+  ["fd00::1", "fd00::ffff:1", 64, true],
+  ["fd00::1", "fd00:0:0:1::1", 64, false],
+  ["10.0.0.1", "fd00::1", 0, false],
+] as const) {
+  test(`inSameSubnet("${a}", "${b}", ${length}) is ${expected}`, () => {
+    assert.equal(inSameSubnet(a, b, length), expected);
+    assert.equal(inSameSubnet(b, a, length), expected);
+  });
+}

@@ -69,6 +69,14 @@ export function prefixContains(prefix: Prefix, ip: Ip): boolean {
   return value >= range.first && value <= range.last;
 }
 
+/** True when the first `length` bits of both addresses are the same. False across families. */
+export function inSameSubnet(a: Ip, b: Ip, length: number): boolean {
+  const family = ipFamily(a);
+  if (family !== ipFamily(b)) return false;
+  const shift = BigInt(familyBits(family) - length);
+  return ipToBigInt(a) >> shift === ipToBigInt(b) >> shift;
+}
+
 /** True when the prefixes share an address. */
 export function prefixesOverlap(a: Prefix, b: Prefix): boolean {
   const x = prefixRange(a);

@@ -2,8 +2,9 @@
  * Source NAT for what leaves the cluster: a pod's packet to any address that is neither a pod's nor excepted takes the
  * node's address. One rule a family, and one set lookup, whatever the number of nodes.
  */
+import { ipFamily } from "../model/ip.ts";
 import type { NftChain, NftRule, NftSet } from "../model/nft.ts";
-import { comparePrefix, type Prefix, prefixRange } from "../model/prefix.ts";
+import { type Prefix, prefixRange } from "../model/prefix.ts";
 
 /** NFPROTO_IPV4 and NFPROTO_IPV6 of include/uapi/linux/netfilter.h. */
 const NFPROTO = { 4: 2, 6: 10 } as const;
@@ -22,9 +23,9 @@ export interface MasqueradePlan {
  * @param cluster pod CIDRs of all nodes, and the operator's exceptions; may overlap
  */
 export function planMasquerade(local: readonly Prefix[], cluster: readonly Prefix[]): MasqueradePlan {
-  const families = ([4, 6] as const).filter((family) => local.some((prefix) => prefixRange(prefix).family === family));
+  const families = ([4, 6] as const).filter((family) => local.some((prefix) => ipFamily(prefix) === family));
   const rules = families.flatMap((family) =>
-    local.filter((prefix) => prefixRange(prefix).family === family).map((prefix) => masqueradeRule(family, prefix)),
+    local.filter((prefix) => ipFamily(prefix) === family).map((prefix) => masqueradeRule(family, prefix)),
   );
   return {
     sets: families.map((family) => exceptionSet(family, cluster)),
@@ -39,7 +40,7 @@ export function planMasquerade(local: readonly Prefix[], cluster: readonly Prefi
 }
 
 function exceptionSet(family: 4 | 6, cluster: readonly Prefix[]): NftSet {
-  const prefixes = [MULTICAST[family], ...cluster].filter((prefix) => prefixRange(prefix).family === family);
+  const prefixes = [MULTICAST[family], ...cluster].filter((prefix) => ipFamily(prefix) === family);
   return {
     name: `cluster${family}`,
     key: family === 4 ? "ipv4_addr" : "ipv6_addr",
@@ -63,13 +64,19 @@ function masqueradeRule(family: 4 | 6, pods: Prefix): NftRule {
 
 /** Drops every prefix that lies inside another: elements of an interval set must not overlap. Sorted as text. */
 function outermost(prefixes: readonly Prefix[]): Prefix[] {
+  const ranges = Array.from(new Set(prefixes), (prefix) => ({ prefix, ...prefixRange(prefix) }));
+  // A range before those that begin with it: what ends behind the last kept one is no part of it.
+  ranges.sort((a, b) => compareBigInt(a.first, b.first) || a.length - b.length);
   const result: Prefix[] = [];
   let end = -1n;
-  for (const prefix of [...new Set(prefixes)].sort(comparePrefix)) {
-    const { last } = prefixRange(prefix);
+  for (const { prefix, last } of ranges) {
     if (last <= end) continue;
     result.push(prefix);
     end = last;
   }
   return result.sort();
+}
+
+function compareBigInt(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -2,7 +2,7 @@
  * A pod's attachment: a veth pair without a bridge. The host has a /32 (/128) route to the pod's device and a permanent
  * neighbour entry, so that neither side ever asks who has an address. See docs/packets/pod-to-pod-same-node.md.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { deriveMac } from "../model/mac.ts";
 import { POD_LINK_PREFIX } from "../model/marks.ts";
 import { hostPrefix } from "../model/prefix.ts";
@@ -10,8 +10,7 @@ import type { DesiredNeighbour, DesiredPod, DesiredRoute, LocalPod } from "../mo
 
 /** Name of the host end: the same for the same container and interface, at every start. */
 export function hostIfname(containerId: string, ifname: string): string {
-  const digest = createHash("sha256").update(`${containerId}/${ifname}`).digest("hex");
-  return `${POD_LINK_PREFIX}${digest.slice(0, 11)}`;
+  return `${POD_LINK_PREFIX}${hash("sha256", `${containerId}/${ifname}`).slice(0, 11)}`;
 }
 
 export interface PodPlan {

@@ -3,7 +3,7 @@
  * its subnets are neighbours; all others are behind a router.
  */
 import { type Family, type Ip, ipFamily } from "../model/ip.ts";
-import { parsePrefix, prefixContains } from "../model/prefix.ts";
+import { inSameSubnet } from "../model/prefix.ts";
 import type { NodeFacts, NodeInterface } from "../model/state.ts";
 
 export interface Underlay {
@@ -23,10 +23,7 @@ export function findUnderlay(facts: NodeFacts, addresses: readonly Ip[]): Underl
 
 /** True when the peer can be reached without a router: it lies in a subnet of the device. */
 export function isOnLink(device: NodeInterface, peer: Ip): boolean {
-  return device.addresses.some(
-    ({ address, length }) =>
-      ipFamily(address) === ipFamily(peer) && prefixContains(parsePrefix(`${address}/${length}`), peer),
-  );
+  return device.addresses.some(({ address, length }) => inSameSubnet(address, peer, length));
 }
 
 /** The peer's address of a family, if it has one. */
