@@ -29,6 +29,8 @@ export interface PlanInput {
   readonly facts: NodeFacts;
   readonly nodes: ReadonlyMap<string, ClusterNode>;
   readonly pods: readonly LocalPod[];
+  /** See {@link DesiredState.strangers}. */
+  readonly strangers?: readonly string[];
   /** Largest packet proven by probes towards a node, bytes, by node name. */
   readonly provenMtuBytes?: ReadonlyMap<string, number>;
 }
@@ -82,6 +84,9 @@ function assemble(
     neighbours: [...peers, ...pods].flatMap((plan) => plan.neighbours),
     fdb: peers.flatMap((peer) => peer.fdb),
     pods: pods.map((plan) => plan.pod),
+    ...(input.strangers === undefined || input.strangers.length === 0
+      ? {}
+      : { strangers: [...input.strangers].sort() }),
     sysctls: planSysctls(local),
     nft: planTable(config, local, [...claims.byNode.values()].flat()),
     paths,

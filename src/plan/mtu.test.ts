@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pathOverheadBytes, planPathMtu, planPodMtu } from "./mtu.ts";
+
+test("pathOverheadBytes() counts the outer headers of VXLAN once, by the outer family", () => {
+  const table = [
+    ["direct", 4, 0],
+    ["direct", 6, 0],
+    ["none", 4, 0],
+    ["vxlan", 4, 50],
+    ["vxlan", 6, 70],
+  ] as const;
+  for (const [mode, family, bytes] of table) assert.equal(pathOverheadBytes(mode, family), bytes, `${mode} ${family}`);
+});
+
+test("planPathMtu() is the underlay less the overhead, or less where a probe has proven less", () => {
+  const table = [
+    // underlay, overhead, proven, planned
+    [1500, 0, undefined, 1500],
+    [1500, 50, undefined, 1450],
+    [9000, 70, undefined, 8930],
+    [1500, 50, 1400, 1400],
+    [1500, 50, 1450, 1450],
+    // More than the arithmetic allows cannot have been proven through this device.
+    [1500, 50, 9000, 1450],
+    // Never below what IPv6 needs.
+    [1300, 50, undefined, 1280],
+    [1500, 0, 600, 1280],
+  ] as const;
+  for (const [underlayMtuBytes, overheadBytes, provenBytes, expected] of table) {
+    assert.equal(planPathMtu({ underlayMtuBytes, overheadBytes, provenBytes }), expected);
+  }
+});
+
+test("planPodMtu() is the smallest of all paths, the underlay and the limit", () => {
+  const paths = (...mtus: number[]) => mtus.map((mtuBytes) => ({ mtuBytes }));
+  assert.equal(planPodMtu([], 1500), 1500);
+  assert.equal(planPodMtu(paths(1500, 1450, 1392), 1500), 1392);
+  assert.equal(planPodMtu(paths(8950), 1500), 1500);
+  assert.equal(planPodMtu(paths(1450), 1500, 1400), 1400);
+  assert.equal(planPodMtu(paths(1450), 1500, 9000), 1450);
+  assert.equal(planPodMtu([], 1500, 100), 1280);
+});
