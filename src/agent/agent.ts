@@ -2,7 +2,9 @@
  * The node agent put together: kernel, cluster source, CNI server, loop, health. It leaves the data path as it is when
  * it stops, however it stops; the next start lists, plans and changes only what differs.
  */
-import { type CniServer, startCniServer } from "../cni/server.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type CniServer, JOURNAL_FILE, startCniServer } from "../cni/server.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { KubeClient } from "../kube/client.ts";
 import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
@@ -35,6 +37,7 @@ export interface Agent {
 
 /** The loop is ill when no round ended for this long although one was due. */
 const STUCK_MS = 30_000;
+const PUBLISH_RETRY_MS = 1000;
 
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { log, config, kernel } = options;
@@ -43,7 +46,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const podLinks = createPodLinks(kernel, mirror);
   const client = new KubeClient(options.connection);
   let synced = false;
-  let published = false;
   const source = watchCluster(options, client, metrics, () => synced && reconciler.request("cluster"));
   const network: NodeNetwork = new NodeNetwork({
     kernel,
@@ -58,28 +60,21 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     config,
     nodes: () => (synced ? source.view().nodes : undefined),
     pods: () => network.pods(),
+    strangers: () => network.strangers(),
     podLinks,
     log,
     metrics,
-    onRound: () => publishWhenReady(),
+    onRound: () => publisher.tryPublish(),
   });
-  const publishWhenReady = () => {
-    if (published || network.notReadyReason() !== undefined) return;
-    published = true;
-    options.publishCni().then(
-      () => log.info({ podCidrs: network.podCidrs() }, "node is ready for pods"),
-      (error: unknown) => {
-        published = false;
-        log.error({ error: messageOf(error) }, "cannot publish the CNI configuration; trying again");
-        setTimeout(() => reconciler.request("retry"), 1000);
-      },
-    );
-  };
+  const publisher = new CniPublisher(options, network, () => reconciler.request("retry"));
+  const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics);
   network.adopt(cni.records());
+  if (journalWasLost) spareUnknownPods(options, network);
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
     unhealthy: () => stuckReason(reconciler, synced),
-    notReady: () => network.notReadyReason() ?? (published ? undefined : "the CNI configuration is not on disk yet"),
+    notReady: () =>
+      network.notReadyReason() ?? (publisher.published ? undefined : "the CNI configuration is not on disk yet"),
     collect: () => collect(metrics, reconciler, network, source),
   });
   log.info({ health: health?.address, socket: options.cniSocket, routing: config.routing }, "agent started");
@@ -91,6 +86,47 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     () => undefined,
   );
   return { stop: () => stopAll(reconciler, source, client, cni, health, network) };
+}
+
+/** Puts the CNI configuration on disk once the node can give pods their network, and tries again when that fails. */
+class CniPublisher {
+  readonly #options: AgentOptions;
+  readonly #network: NodeNetwork;
+  readonly #retry: () => void;
+  #published = false;
+
+  constructor(options: AgentOptions, network: NodeNetwork, retry: () => void) {
+    this.#options = options;
+    this.#network = network;
+    this.#retry = retry;
+  }
+
+  get published(): boolean {
+    return this.#published;
+  }
+
+  tryPublish(): void {
+    if (this.#published || this.#network.notReadyReason() !== undefined) return;
+    this.#published = true;
+    const { log, publishCni } = this.#options;
+    publishCni().then(
+      () => log.info({ podCidrs: this.#network.podCidrs() }, "node is ready for pods"),
+      (error: unknown) => {
+        this.#published = false;
+        log.error({ error: messageOf(error) }, "cannot publish the CNI configuration; trying again");
+        setTimeout(this.#retry, PUBLISH_RETRY_MS);
+      },
+    );
+  }
+}
+
+/** Without its journal the agent knows no pod; those that run must not pay for that. */
+function spareUnknownPods({ log, stateDir }: AgentOptions, network: NodeNetwork): void {
+  const links = network.spareUnknownPods();
+  if (links.length === 0) return;
+  const message =
+    "the journal of pod addresses is gone, but pods are attached: they are left alone until they are deleted";
+  log.warn({ journal: join(stateDir, JOURNAL_FILE), links }, message);
 }
 
 function watchCluster(

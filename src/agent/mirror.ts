@@ -7,7 +7,7 @@ import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
-import { isOurLink, NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
+import { DOOMED_GROUP, isOurLink, NFT_TABLE, ROUTE_PROTOCOL, VXLAN_DEVICE } from "../model/marks.ts";
 import type { ObservedTable } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { NodeInterface } from "../model/state.ts";
@@ -91,6 +91,13 @@ export class Mirror {
         addresses: (addresses.get(index) ?? []).map(({ address, length }) => ({ address, length })),
       }))
       .sort((a, b) => a.index - b.index);
+  }
+
+  /** Names of the host ends of pods that are there, those that wait for deletion left out. */
+  podLinks(): string[] {
+    return [...this.#links.values()]
+      .filter(({ name, group }) => isOurLink(name) && name !== VXLAN_DEVICE && group !== DOOMED_GROUP)
+      .map(({ name }) => name);
   }
 
   link(name: string): Link | undefined {

@@ -28,6 +28,7 @@ export interface NodeNetworkOptions {
 export class NodeNetwork implements PodNetwork {
   readonly #options: NodeNetworkOptions;
   readonly #pods = new Map<string, LocalPod>();
+  readonly #strangers = new Set<string>();
   #reapTimer: NodeJS.Timeout | undefined;
   #reaping: Promise<void> = Promise.resolve();
 
@@ -43,6 +44,20 @@ export class NodeNetwork implements PodNetwork {
   /** Takes over what the CNI server remembers from before a restart. */
   adopt(attachments: readonly PodAttachment[]): void {
     for (const attachment of attachments) this.#remember(toLocalPod(attachment));
+  }
+
+  /**
+   * Called at the start when there was no journal: pod links that are there all the same belong to pods that run. They
+   * are left as they are until the runtime deletes their pods.
+   */
+  spareUnknownPods(): readonly string[] {
+    for (const name of this.#options.mirror.podLinks()) if (!this.#pods.has(name)) this.#strangers.add(name);
+    return this.strangers();
+  }
+
+  /** Host ends of pods that nobody remembers. */
+  strangers(): readonly string[] {
+    return [...this.#strangers];
   }
 
   notReadyReason(): string | undefined {
@@ -70,6 +85,7 @@ export class NodeNetwork implements PodNetwork {
   async detach(attachment: { readonly containerId: string; readonly ifname: string }): Promise<void> {
     const device = hostIfname(attachment.containerId, attachment.ifname);
     this.#pods.delete(device);
+    this.#strangers.delete(device);
     this.#options.podLinks.cutOff(device);
     this.#reapSoon();
   }

@@ -30,6 +30,8 @@ export interface ReconcilerOptions {
   /** All nodes of the cluster, or undefined before the first list. */
   readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
   readonly pods: () => readonly LocalPod[];
+  /** Host ends of pods to be left alone: see DesiredState.strangers. */
+  readonly strangers?: () => readonly string[];
   readonly podLinks: PodLinks;
   readonly log: Log;
   readonly metrics: AgentMetrics;
@@ -161,7 +163,7 @@ export class Reconciler implements Disposable {
     const known = nodes();
     if (known === undefined) return;
     const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
-    const planned = planNode({ config, facts, nodes: known, pods: pods() });
+    const planned = planNode({ config, facts, nodes: known, pods: pods(), strangers: this.#options.strangers?.() });
     if ("notReady" in planned) {
       this.#finish(undefined, planned.notReady, []);
       return;

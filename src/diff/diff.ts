@@ -132,20 +132,21 @@ function routeIsSet(route: Omit<DesiredRoute, "cause">, observed: Observed, inde
 
 function deleteRoutes(desired: DesiredState, observed: Observed): Operation[] {
   const wanted = new Set(desired.routes.map((route) => route.destination));
-  return [...observed.routes.values()]
-    .filter((route) => !wanted.has(route.destination))
-    .map((route) => {
-      const device = route.oif === undefined ? undefined : observed.linksByIndex.get(route.oif)?.name;
-      const { destination, gateway, onlink } = route;
-      return { do: "deleteRoute", route: { destination, gateway, device, onlink }, cause: GONE };
-    });
+  const strangers = new Set(desired.strangers);
+  return [...observed.routes.values()].flatMap((route): Operation[] => {
+    const device = route.oif === undefined ? undefined : observed.linksByIndex.get(route.oif)?.name;
+    if (wanted.has(route.destination) || strangers.has(device ?? "")) return [];
+    const { destination, gateway, onlink } = route;
+    return [{ do: "deleteRoute", route: { destination, gateway, device, onlink }, cause: GONE }];
+  });
 }
 
 function deleteNeighbours(desired: DesiredState, observed: Observed): Operation[] {
   const wanted = new Set(desired.neighbours.map((neighbour) => `${neighbour.device} ${neighbour.ip}`));
+  const strangers = new Set(desired.strangers);
   return [...observed.neighbours.values()].flatMap(({ index, ip }): Operation[] => {
     const link = observed.linksByIndex.get(index);
-    if (link === undefined || !isOurs(link) || wanted.has(`${link.name} ${ip}`)) return [];
+    if (link === undefined || !isOurs(link) || strangers.has(link.name) || wanted.has(`${link.name} ${ip}`)) return [];
     return [{ do: "deleteNeighbour", device: link.name, ip, cause: GONE }];
   });
 }
@@ -177,9 +178,10 @@ function deleteAddresses(desired: DesiredState, observed: Observed): Operation[]
     }));
 }
 
-/** Pod links without a pod are left to the CNI server's recovery while it may still know them; here: links nobody wants. */
+/** A pod link that no record knows is an ADD that was killed before its record: its sandbox was never used. */
 function deleteLinks(desired: DesiredState, observed: Observed): Operation[] {
-  const wanted = new Set([desired.vxlan?.name, ...desired.pods.map((pod) => pod.hostIfname)]);
+  const pods = desired.pods.map((pod) => pod.hostIfname);
+  const wanted = new Set([desired.vxlan?.name, ...pods, ...(desired.strangers ?? [])]);
   return [...observed.links.values()]
     .filter((link) => isOurs(link) && !wanted.has(link.name))
     .map((link) => ({ do: "deleteLink", device: link.name, cause: GONE }));

@@ -117,6 +117,11 @@ export interface DesiredState {
   readonly neighbours: readonly DesiredNeighbour[];
   readonly fdb: readonly DesiredFdbEntry[];
   readonly pods: readonly DesiredPod[];
+  /**
+   * Host ends of pods that nobody remembers, but that must not be touched: they, their routes and neighbours stay as they
+   * are. Set when the journal of pod addresses was lost under running pods; absent otherwise.
+   */
+  readonly strangers?: readonly string[];
   readonly sysctls: readonly DesiredSysctl[];
   readonly nft: NftTable;
   readonly paths: readonly PlannedPath[];

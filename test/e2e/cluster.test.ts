@@ -1,6 +1,6 @@
 /** One dual-stack cluster in two subnets: what a user of a pod network expects, seen from outside. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { eventually, LabHome, podManifest } from "./lab-fixture.ts";
@@ -252,4 +252,22 @@ test("'breakwater plan' on a node says that there is nothing to change, and what
   assert.equal(broken.code, 1, broken.stderr);
   assert.match(broken.stdout, /set route 10\.244\.2\.0\/24 via 10\.244\.2\.0 dev bwvxlan onlink\s+Node node2/);
   await lab("fault", "clear");
+});
+
+test("an agent that lost its journal leaves running pods alone, gives nobody their addresses, and lets them go when they are deleted", async () => {
+  const stateDir = (await lab("kubeconfig")).stdout.trim().replace(/kubeconfig$/, "nodes/node3/run");
+  await lab("fault", "add", "kill-agent", "--node", "node3");
+  rmSync(`${stateDir}/attachments.jsonl`);
+  await lab("fault", "clear");
+  await eventually(10_000, async () => assert.equal((await lab("status")).code, 0));
+  const taken = (await home.kubectl(NAME, ["get", "pod", "c", "-o", "jsonpath={.status.podIP}"])).stdout;
+  const fresh = Array.from({ length: 3 }, (_, i) => podManifest(`fresh${i}`, { nodeName: "node3" }));
+  await home.kubectl(NAME, ["apply", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "List", items: fresh }));
+  await home.kubectl(NAME, ["wait", "pod", "--all", "--for=condition=Ready", "--timeout=30s"]);
+  const ips = (await home.kubectl(NAME, ["get", "pods", "-o", "jsonpath={.items[*].status.podIP}"])).stdout.split(" ");
+  assert.equal(new Set(ips).size, ips.length, "no address twice");
+  const probe = await lab("probe", "--from", "default/a", "--to", taken, "--port", "80", "-o", "json");
+  assert.equal(JSON.parse(probe.stdout).answer, "default/c");
+  await home.kubectl(NAME, ["delete", "pod", "c", "fresh0", "fresh1", "fresh2"]);
+  await eventually(5000, async () => assert.doesNotMatch(await exec("node/node3", "ip", "-o", "link"), /bwh/));
 });
