@@ -18,7 +18,7 @@ import { describeHost } from "./host-text.ts";
 
 export const NODE = "/run/netns/node1";
 
-const config: NodeConfig = {
+export const defaultConfig: NodeConfig = {
   nodeName: "node1",
   routing: "auto",
   vni: 4098,
@@ -63,7 +63,7 @@ export class NodeRig implements Disposable {
   readonly problems: string[] = [];
   readonly #timers: MockTimers;
   rounds = 0;
-  config: NodeConfig = config;
+  config: NodeConfig = defaultConfig;
   kernel!: Kernel;
   mirror!: Mirror;
   network!: NodeNetwork;
@@ -158,11 +158,8 @@ export class NodeRig implements Disposable {
 
   /** Everything that this machine's kernel holds, ours or not, as text. */
   text(): string {
-    return describeHost(
-      this.host,
-      NODE,
-      [...this.attached.values()].map(({ netns }) => netns),
-    );
+    const pods = [...this.attached.values()].map(({ netns }) => netns);
+    return describeHost(this.host, NODE, pods.sort());
   }
 
   /** What the program asked the kernel for since the last time. */
