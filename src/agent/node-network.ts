@@ -16,6 +16,8 @@ import type { ReconcilerStatus } from "./reconciler.ts";
 
 /** Deletions are gathered this long: the kernel makes each wait for RCU, but a whole group only once. */
 const REAP_DELAY_MS = 25;
+/** Links that could not be deleted are tried again after this long. */
+const REAP_RETRY_MS = 1000;
 
 export interface NodeNetworkOptions {
   readonly kernel: Kernel;
@@ -41,9 +43,13 @@ export class NodeNetwork implements PodNetwork {
     return [...this.#pods.values()];
   }
 
-  /** Takes over what the CNI server remembers from before a restart. */
+  /**
+   * Takes over what the CNI server remembers from before a restart, and deletes the links that an agent which was killed
+   * had given up.
+   */
   adopt(attachments: readonly PodAttachment[]): void {
     for (const attachment of attachments) this.#remember(toLocalPod(attachment));
+    this.#reapSoon();
   }
 
   /**
@@ -106,7 +112,7 @@ export class NodeNetwork implements PodNetwork {
     return Promise.resolve([...this.#checkHost(plan), ...this.#checkPod(plan)]);
   }
 
-  /** Resolves when every link that was given up is gone. */
+  /** Resolves when every link that was given up is gone, or could not be deleted. */
   async settled(): Promise<void> {
     if (this.#reapTimer !== undefined) this.#reap();
     await this.#reaping;
@@ -135,15 +141,20 @@ export class NodeNetwork implements PodNetwork {
     this.#pods.set(hostIfname(pod.containerId, pod.ifname), pod);
   }
 
-  #reapSoon(): void {
-    this.#reapTimer ??= setTimeout(() => this.#reap(), REAP_DELAY_MS);
+  #reapSoon(delayMs = REAP_DELAY_MS): void {
+    this.#reapTimer ??= setTimeout(() => this.#reap(), delayMs);
+    // Nothing waits for this alone: the next start would delete what is left.
+    this.#reapTimer.unref();
   }
 
   #reap(): void {
     clearTimeout(this.#reapTimer);
     this.#reapTimer = undefined;
     const deletion = this.#options.kernel.reaper.deleteGroup(DOOMED_GROUP);
-    this.#reaping = deletion.catch(this.#options.onError);
+    this.#reaping = deletion.catch((error: unknown) => {
+      this.#options.onError(error);
+      this.#reapSoon(REAP_RETRY_MS);
+    });
   }
 
   #checkHost(plan: PodPlan): string[] {
