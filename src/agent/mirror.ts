@@ -156,7 +156,8 @@ export class Mirror {
   #applyAddress(address: Address, deleted: boolean): boolean {
     const changed = set(this.#addresses, addressKey(address), address, deleted);
     if (deleted && ipFamily(address.address) === 4) this.#forgetIpv4WithoutAddress(address.index);
-    return changed;
+    // The kernel gives the host end of each pod a link-local address and takes it back: no plan asks for it.
+    return changed && !(address.scope === "link" && this.#isPodLink(address.index));
   }
 
   /**
@@ -174,7 +175,8 @@ export class Mirror {
     const before = this.#linksByIndex.get(link.index);
     if (deleted) {
       if (before !== undefined) this.#deleteLink(before);
-      return before !== undefined;
+      // A doomed link was nobody's already: its pod's DEL dealt with what hung on it.
+      return before !== undefined && before.group !== DOOMED_GROUP;
     }
     this.#setLink(link);
     // The kernel drops the routes and neighbours of a device that goes down, IPv4 routes without a message for each.
@@ -206,6 +208,11 @@ export class Mirror {
   #isOurs(index: number): boolean {
     const link = this.#linksByIndex.get(index);
     return link !== undefined && isOurLink(link.name);
+  }
+
+  #isPodLink(index: number): boolean {
+    const name = this.#linksByIndex.get(index)?.name;
+    return name !== undefined && name !== VXLAN_DEVICE && isOurLink(name);
   }
 
   #isOurNeighbour(neighbour: Neighbour): boolean {
