@@ -97,8 +97,8 @@ function actions(host: FakeHost, other: OtherHand, random: (below: number) => nu
   ];
 }
 
-for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
-  test(`Mirror that follows events equals a fresh list, after every burst of 1,500 random acts (${seed})`, async () => {
+for (const seed of [1, 2, 3, 4, 5, 6]) {
+  test(`Mirror that follows events equals a fresh list, after every burst of 700 random acts (${seed})`, async () => {
     const host = new FakeHost();
     const other = host.addNamespace(NODE);
     host.addNamespace(POD);
@@ -110,7 +110,7 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     const random = randomNumbers(seed);
     const acts = actions(host, other, random);
     let done = 0;
-    for (let step = 0; step < 1500; step++) {
+    for (let step = 0; step < 700; step++) {
       try {
         acts[random(acts.length)]?.();
         done++;
@@ -124,7 +124,7 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
       await host.settled();
       assert.equal(contents(mirror), freshList(kernel), `step ${step}`);
     }
-    assert.ok(done > 500, `${done} acts were carried out`);
+    assert.ok(done > 250, `${done} acts were carried out`);
   });
 }
 

@@ -78,6 +78,10 @@ const scenarios: Record<string, Scenario> = {
     t.try("delete", (k) => k.deleteFdb({ ...entry, destination: "192.168.7.9" }));
     t.try("delete again", (k) => k.deleteFdb(entry));
     t.try("no such link", (k) => k.setFdb({ ...entry, index: 9999 }));
+    const flood = { ...entry, mac: "00:00:00:00:00:00" };
+    t.try("flood", (k) => k.setFdb(flood));
+    t.try("flood elsewhere", (k) => k.setFdb({ ...flood, destination: "192.168.7.9" }));
+    t.try("flood again", (k) => k.setFdb(flood));
     await t.show("deleted");
   },
   "routes: replaced by destination and metric, whoever made them": async (t) => {

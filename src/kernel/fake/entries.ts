@@ -68,12 +68,18 @@ export function deleteNeighbour(
 export function setFdb(namespace: FakeNamespace, entry: FdbEntry, purpose: Purpose): void {
   checkVxlan(namespace, entry.index, purpose);
   const place = namespace.fdb.findIndex((other) => other.index === entry.index && other.mac === entry.mac);
+  // NLM_F_REPLACE is for what leads to one place alone.
+  if (!isUnicast(entry.mac)) refuse("EOPNOTSUPP", purpose, "Cannot replace non-unicast fdb entries");
   if (namespace.fdb[place]?.destination === entry.destination) return;
   const { index, mac, destination } = entry;
   const value = { index, mac, destination };
   if (place < 0) namespace.fdb.push(value);
   else namespace.fdb[place] = value;
   namespace.events.emit({ type: "fdb", entry: value, deleted: false });
+}
+
+function isUnicast(mac: Mac): boolean {
+  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0 && mac !== "00:00:00:00:00:00";
 }
 
 /** Naming a destination that the MAC does not lead to deletes nothing, and is no error. */
