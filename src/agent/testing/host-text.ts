@@ -13,7 +13,8 @@ export function describeHost(host: FakeHost, node: string, pods: readonly string
   return [...describeRoutes(hand.routes), ...describeTable(hand), ...describeSysctls(hand), ...inside].join("\n");
 }
 
-function describeRoutes(routes: RouteTable): string[] {
+/** Links, addresses, routes, neighbours, forwarding entries and rules, a line each. */
+export function describeRoutes(routes: RouteTable): string[] {
   const links = routes.links();
   const name = (index: number | undefined) => links.find((link) => link.index === index)?.name ?? "-";
   return [
