@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { applyNftChange, observeTable } from "../kernel/fake/nft-steps.ts";
+import { NFT_TABLE } from "../model/marks.ts";
+import type { NftChain, NftRule, NftSet, NftTable } from "../model/nft.ts";
+import type { NftChange, ObservedTable } from "../model/nft-changes.ts";
+import { diffNft } from "./nft.ts";
+
+const base = { type: "nat", hook: "postrouting", priority: 100, policy: "accept" } as const;
+const accept: NftRule = { statements: [{ verdict: "accept" }] };
+const drop: NftRule = { statements: [{ verdict: "drop" }] };
+const lookup: NftRule = { statements: [{ lookup: "ip daddr", set: "a" }, { verdict: "return" }] };
+
+function set(name: string, elements: readonly string[], interval = true): NftSet {
+  return { name, key: "ipv4_addr", interval, elements: [...elements].sort() };
+}
+
+function chain(name: string, rules: readonly NftRule[], hook?: NftChain["base"]): NftChain {
+  return hook === undefined ? { name, rules } : { name, base: hook, rules };
+}
+
+function table(sets: readonly NftSet[], chains: readonly NftChain[]): NftTable {
+  return { ...NFT_TABLE, sets, chains };
+}
+
+type FakeTable = ReturnType<typeof applyNftChange>;
+
+/** What the kernel makes of the steps; throws where it refuses one. */
+function commit(before: FakeTable, changes: readonly NftChange[]): FakeTable {
+  return changes.reduce<FakeTable>((current, change) => applyNftChange(NFT_TABLE, current, change), before);
+}
+
+const observe = (current: FakeTable): ObservedTable | undefined => current && observeTable(NFT_TABLE, current);
+const steps = (changes: readonly NftChange[]) => changes.map((change) => change.do).join(" ");
+
+const whole = table([set("a", ["10.0.0.0/24"])], [chain("post", [lookup, accept], base)]);
+
+const cases: [string, NftTable, NftTable, string][] = [
+  ["a new table", table([], []), whole, "addTable addSet addElements addChain addRule addRule"],
+  ["nothing", whole, whole, ""],
+  ["a table that nobody wants", whole, table([], []), "deleteTable"],
+  ["one element more", whole, table([set("a", ["10.0.0.0/24", "10.0.1.0/24"])], whole.chains), "addElements"],
+  ["one element less", whole, table([set("a", [])], whole.chains), "deleteElements"],
+  [
+    "an element that grows over its old self",
+    whole,
+    table([set("a", ["10.0.0.0/16"])], whole.chains),
+    "deleteElements addElements",
+  ],
+  ["other rules", whole, table(whole.sets, [chain("post", [lookup, drop], base)]), "flushChain addRule addRule"],
+  ["no rules", whole, table(whole.sets, [chain("post", [], base)]), "flushChain"],
+  ["a chain more", whole, table(whole.sets, [...whole.chains, chain("extra", [drop])]), "addChain addRule"],
+  [
+    "a set and a chain less",
+    table([...whole.sets, set("b", ["10.9.0.0/16"])], [...whole.chains, chain("extra", [drop])]),
+    whole,
+    "flushChain deleteChain deleteSet",
+  ],
+  [
+    "another hook",
+    whole,
+    table(whole.sets, [chain("post", [lookup, accept], { ...base, priority: 99 })]),
+    "deleteTable addTable addSet addElements addChain addRule addRule",
+  ],
+  [
+    "another type of set",
+    whole,
+    table([set("a", ["10.0.0.1"], false)], whole.chains),
+    "deleteTable addTable addSet addElements addChain addRule addRule",
+  ],
+];
+
+for (const [name, from, to, expected] of cases) {
+  test(`diffNft() turns one table into another: ${name}`, () => {
+    const before = commit(undefined, diffNft(from, undefined));
+    const changes = diffNft(to, observe(before));
+    assert.equal(steps(changes), expected);
+    assert.deepEqual(diffNft(to, observe(commit(before, changes))), [], "nothing is left to do");
+  });
+}
+
+test("diffNft() removes chains and sets in an order that the kernel accepts, also where they use each other", () => {
+  const jump: NftRule = { statements: [{ verdict: { jump: "second" } }] };
+  const from = table([set("a", [])], [chain("second", [lookup]), chain("first", [jump])]);
+  const to = table([], [chain("post", [accept], base)]);
+  const before = commit(undefined, diffNft(from, undefined));
+  assert.deepEqual(
+    observe(commit(before, diffNft(to, observe(before))))?.chains.map(({ name }) => name),
+    ["post"],
+  );
+});
+
+test("diffNft() arrives at the table that is wanted: 400 random pairs", () => {
+  let value = 7;
+  const random = (below: number) => {
+    value = (Math.imul(value, 1103515245) + 12345) & 0x7fffffff;
+    return (value >> 8) % below;
+  };
+  const some = <T>(values: readonly T[]) => values.filter(() => random(2) === 0);
+  const prefixes = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/23", "10.0.4.0/22", "10.1.0.0/16"];
+  const randomTable = () => {
+    const wide = random(3) === 0 ? ["10.0.0.0/16"] : some(prefixes);
+    const sets = [set("a", wide), ...some([set("b", some(prefixes)), set("c", ["10.0.0.1"], random(2) === 0)])];
+    const rules = some([lookup, accept, drop]);
+    return table(sets, [
+      chain("post", rules, random(6) === 0 ? { ...base, priority: 5 } : base),
+      ...some([chain("x", some([drop]))]),
+    ]);
+  };
+  let current: FakeTable;
+  for (let round = 0; round < 400; round++) {
+    const wanted = random(20) === 0 ? table([], []) : randomTable();
+    current = commit(current, diffNft(wanted, observe(current)));
+    assert.deepEqual(diffNft(wanted, observe(current)), [], `round ${round}`);
+    const elements = observe(current)?.sets.map(({ name, elements: has }) => [name, has]) ?? [];
+    assert.deepEqual(elements.sort(), wanted.sets.map(({ name, elements: has }) => [name, has]).sort());
+  }
+});
