@@ -5,6 +5,7 @@ import { NFT_TABLE } from "../model/marks.ts";
 import type { NftChain, NftRule, NftSet, NftTable } from "../model/nft.ts";
 import type { NftChange, ObservedTable } from "../model/nft-changes.ts";
 import { diffNft } from "./nft.ts";
+import { randomTable } from "./testing/random-table.ts";
 
 const base = { type: "nat", hook: "postrouting", priority: 100, policy: "accept" } as const;
 const accept: NftRule = { statements: [{ verdict: "accept" }] };
@@ -96,20 +97,9 @@ test("diffNft() arrives at the table that is wanted: 400 random pairs", () => {
     value = (Math.imul(value, 1103515245) + 12345) & 0x7fffffff;
     return (value >> 8) % below;
   };
-  const some = <T>(values: readonly T[]) => values.filter(() => random(2) === 0);
-  const prefixes = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/23", "10.0.4.0/22", "10.1.0.0/16"];
-  const randomTable = () => {
-    const wide = random(3) === 0 ? ["10.0.0.0/16"] : some(prefixes);
-    const sets = [set("a", wide), ...some([set("b", some(prefixes)), set("c", ["10.0.0.1"], random(2) === 0)])];
-    const rules = some([lookup, accept, drop]);
-    return table(sets, [
-      chain("post", rules, random(6) === 0 ? { ...base, priority: 5 } : base),
-      ...some([chain("x", some([drop]))]),
-    ]);
-  };
   let current: FakeTable;
   for (let round = 0; round < 400; round++) {
-    const wanted = random(20) === 0 ? table([], []) : randomTable();
+    const wanted = randomTable(random);
     current = commit(current, diffNft(wanted, observe(current)));
     assert.deepEqual(diffNft(wanted, observe(current)), [], `round ${round}`);
     const elements = observe(current)?.sets.map(({ name, elements: has }) => [name, has]) ?? [];

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
+import { diffNft } from "../../src/diff/nft.ts";
+import { randomTable } from "../../src/diff/testing/random-table.ts";
 import { openNftables } from "../../src/kernel/nfnetlink/nft-socket.ts";
 import { type NftChange, ruleFingerprint } from "../../src/kernel/nfnetlink/types.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
@@ -98,4 +100,37 @@ test("nft(8) prints the table and loads its own print", (t) => {
   assert.equal(loaded.stderr, "");
   const again = ns.run(() => spawnSync("nft", ["list", "ruleset"], { encoding: "utf8" }));
   assert.equal(again.stdout, listed.stdout);
+});
+
+test("the kernel makes of diffNft()'s steps the table that is wanted: 60 random tables, one behind the other", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  let value = 11;
+  const random = (below: number) => {
+    value = (Math.imul(value, 1103515245) + 12345) & 0x7fffffff;
+    return (value >> 8) % below;
+  };
+  for (let round = 0; round < 60; round++) {
+    const wanted = randomTable(random);
+    nft.commit(table, diffNft(wanted, nft.table(table)));
+    assert.deepEqual(diffNft(wanted, nft.table(table)), [], `round ${round}`);
+  }
+});
+
+test("a set holds four thousand prefixes side by side, and gains and loses single ones", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  const prefixes = Array.from({ length: 4000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`).sort();
+  const wanted = (elements: readonly string[]) => ({ ...table, sets: [{ ...set4, elements }], chains: [] });
+  nft.commit(table, diffNft(wanted(prefixes), nft.table(table)));
+  assert.deepEqual(nft.table(table)?.sets[0]?.elements, prefixes);
+  const fewer = prefixes.filter((_, i) => i % 1000 !== 7);
+  const changes = diffNft(wanted(fewer), nft.table(table));
+  assert.deepEqual(
+    changes.map((change) => "elements" in change && change.elements.length),
+    [4],
+  );
+  nft.commit(table, changes);
+  nft.commit(table, diffNft(wanted(prefixes), nft.table(table)));
+  assert.deepEqual(nft.table(table)?.sets[0]?.elements, prefixes);
 });
