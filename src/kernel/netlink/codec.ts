@@ -74,10 +74,13 @@ export function attributes<const T extends AnyTable>(table: T): AttributesCodec<
     },
     read(buffer) {
       const values: Record<string, unknown> = {};
-      for (const [type, payload] of eachAttribute(buffer)) {
+      // A link's message has fifty attributes, of which a table names ten: only those are cut out.
+      walkAttributes(buffer, (type, start, end) => {
         const entry = byType.get(type);
-        if (entry !== undefined && fits(entry.codec, payload)) values[entry.name] = entry.codec.read(payload);
-      }
+        if (entry === undefined) return;
+        const payload = buffer.subarray(start, end);
+        if (fits(entry.codec, payload)) values[entry.name] = entry.codec.read(payload);
+      });
       return values as AttributesOf<T>;
     },
   };
@@ -103,26 +106,40 @@ function fits(codec: Codec<unknown>, payload: Buffer): boolean {
   return codec.fits?.(payload.length) ?? true;
 }
 
+/** Type and payload of each attribute, up to the first malformed one. */
+export function eachAttribute(buffer: Buffer): [type: number, payload: Buffer][] {
+  const attributes: [number, Buffer][] = [];
+  walkAttributes(buffer, (type, start, end) => attributes.push([type, buffer.subarray(start, end)]));
+  return attributes;
+}
+
 /** Walks type-length-value attributes; stops at the first malformed one, as the kernel's nla_for_each does. */
-export function* eachAttribute(buffer: Buffer): Generator<[type: number, payload: Buffer]> {
+function walkAttributes(buffer: Buffer, visit: (type: number, start: number, end: number) => void): void {
   let offset = 0;
   while (offset + 4 <= buffer.length) {
     const size = buffer.readUInt16LE(offset);
     if (size < 4 || offset + size > buffer.length) return;
     // The two top bits are flags (NLA_F_NESTED, NLA_F_NET_BYTEORDER).
-    yield [buffer.readUInt16LE(offset + 2) & 0x3fff, buffer.subarray(offset + 4, offset + size)];
+    visit(buffer.readUInt16LE(offset + 2) & 0x3fff, offset + 4, offset + size);
     offset += (size + 3) & ~3;
   }
 }
 
 type ScalarName = "u8" | "u16" | "u16be" | "u32" | "s32" | "u32be";
-const scalars: Record<ScalarName, { codec: Codec<number>; size: number }> = {
-  u8: { codec: u8, size: 1 },
-  u16: { codec: u16, size: 2 },
-  u16be: { codec: u16be, size: 2 },
-  u32: { codec: u32, size: 4 },
-  s32: { codec: s32, size: 4 },
-  u32be: { codec: u32be, size: 4 },
+
+interface Scalar {
+  readonly size: number;
+  readonly write: (writer: MessageWriter, value: number) => void;
+  readonly read: (buffer: Buffer, offset: number) => number;
+}
+
+const scalars: Record<ScalarName, Scalar> = {
+  u8: { size: 1, write: u8.write, read: (b, at) => b.readUInt8(at) },
+  u16: { size: 2, write: u16.write, read: (b, at) => b.readUInt16LE(at) },
+  u16be: { size: 2, write: u16be.write, read: (b, at) => b.readUInt16BE(at) },
+  u32: { size: 4, write: u32.write, read: (b, at) => b.readUInt32LE(at) },
+  s32: { size: 4, write: s32.write, read: (b, at) => b.readInt32LE(at) },
+  u32be: { size: 4, write: u32be.write, read: (b, at) => b.readUInt32BE(at) },
 };
 
 /** A fixed header, fields in order without gaps (pad fields are named like the kernel's). */
@@ -138,7 +155,7 @@ export function struct<K extends string>(fields: Readonly<Record<K, ScalarName>>
   return {
     size,
     write(writer, values) {
-      for (const [field, name] of entries) scalars[name].codec.write(writer, values[field] ?? 0);
+      for (const [field, name] of entries) scalars[name].write(writer, values[field] ?? 0);
     },
     read(buffer) {
       // A header that is cut short reads as zeros from there: no family, no index, nothing that anybody looks for.
@@ -146,7 +163,7 @@ export function struct<K extends string>(fields: Readonly<Record<K, ScalarName>>
       const values = {} as Record<K, number>;
       let offset = 0;
       for (const [field, name] of entries) {
-        values[field] = scalars[name].codec.read(whole.subarray(offset, offset + scalars[name].size));
+        values[field] = scalars[name].read(whole, offset);
         offset += scalars[name].size;
       }
       return values;
