@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly log: Log;
   /** Puts the CNI configuration on disk; called once the node can give pods their network, and when it is lost again. */
   readonly publishCni: () => Promise<void>;
+  /** Whether it is on disk. */
+  readonly cniIsPublished: () => boolean;
 }
 
 export interface Agent {
@@ -38,6 +40,7 @@ export interface Agent {
 /** The loop is ill when no round ended for this long although one was due. */
 const STUCK_MS = 30_000;
 const PUBLISH_RETRY_MS = 1000;
+const PUBLISH_CHECK_MS = 1000;
 
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { log, config, kernel } = options;
@@ -67,16 +70,16 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onRound: () => publisher.tryPublish(),
   });
   const publisher = new CniPublisher(options, network, () => reconciler.request("retry"));
-  const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
-  const cni = await startCni(options, network, source, metrics);
-  network.adopt(cni.records());
-  if (journalWasLost) spareUnknownPods(options, network);
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
     unhealthy: () => stuckReason(reconciler, synced),
     notReady: () =>
       network.notReadyReason() ?? (publisher.published ? undefined : "the CNI configuration is not on disk yet"),
     collect: () => collect(metrics, reconciler, network, source),
   });
+  const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
+  const cni = await startCni(options, network, source, metrics);
+  network.adopt(cni.records());
+  if (journalWasLost) spareUnknownPods(options, network);
   log.info({ health: health?.address, socket: options.cniSocket, routing: config.routing }, "agent started");
   source.synced.then(
     () => {
@@ -85,7 +88,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
     () => undefined,
   );
-  return { stop: () => stopAll(reconciler, source, client, cni, health, network) };
+  const following = publisher.follow();
+  const stop = async () => {
+    following[Symbol.dispose]();
+    await stopAll(reconciler, source, client, cni, health, network);
+  };
+  return { stop };
 }
 
 /** Puts the CNI configuration on disk once the node can give pods their network, and tries again when that fails. */
@@ -102,7 +110,18 @@ class CniPublisher {
   }
 
   get published(): boolean {
-    return this.#published;
+    return this.#published && this.#options.cniIsPublished();
+  }
+
+  /** Somebody may have removed it: a runtime would then start no pod here. Looked at, not watched: inotify is scarce. */
+  follow(): Disposable {
+    const timer = setInterval(() => {
+      if (!this.#published || this.#options.cniIsPublished()) return;
+      this.#options.log.warn({}, "the CNI configuration is gone from the disk; writing it again");
+      this.#published = false;
+      this.tryPublish();
+    }, PUBLISH_CHECK_MS);
+    return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
   tryPublish(): void {
@@ -184,7 +203,9 @@ function collect(metrics: AgentMetrics, reconciler: Reconciler, network: NodeNet
   }
   if (state !== undefined) metrics.podMtuBytes.set(state.podMtuBytes);
   for (const { resource, lastContact } of source.state()) {
-    if (lastContact !== undefined) metrics.apiContactSeconds.set({ resource }, lastContact / 1000);
+    // The reflector's clock is monotonic; the metric is a Unix time.
+    const at = lastContact === undefined ? undefined : Date.now() - (performance.now() - lastContact);
+    if (at !== undefined) metrics.apiContactSeconds.set({ resource }, at / 1000);
   }
 }
 

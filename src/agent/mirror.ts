@@ -100,6 +100,11 @@ export class Mirror {
       .map(({ name }) => name);
   }
 
+  /** True when links wait for their deletion. */
+  hasDoomedLinks(): boolean {
+    return [...this.#links.values()].some(({ name, group }) => group === DOOMED_GROUP && isOurLink(name));
+  }
+
   link(name: string): Link | undefined {
     return this.#links.get(name);
   }

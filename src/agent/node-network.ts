@@ -49,7 +49,7 @@ export class NodeNetwork implements PodNetwork {
    */
   adopt(attachments: readonly PodAttachment[]): void {
     for (const attachment of attachments) this.#remember(toLocalPod(attachment));
-    this.#reapSoon();
+    if (this.#options.mirror.hasDoomedLinks()) this.#reapSoon();
   }
 
   /**
@@ -80,11 +80,19 @@ export class NodeNetwork implements PodNetwork {
     return this.#options.status().state?.podCidrs ?? [];
   }
 
-  attach(attachment: PodAttachment): Promise<AttachedPod> {
+  async attach(attachment: PodAttachment): Promise<AttachedPod> {
+    const pod = toLocalPod(attachment);
     try {
-      return Promise.resolve(this.#attach(toLocalPod(attachment)));
+      return this.#attach(pod);
     } catch (error) {
-      return Promise.reject(translate(error, attachment));
+      if (!isBreakwaterError(error, "BW_POD_INTERFACE_EXISTS")) throw translate(error, attachment);
+    }
+    // A runtime may use a namespace again whose last interface was given up and is not deleted yet.
+    await this.settled();
+    try {
+      return this.#attach(pod);
+    } catch (error) {
+      throw translate(error, attachment);
     }
   }
 

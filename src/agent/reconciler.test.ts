@@ -185,7 +185,7 @@ test("Reconciler's own changes cause no further round that changes something", a
   assert.equal(rig.rounds, before + 1);
   assert.deepEqual(
     rig.operations().map((line) => line.split(" via ")[0]),
-    ["setRoute 10.244.4.0/24", "setRoute fd00:10:244:4::/64", "commit inet breakwater: addElements, addElements"],
+    ["commit inet breakwater: addElements, addElements", "setRoute 10.244.4.0/24", "setRoute fd00:10:244:4::/64"],
   );
 });
 

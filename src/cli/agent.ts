@@ -1,8 +1,10 @@
 /** `breakwater agent`: runs until SIGTERM or SIGINT, and leaves the data path up. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startAgent } from "../agent/agent.ts";
 import { createLog, type Log } from "../agent/log.ts";
-import { writeConflist } from "../cni/conflist.ts";
+import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
 import { installPlugin } from "../cni/install-plugin.ts";
 import { openKernel } from "../kernel/kernel.ts";
 import { loadConnection } from "../kube/config.ts";
@@ -70,6 +72,7 @@ export async function agent(args: readonly string[]): Promise<number> {
     metricsAddress: values["metrics-address"],
     log,
     publishCni: () => publish(values, chain),
+    cniIsPublished: () => existsSync(join(values["cni-conf-dir"], CONFLIST_FILE)),
   });
   await untilStopped(log);
   await running.stop();

@@ -2,7 +2,8 @@
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { cleanUpKernel } from "../agent/cleanup.ts";
-import { PLUGIN_TYPE, removeConflist } from "../cni/conflist.ts";
+import { CONFLIST_FILE, PLUGIN_TYPE, removeConflist } from "../cni/conflist.ts";
+import { answers } from "../cni/listen-socket.ts";
 import { JOURNAL_FILE } from "../cni/server.ts";
 import { openKernel } from "../kernel/kernel.ts";
 import { BreakwaterError, describeError } from "../model/errors.ts";
@@ -32,14 +33,16 @@ export async function cleanup(args: readonly string[]): Promise<number> {
   refuseWithoutRights("cleanup");
   const dryRun = values["dry-run"];
   const stateDir = values["state-dir"];
-  if (!dryRun) refuseWhileAgentRuns(join(stateDir, "cni.sock"));
+  if (!dryRun) await refuseWhileAgentRuns(join(stateDir, "cni.sock"));
   // The configuration goes first: from now on the runtime starts no pod here.
   if (!dryRun && removeConflist(values["cni-conf-dir"]))
     say(`removed the CNI configuration from ${values["cni-conf-dir"]}`);
   using kernel = openKernel();
   const steps = cleanUpKernel(kernel, dryRun);
   for (const { text, error } of steps) say(error === undefined ? text : `FAILED ${text}: ${describeError(error)}`);
+  const conflist = join(values["cni-conf-dir"], CONFLIST_FILE);
   const files = [
+    ...(dryRun ? [conflist] : []),
     join(values["cni-bin-dir"], PLUGIN_TYPE),
     join(stateDir, JOURNAL_FILE),
     join(stateDir, "cni.sock"),
@@ -57,12 +60,12 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** A running agent would put everything back at once. */
-function refuseWhileAgentRuns(socket: string): void {
-  if (!existsSync(socket)) return;
-  throw new BreakwaterError("BW_REFUSED", `An agent serves ${socket}, or was killed without closing it`, {
+/** A running agent would put everything back at once. A socket that nobody serves is what a killed one left. */
+async function refuseWhileAgentRuns(socket: string): Promise<void> {
+  if (!existsSync(socket) || !(await answers(socket))) return;
+  throw new BreakwaterError("BW_REFUSED", `An agent serves ${socket}`, {
     operation: "clean up",
     object: socket,
-    remedy: `Stop the agent first; when none runs, remove ${socket} and try again`,
+    remedy: "Stop the agent first (delete the DaemonSet, or its pod on this node), then try again",
   });
 }

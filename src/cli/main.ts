@@ -74,5 +74,6 @@ try {
 } catch (error) {
   process.stderr.write(`breakwater: ${describeError(error)}\n`);
   if (!isBreakwaterError(error) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  process.exitCode = isBreakwaterError(error, "BW_USAGE") || isBreakwaterError(error, "BW_REFUSED") ? 1 : 2;
+  // At once: what was begun before the error (a watch, a timer) must not keep the process.
+  process.exit(isBreakwaterError(error, "BW_USAGE") || isBreakwaterError(error, "BW_REFUSED") ? 1 : 2);
 }

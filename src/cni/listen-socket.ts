@@ -68,7 +68,8 @@ function exists(path: string): boolean {
   throw socketError(path, "something is there that is no socket");
 }
 
-function answers(path: string): Promise<boolean> {
+/** True when a process accepts connections there. */
+export function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path);
     const done = (alive: boolean) => {

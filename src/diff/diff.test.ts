@@ -44,8 +44,10 @@ test("diffNode() builds from nothing: what carries first, what uses it behind", 
     operations.map((operation) => operation.do),
     [
       "setSysctl",
+      "setSysctl",
       "createVxlan",
       "attachPod",
+      "changeNft",
       "addAddress",
       "setFdb",
       "setNeighbour",
@@ -53,7 +55,6 @@ test("diffNode() builds from nothing: what carries first, what uses it behind", 
       "setRoute",
       "setRoute",
       "setRoute",
-      "changeNft",
     ],
   );
   assert.ok(operations.every(({ cause }) => cause !== ""));

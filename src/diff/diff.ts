@@ -20,10 +20,13 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
       op.do === "createVxlan" ? [op.vxlan.name] : op.do === "attachPod" ? [op.pod.hostIfname] : [],
     ),
   );
+  const table = diffTable(desired, observed);
   const index = (device: string) => (fresh.has(device) ? undefined : observed.links.get(device)?.index);
   return [
     ...diffSysctls(desired, observed),
     ...links,
+    // Before the routes: a new peer's pods are inside the cluster from their first packet, and never masqueraded.
+    ...(onlyRemoves(table) ? [] : table),
     ...addAddresses(desired, observed, index),
     ...setFdb(desired, observed, index),
     ...setNeighbours(desired, observed, index),
@@ -33,8 +36,14 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
     ...deleteFdb(desired, observed),
     ...deleteAddresses(desired, observed),
     ...deleteLinks(desired, observed),
-    ...diffTable(desired, observed),
+    ...(onlyRemoves(table) ? table : []),
   ];
+}
+
+function onlyRemoves(operations: readonly Operation[]): boolean {
+  return operations.every(
+    (op) => op.do === "changeNft" && op.changes.every((change) => change.do.startsWith("delete")),
+  );
 }
 
 type IndexOf = (device: string) => number | undefined;

@@ -2,7 +2,8 @@
  * The kernel of one node: all that the agent can do to it. `openKernel` is the real one, of the namespace in which the
  * process runs; kernel/fake has the same in memory.
  */
-import { inNamespace, namespaceExists, openNamespace } from "./netns.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import { inNamespace, isOwnNamespace, namespaceExists, openNamespace } from "./netns.ts";
 import { openNftables } from "./nfnetlink/nft-socket.ts";
 import type { Nftables } from "./nfnetlink/types.ts";
 import { openLinkReaper } from "./rtnetlink/link-reaper.ts";
@@ -60,6 +61,14 @@ export function openKernel(): Kernel {
 
 function openRealPod(path: string): OpenPod {
   const namespace = openNamespace(path);
+  if (isOwnNamespace(namespace)) {
+    namespace.close();
+    throw new BreakwaterError("BW_NETNS", `${path} is the node's own network namespace, not a pod's`, {
+      operation: "open network namespace",
+      object: path,
+      remedy: "Name the pod's namespace: a pod on the host network needs no CNI",
+    });
+  }
   return {
     fd: namespace.fd,
     enter: (body) =>

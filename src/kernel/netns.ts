@@ -81,6 +81,12 @@ export function inNamespaceAt<T>(path: string, body: () => T): T {
   return inNamespace(namespace, body);
 }
 
+/** True when it is the namespace of the calling thread: configuring it as a pod's would take the node off its network. */
+export function isOwnNamespace(namespace: Namespace): boolean {
+  const [theirs, ours] = [fs.fstatSync(namespace.fd), fs.statSync(OWN_NAMESPACE)];
+  return theirs.ino === ours.ino && theirs.dev === ours.dev;
+}
+
 /** True when `path` is a live network namespace. */
 export function namespaceExists(path: string): boolean {
   try {

@@ -6,15 +6,15 @@
  *   this command ── unshare(1) ── sh (pid 1, reaps) ── daemon ── agents, kubelets, pods
  */
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Readable } from "node:stream";
 import { openServerSocket } from "../kernel/inet-socket.ts";
 import * as libc from "../kernel/libc.ts";
-import { BreakwaterError } from "../model/errors.ts";
+import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { callLab } from "./control-protocol.ts";
 import type { DaemonConfig } from "./daemon.ts";
-import { type LabPaths, labPaths } from "./paths.ts";
+import { type LabPaths, labParent, labPaths } from "./paths.ts";
 import type { LabOptions } from "./topology.ts";
 
 interface LabProcess {
@@ -34,9 +34,7 @@ export async function launchLab(
   const paths = labPaths(options.name);
   await refuseRunning(paths, options.name);
   refuseWithoutNamespaces();
-  rmSync(paths.root, { recursive: true, force: true });
-  mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
-  chmodSync(paths.root, 0o700);
+  makeFolder(paths);
   const apiPort = await freePort();
   const apiFd = openServerSocket(LOOPBACK, apiPort, "TCP");
   try {
@@ -48,6 +46,21 @@ export async function launchLab(
     libc.close(apiFd);
   }
   return paths;
+}
+
+function makeFolder(paths: LabPaths): void {
+  try {
+    rmSync(paths.root, { recursive: true, force: true });
+    mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
+    chmodSync(paths.root, 0o700);
+  } catch (cause) {
+    throw new BreakwaterError("BW_LAB_START", `Cannot make the lab's folder: ${messageOf(cause)}`, {
+      operation: "make folder",
+      object: paths.root,
+      cause,
+      remedy: "Set BREAKWATER_LAB_DIR to a folder that you can write",
+    });
+  }
 }
 
 async function refuseRunning(paths: LabPaths, name: string): Promise<void> {
@@ -118,7 +131,9 @@ async function startDaemon(
     ...daemon,
   ];
   const log = openLog(`${paths.logs}/daemon.log`);
-  const child = spawn("unshare", args, { detached: true, stdio: ["ignore", log, log, apiFd, "pipe"] });
+  // The daemon is root in its namespaces: it must not look for root's folder.
+  const env = { ...process.env, BREAKWATER_LAB_DIR: labParent() };
+  const child = spawn("unshare", args, { env, detached: true, stdio: ["ignore", log, log, apiFd, "pipe"] });
   libc.close(log);
   const failed = new Promise<never>((_, reject) => {
     child.once("error", (cause) => reject(startError(paths, `unshare: ${cause.message}`)));
@@ -221,7 +236,18 @@ export async function removeLab(name: string): Promise<boolean> {
     }
   }
   rmSync(paths.root, { recursive: true, force: true });
+  removeWhenEmpty(labParent());
   return true;
+}
+
+/** The folder of all labs goes with the last one, unless somebody chose it. */
+function removeWhenEmpty(folder: string): void {
+  if (process.env["BREAKWATER_LAB_DIR"] !== undefined) return;
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Another lab is there.
+  }
 }
 
 /** Waits for a process that is not ours to wait for: there is no event, so it is looked for in short steps. */

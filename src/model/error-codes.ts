@@ -130,6 +130,7 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "An operation failed for a reason that has no code of its own",
     "Tried again by itself; read the message",
   ),
+  BW_PATH_MTU: code("A path carries less than IPv6 needs", "Raise the MTU of the underlay"),
   BW_PEER_ADDRESS: code("A peer node has no address of a family that is needed", "Give its kubelet such a --node-ip"),
   BW_PEER_BEHIND_ROUTER: code(
     "A peer is behind a router and routing is direct",

@@ -23,9 +23,9 @@ test("planPathMtu() is the underlay less the overhead, or less where a probe has
     [1500, 50, 1450, 1450],
     // More than the arithmetic allows cannot have been proven through this device.
     [1500, 50, 9000, 1450],
-    // Never below what IPv6 needs.
-    [1300, 50, undefined, 1280],
-    [1500, 0, 600, 1280],
+    // However little it is: a path is not made larger by a wish.
+    [1300, 50, undefined, 1250],
+    [1500, 0, 600, 600],
   ] as const;
   for (const [underlayMtuBytes, overheadBytes, provenBytes, expected] of table) {
     assert.equal(planPathMtu({ underlayMtuBytes, overheadBytes, provenBytes }), expected);
@@ -34,10 +34,16 @@ test("planPathMtu() is the underlay less the overhead, or less where a probe has
 
 test("planPodMtu() is the smallest of all paths, the underlay and the limit", () => {
   const paths = (...mtus: number[]) => mtus.map((mtuBytes) => ({ mtuBytes }));
-  assert.equal(planPodMtu([], 1500), 1500);
-  assert.equal(planPodMtu(paths(1500, 1450, 1392), 1500), 1392);
-  assert.equal(planPodMtu(paths(8950), 1500), 1500);
-  assert.equal(planPodMtu(paths(1450), 1500, 1400), 1400);
-  assert.equal(planPodMtu(paths(1450), 1500, 9000), 1450);
-  assert.equal(planPodMtu([], 1500, 100), 1280);
+  const ipv4 = { ipv6: false };
+  assert.equal(planPodMtu([], 1500, ipv4), 1500);
+  assert.equal(planPodMtu(paths(1500, 1450, 1392), 1500, ipv4), 1392);
+  assert.equal(planPodMtu(paths(8950), 1500, ipv4), 1500);
+  assert.equal(planPodMtu(paths(1450), 1500, { most: 1400, ipv6: false }), 1400);
+  assert.equal(planPodMtu(paths(1450), 1500, { most: 9000, ipv6: false }), 1450);
+  assert.equal(planPodMtu(paths(1250), 1300, ipv4), 1250);
+});
+
+test("planPodMtu() leaves pods with IPv6 what IPv6 needs, also where a path carries less", () => {
+  assert.equal(planPodMtu([{ mtuBytes: 1230 }], 1300, { ipv6: true }), 1280);
+  assert.equal(planPodMtu([{ mtuBytes: 1430 }], 1500, { ipv6: true }), 1430);
 });

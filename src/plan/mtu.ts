@@ -6,8 +6,8 @@ import type { Family } from "../model/ip.ts";
 
 /** Outer Ethernet-less headers of VXLAN (RFC 7348): IP 20 or 40, UDP 8, VXLAN 8, inner Ethernet 14. */
 const VXLAN_OVERHEAD_BYTES: Record<Family, number> = { 4: 50, 6: 70 };
-/** The least that IPv6 can work with (RFC 8200, section 5); IPv4 hosts must take 576 (RFC 791). */
-const MINIMUM_BYTES = 1280;
+/** The least that IPv6 can work with (RFC 8200, section 5): the kernel takes IPv6 away from a smaller device. */
+export const IPV6_MINIMUM_BYTES = 1280;
 
 /** What a path adds to each packet, bytes. */
 export function pathOverheadBytes(mode: "direct" | "vxlan" | "none", outer: Family): number {
@@ -21,21 +21,22 @@ export interface PathMtuInput {
   readonly provenBytes: number | undefined;
 }
 
-/** min(planned, proven), but never below what IPv6 needs to work at all. */
+/** min(planned, proven): what the path really carries, however little that is. */
 export function planPathMtu(input: PathMtuInput): number {
   const planned = input.underlayMtuBytes - input.overheadBytes;
-  return Math.max(MINIMUM_BYTES, Math.min(planned, input.provenBytes ?? planned));
+  return Math.min(planned, input.provenBytes ?? planned);
 }
 
 /**
  * The MTU of every pod's device: the smallest of all paths, so that no packet of a pod ever depends on an ICMP message
- * that a firewall may eat. Without peers it is what the underlay carries.
+ * that a firewall may eat. Without peers it is what the underlay carries. Pods with IPv6 get at least what IPv6 needs,
+ * also where a path carries less: that path is reported (BW_PATH_MTU), the others work.
  */
 export function planPodMtu(
   paths: readonly { readonly mtuBytes: number }[],
   underlayMtuBytes: number,
-  limit?: number,
+  limits: { readonly most?: number; readonly ipv6: boolean },
 ): number {
-  const smallest = Math.min(underlayMtuBytes, limit ?? underlayMtuBytes, ...paths.map((path) => path.mtuBytes));
-  return Math.max(MINIMUM_BYTES, smallest);
+  const smallest = Math.min(underlayMtuBytes, limits.most ?? underlayMtuBytes, ...paths.map((path) => path.mtuBytes));
+  return limits.ipv6 ? Math.max(IPV6_MINIMUM_BYTES, smallest) : smallest;
 }

@@ -10,7 +10,7 @@ import { VXLAN_DEVICE } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { type Prefix, prefixAddress } from "../model/prefix.ts";
 import type { DesiredFdbEntry, DesiredNeighbour, DesiredRoute, PlannedPath, Problem } from "../model/state.ts";
-import { pathOverheadBytes, planPathMtu } from "./mtu.ts";
+import { IPV6_MINIMUM_BYTES, pathOverheadBytes, planPathMtu } from "./mtu.ts";
 import { addressOfFamily, isOnLink, type Underlay } from "./underlay.ts";
 
 export interface PeerPlan {
@@ -69,7 +69,20 @@ export function planPeer(
     mtuBytes: planPathMtu({ underlayMtuBytes, overheadBytes, provenBytes }),
   };
   if (mode === "none") return { ...NOTHING, path, problems: [behindRouter(peer, address, podCidrs)] };
-  return mode === "direct" ? planDirect(underlay, peer, path) : planVxlan(peer, path);
+  const plan = mode === "direct" ? planDirect(underlay, peer, path) : planVxlan(peer, path);
+  return { ...plan, problems: [...plan.problems, ...tooSmallForIpv6(path)] };
+}
+
+function tooSmallForIpv6({ node, podCidrs, mtuBytes }: PlannedPath): Problem[] {
+  if (mtuBytes >= IPV6_MINIMUM_BYTES || !podCidrs.some((prefix) => prefix.includes(":"))) return [];
+  return [
+    {
+      code: "BW_PATH_MTU",
+      object: `Node ${node}`,
+      message: `The path to node ${node} carries ${mtuBytes} bytes, fewer than the ${IPV6_MINIMUM_BYTES} that IPv6 needs`,
+      remedy: "Raise the MTU of the underlay, or take the IPv6 pod CIDRs away",
+    },
+  ];
 }
 
 function chooseMode(config: NodeConfig, direct: boolean): PlannedPath["mode"] {

@@ -71,7 +71,10 @@ function assemble(
 ): DesiredState {
   const { config } = input;
   const paths = peers.flatMap((peer) => (peer.path === undefined ? [] : [peer.path]));
-  const podMtuBytes = planPodMtu(paths, underlay.device.mtuBytes, config.mtuBytes);
+  const podMtuBytes = planPodMtu(paths, underlay.device.mtuBytes, {
+    most: config.mtuBytes,
+    ipv6: local.some((prefix) => prefix.includes(":")),
+  });
   const pods = [...input.pods].sort(byContainer).map((pod) => planPod(pod, podMtuBytes));
   const usesVxlan = paths.some((path) => path.mode === "vxlan");
   return {
@@ -87,7 +90,7 @@ function assemble(
     ...(input.strangers === undefined || input.strangers.length === 0
       ? {}
       : { strangers: [...input.strangers].sort() }),
-    sysctls: planSysctls(local),
+    sysctls: planSysctls(local, underlay),
     nft: planTable(config, local, [...claims.byNode.values()].flat()),
     paths,
     podMtuBytes,
@@ -123,11 +126,13 @@ function planVtepAddresses(config: NodeConfig, local: readonly Prefix[]): Desire
   });
 }
 
-function planSysctls(local: readonly Prefix[]): DesiredSysctl[] {
+/** The switch for all devices and, since each device has one of its own besides, that of the underlay. */
+function planSysctls(local: readonly Prefix[], underlay: Underlay): DesiredSysctl[] {
   const cause = "pods are routed by the node";
   const v6 = local.some((prefix) => prefix.includes(":"));
   return [
     { name: "net/ipv4/ip_forward", value: "1", cause },
+    { name: `net/ipv4/conf/${underlay.device.name}/forwarding`, value: "1", cause },
     ...(v6 ? [{ name: "net/ipv6/conf/all/forwarding", value: "1", cause }] : []),
   ];
 }

@@ -103,7 +103,6 @@ export class NodeRig implements Disposable {
       status: () => this.reconciler.status,
       onError: (error) => this.problems.push(String(error)),
     });
-    this.network.adopt([...this.attached.values()]);
     this.reconciler = new Reconciler({
       kernel: this.kernel,
       mirror: this.mirror,
@@ -115,6 +114,7 @@ export class NodeRig implements Disposable {
       metrics,
       onRound: () => this.rounds++,
     });
+    this.network.adopt([...this.attached.values()]);
     this.reconciler.run();
     await this.settle();
   }

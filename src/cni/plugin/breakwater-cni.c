@@ -318,8 +318,14 @@ static int choose_socket(char *out, size_t size) {
   const char *env = getenv("BREAKWATER_CNI_SOCKET");
   int from_env = env && *env;
   const char *path = DEFAULT_SOCKET;
+  int found = from_env ? 0 : json_top_string(config, config_length, "socket", text, sizeof text);
   if (from_env) path = env;
-  else if (json_top_string(config, config_length, "socket", text, sizeof text) == 1) path = text;
+  else if (found == 1) path = text;
+  else if (found < 0) {
+    /* Cut off or no object: where its agent listens cannot be known, and another's must not be asked. */
+    fail(CODE_DECODE, "Cannot decode the network configuration on stdin", "It must be a JSON object");
+    return 0;
+  }
   if (path[0] == '/' && path[1] && strlen(path) < size) return strcpy(out, path), 1;
   fail(from_env ? CODE_ENVIRONMENT : CODE_CONFIG,
        from_env ? "BREAKWATER_CNI_SOCKET is no absolute path of at most 107 bytes"

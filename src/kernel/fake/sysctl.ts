@@ -9,12 +9,16 @@ const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["net/ipv4/ip_forward", "0"],
   ["net/ipv6/conf/all/forwarding", "0"],
 ]);
-const PER_DEVICE = /^net\/ipv6\/conf\/(.+)\/disable_ipv6$/;
+const PER_DEVICE = /^net\/ipv[46]\/conf\/(.+)\/(disable_ipv6|forwarding)$/;
+const DEVICE_FORWARDING = /^net\/ipv4\/conf\/.+\/forwarding$/;
+const IP_FORWARD = "net/ipv4/ip_forward";
 
 export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): Sysctl {
   const read = (name: string) => {
-    const device = PER_DEVICE.exec(name)?.[1];
-    const fallback = device === undefined ? DEFAULTS.get(name) : namespace.linkNamed(device) && "0";
+    const device = DEFAULTS.has(name) ? undefined : PER_DEVICE.exec(name)?.[1];
+    // A device forwards as the namespace does until it is told otherwise.
+    const ofDevice = DEVICE_FORWARDING.test(name) ? (namespace.sysctls.get(IP_FORWARD) ?? "0") : "0";
+    const fallback = device === undefined ? DEFAULTS.get(name) : namespace.linkNamed(device) && ofDevice;
     return fallback === undefined ? undefined : (namespace.sysctls.get(name) ?? fallback);
   };
   return {
@@ -28,8 +32,14 @@ export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): 
           throw new BreakwaterError("BW_SYSCTL", `Cannot ${purpose.operation} ${purpose.object}: ENOENT`, details);
         }
         namespace.sysctls.set(name, value);
-        if (DEFAULTS.has(name)) namespace.events.emit({ type: "forwarding" });
+        // The switch for all sets every device's (inet_forward_change in the kernel's devinet.c).
+        if (name === IP_FORWARD) forgetDevices(namespace);
+        if (DEFAULTS.has(name) || DEVICE_FORWARDING.test(name)) namespace.events.emit({ type: "forwarding" });
       });
     },
   };
+}
+
+function forgetDevices(namespace: FakeNamespace): void {
+  for (const key of namespace.sysctls.keys()) if (DEVICE_FORWARDING.test(key)) namespace.sysctls.delete(key);
 }

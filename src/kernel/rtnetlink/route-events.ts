@@ -85,13 +85,14 @@ export function decodeEvent(message: NetlinkMessage): RouteEvent | undefined {
 
 /** struct netconfmsg is one byte, padded; attributes follow (include/uapi/linux/netconf.h). */
 const NETCONFMSG_BYTES = 4;
-const netconf = attributes({ index: [1, s32] });
-/** NETCONFA_IFINDEX_ALL: the switch for the whole namespace. New devices announce theirs too; nobody waits for that. */
+const netconf = attributes({ index: [1, s32], forwarding: [2, s32] });
+/** NETCONFA_IFINDEX_ALL: the switch for the whole namespace. */
 const ALL_DEVICES = -1;
 
 function decodeNetconfEvent(message: NetlinkMessage): RouteEvent | undefined {
-  const { index } = netconf.read(message.payload.subarray(NETCONFMSG_BYTES));
-  return index === ALL_DEVICES ? { type: "forwarding" } : undefined;
+  const { index, forwarding } = netconf.read(message.payload.subarray(NETCONFMSG_BYTES));
+  // New devices announce themselves too, forwarding as they were born to: nobody waits for that.
+  return index === ALL_DEVICES || forwarding === 0 ? { type: "forwarding" } : undefined;
 }
 
 function decodeNeighbourEvent(message: NetlinkMessage): RouteEvent | undefined {
