@@ -65,7 +65,9 @@ export class Transcript {
 }
 
 function describe(event: RouteEvent, name: (index: number | undefined) => string): string | undefined {
-  if (event.type === "lost" || event.type === "forwarding") return `event ${event.type}`;
+  if (event.type === "lost") return "event lost";
+  // Every new device says how it forwards, at a time of its own.
+  if (event.type === "forwarding") return undefined;
   const verb = `event ${"deleted" in event && event.deleted ? "deleted" : "new"}`;
   switch (event.type) {
     case "link":
