@@ -13,7 +13,7 @@ import { labFaultSpec } from "../src/cli/lab-fault.ts";
 import { labProbeSpec } from "../src/cli/lab-probe.ts";
 import { labKubeconfigSpec, labStatusSpec } from "../src/cli/lab-status.ts";
 import { labDownSpec, labUpSpec } from "../src/cli/lab-up.ts";
-import { type CommandSpec, optionLabel } from "../src/cli/options.ts";
+import { type CommandSpec, commandOf, optionLabel } from "../src/cli/options.ts";
 import { planSpec } from "../src/cli/plan.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
 import { ERROR_CODES } from "../src/model/error-codes.ts";
@@ -50,7 +50,7 @@ function optionsPage(): string {
       option.env === undefined ? "" : `\`${option.env}\``,
       `${option.help}${option.multiple === true ? " (may be repeated)" : ""}`,
     ]);
-    const command = usage.replace(/ (?:--\S+ \S+|\[|NS\/|list \|).*$/, "");
+    const command = commandOf({ usage });
     return [
       `## ${command}`,
       "",

@@ -1,4 +1,5 @@
 /** `breakwater lab fault list | add NAME | clear [NAME]`. */
+import { existsSync } from "node:fs";
 import { callLab } from "../lab/control-protocol.ts";
 import { faultKinds } from "../lab/faults/catalogue.ts";
 import { nameOption, outputOption, pathsOf } from "./lab-options.ts";
@@ -32,7 +33,8 @@ export async function labFault(args: readonly string[]): Promise<number> {
     process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : text);
   switch (verb) {
     case "list": {
-      const { faults } = await callLab(control, "status", {}).catch(() => ({ faults: [] }));
+      // The catalogue can be read without a lab; a lab that does not answer is an error.
+      const { faults } = existsSync(control) ? await callLab(control, "status", {}) : { faults: [] };
       const kinds = faultKinds.map(({ name, summary, parameters = {} }) => ({
         name,
         summary,

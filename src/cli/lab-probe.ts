@@ -1,4 +1,7 @@
-/** `breakwater lab probe`: dials once, or a whole batch side by side. */
+/**
+ * `breakwater lab probe`: dials once, or a whole batch side by side. One dial that was not let through is exit code 1; a
+ * batch answers an array, and its exit code says only that it was carried out.
+ */
 import { readFileSync } from "node:fs";
 import { callLab, type ProbeRequest } from "../lab/control-protocol.ts";
 import type { DialResult } from "../lab/dial.ts";
@@ -41,7 +44,7 @@ export async function labProbe(args: readonly string[]): Promise<number> {
     if (values.from !== undefined || values.to !== undefined)
       throw usageError(labProbeSpec, "--batch takes no --from and --to");
     const probes = readBatch(values.batch).map((probe) => ({ timeoutMs, ...probe }));
-    const results = await callLab(control, "probe", { probes });
+    const results = await callLab(control, "probe", { probes, batch: true });
     process.stdout.write(
       format === "json"
         ? `${JSON.stringify(results)}\n`

@@ -34,7 +34,7 @@ export async function lab(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     process.stdout.write(overview());
-    return name === undefined ? 1 : 0;
+    return name === undefined ? 2 : 0;
   }
   const verb = Object.hasOwn(labVerbs, name) ? labVerbs[name] : undefined;
   if (verb === undefined) {

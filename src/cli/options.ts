@@ -47,9 +47,19 @@ export interface Parsed<T extends OptionTable> {
   readonly rest: readonly string[];
 }
 
+/** "breakwater lab probe": the words of a usage up to the first that stands for something. */
+export function commandOf({ usage }: Pick<CommandSpec, "usage">): string {
+  const words = usage.split(" ");
+  const end = words.findIndex((word) => !/^[a-z]+$/.test(word));
+  return words
+    .slice(0, end < 0 ? words.length : end)
+    .join(" ")
+    .replace(/ list$/, "");
+}
+
 /** A mistake on the command line. */
 export function usageError(spec: Pick<CommandSpec, "usage">, message: string): BreakwaterError {
-  const command = spec.usage.replace(/ [[<].*$/, "");
+  const command = commandOf(spec);
   return new BreakwaterError("BW_USAGE", message, { remedy: `See '${command} --help'` });
 }
 

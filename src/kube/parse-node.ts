@@ -2,13 +2,15 @@
 import type { ClusterNode } from "../model/cluster.ts";
 import type { Ip } from "../model/ip.ts";
 import type { Prefix } from "../model/prefix.ts";
-import { asObject, type JsonObject } from "./json.ts";
+import { asObject, asString, type JsonObject } from "./json.ts";
 import type { ReportField } from "./object-reader.ts";
 import { ipField, listItems, metadataName, prefixField, stringMap } from "./parse-fields.ts";
 
 export function parseNode(object: JsonObject, report: ReportField): ClusterNode {
+  const createdAt = asString(asObject(object["metadata"])?.["creationTimestamp"]);
   return {
     name: metadataName(object),
+    ...(createdAt === undefined ? {} : { createdAt }),
     internalIps: internalIps(asObject(object["status"])?.["addresses"], report),
     podCidrs: podCidrs(asObject(object["spec"]), report),
     labels: stringMap(asObject(object["metadata"])?.["labels"], "metadata.labels", report),

@@ -3,6 +3,7 @@
  * types are the protocol.
  */
 import { connect } from "node:net";
+import { basename, dirname } from "node:path";
 import { BreakwaterError } from "../model/errors.ts";
 import type { NewObject } from "./api/store.ts";
 import type { DialResult } from "./dial.ts";
@@ -69,7 +70,7 @@ export interface ControlMethods {
   status: [Record<string, never>, LabStatus];
   /** Path of a namespace as the lab's processes see it. */
   resolve: [{ readonly target: string }, { readonly netns: string }];
-  probe: [{ readonly probes: readonly ProbeRequest[] }, readonly DialResult[]];
+  probe: [{ readonly probes: readonly ProbeRequest[]; readonly batch?: boolean }, readonly DialResult[]];
   addFault: [FaultRequest, ActiveFault];
   clearFaults: [{ readonly name?: string }, readonly ActiveFault[]];
   apply: [
@@ -126,7 +127,9 @@ function noLab(socketPath: string, cause: NodeJS.ErrnoException | undefined): Br
   const absent = cause?.code === "ENOENT";
   return new BreakwaterError(
     "BW_LAB_DOWN",
-    absent ? "There is no such lab" : `The lab does not answer on ${socketPath}: ${cause?.code ?? "it ended"}`,
+    absent
+      ? `There is no lab "${basename(dirname(socketPath))}"`
+      : `The lab does not answer on ${socketPath}: ${cause?.code ?? "it ended"}`,
     {
       operation: "ask the lab",
       object: socketPath,

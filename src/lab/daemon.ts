@@ -7,13 +7,13 @@ import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openServerSocket } from "../kernel/inet-socket.ts";
 import * as libc from "../kernel/libc.ts";
-import { BreakwaterError } from "../model/errors.ts";
+import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { ROUTE_PROTOCOL } from "../model/marks.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { makeCertificate } from "./certificates.ts";
 import type { ControlMethods, LabStatus, NodeStatus, PathRow, ProbeRequest } from "./control-protocol.ts";
 import { serveControl } from "./control-server.ts";
-import { dial } from "./dial.ts";
+import { type DialResult, dial } from "./dial.ts";
 import { Faults } from "./faults/catalogue.ts";
 import { formatKubeconfig } from "./kubeconfig.ts";
 import { podNetns } from "./kubelet/pod-worker.ts";
@@ -84,7 +84,11 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
   progress(`API server listens on https://127.0.0.1:${config.apiPort}`);
   const agents = new Map(topology.nodes.map((node) => [node.name, agentProcess(config, paths, node, underlay)]));
   const kubelets = new Map(topology.nodes.map((node) => [node.name, kubeletProcess(config, paths, node, underlay)]));
-  const faults = new Faults({ topology, underlay, agents });
+  const nodeOfPod = (namespace: string, name: string) => {
+    const spec = api.store.get("pods", namespace, name)?.["spec"] as { nodeName?: string } | undefined;
+    return spec?.nodeName;
+  };
+  const faults = new Faults({ topology, underlay, agents, nodeOfPod });
   const lab: Lab = { config, paths, topology, underlay, api, agents, kubelets, faults };
   const { ended } = await serveLab(lab);
   for (const process of [...kubelets.values(), ...agents.values()]) process.start();
@@ -190,7 +194,8 @@ async function serveLab(lab: Lab): Promise<{ ended: Promise<void> }> {
   const server = await serveControl(lab.paths.control, {
     status: () => labStatus(lab),
     resolve: ({ target }) => ({ netns: resolveNetns(target, around) }),
-    probe: ({ probes }) => Promise.all(probes.map((probe) => runProbe(probe, around))),
+    probe: ({ probes, batch }) =>
+      Promise.all(probes.map((probe) => runProbe(probe, around).catch((error) => unlessBatch(batch, error)))),
     addFault: (request) => lab.faults.add(request),
     clearFaults: ({ name }) => lab.faults.clear(name),
     apply: (params) => ({ created: applyManifests(lab.api.store, manifestsOf(params)) }),
@@ -227,7 +232,13 @@ function targets({ topology, api, underlay, paths }: Lab): TargetSurroundings {
   };
 }
 
-function runProbe(probe: ProbeRequest, around: TargetSurroundings) {
+/** One entry of a batch that cannot be dialled must not cost the others their answers. */
+function unlessBatch(batch: boolean | undefined, error: unknown): DialResult {
+  if (batch !== true) throw error;
+  return { allowed: false, answer: null, rttMs: null, error: messageOf(error) };
+}
+
+async function runProbe(probe: ProbeRequest, around: TargetSurroundings): Promise<DialResult> {
   const netns = resolveNetns(probe.from, around);
   const ip = resolveAddress(probe.to, around);
   return dial({ netns, ip, port: probe.port, protocol: probe.protocol ?? "TCP", timeoutMs: probe.timeoutMs ?? 2000 });

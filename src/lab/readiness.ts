@@ -24,6 +24,16 @@ function podIsSettled(pod: KubeObject): boolean {
   return phase === "Succeeded" || hasCondition(pod, "Ready");
 }
 
+/** Why a pod's first waiting container waits: " (CNI ADD by breakwater …)"; "" when nobody said. */
+function waitingReason(pod: KubeObject): string {
+  type Waiting = { containerStatuses?: { state?: { waiting?: { message?: string } } }[] };
+  const { containerStatuses = [] } = (pod["status"] ?? {}) as Waiting;
+  const message = containerStatuses
+    .map(({ state }) => state?.waiting?.message)
+    .find((text) => text !== undefined && text !== "");
+  return message === undefined ? "" : ` (${message})`;
+}
+
 /** What a listing says of a pod. */
 export function podSummary(pod: KubeObject): PodSummary {
   const { phase = "Pending" } = (pod["status"] ?? {}) as Conditioned;
@@ -52,7 +62,7 @@ export function clusterReadiness(
     ...store
       .list("pods")
       .filter((pod) => !podIsSettled(pod))
-      .map((pod) => `pod ${pod.metadata.namespace}/${pod.metadata.name}`),
+      .map((pod) => `pod ${pod.metadata.namespace}/${pod.metadata.name}${waitingReason(pod)}`),
   ];
   return new Promise((resolve) => {
     const ends: (() => void)[] = [];

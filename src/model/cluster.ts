@@ -9,6 +9,8 @@ export type Labels = Readonly<Record<string, string>>;
 
 export interface ClusterNode {
   readonly name: string;
+  /** metadata.creationTimestamp (RFC 3339, UTC): where nodes quarrel, the older one is right. */
+  readonly createdAt?: string;
   /** status.addresses of type InternalIP, in the object's order, canonical. */
   readonly internalIps: readonly Ip[];
   /** spec.podCIDRs (or podCIDR where that is absent), canonical, in the object's order. */

@@ -115,3 +115,25 @@ test("claimPodCidrs() never grants two nodes the same address, whatever they cla
     assert.equal(byNode.size + problems.length, nodes.length, "each claim is granted or reported");
   }
 });
+
+test("claimPodCidrs() lets the older node keep its range, whatever the newcomer is called", () => {
+  const old = {
+    name: "node1",
+    createdAt: "2026-01-01T00:00:00Z",
+    internalIps: [],
+    podCidrs: ["10.244.1.0/24"],
+    labels: {},
+  };
+  const newcomer = { ...old, name: "aaa", createdAt: "2026-02-01T00:00:00Z", podCidrs: ["10.244.0.0/16"] };
+  for (const nodes of [
+    [old, newcomer],
+    [newcomer, old],
+  ]) {
+    const { byNode, problems } = claimPodCidrs(nodes);
+    assert.deepEqual([...byNode], [["node1", ["10.244.1.0/24"]]]);
+    assert.deepEqual(
+      problems.map(({ object }) => object),
+      ["Node aaa"],
+    );
+  }
+});

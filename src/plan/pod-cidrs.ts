@@ -1,7 +1,7 @@
 /**
  * Which pod CIDRs can be routed. Two nodes that claim overlapping ranges would steal each other's traffic: nodes are
- * served in the order of their names, and a claim that overlaps one that was granted is reported and left out. No history
- * decides, so every node of the cluster comes to the same answer.
+ * served in the order of their age, then of their names, and a claim that overlaps one that was granted is reported and
+ * left out: a newcomer takes nothing from those that run. Every node of the cluster comes to the same answer.
  */
 import type { ClusterNode } from "../model/cluster.ts";
 import { type Prefix, prefixRange } from "../model/prefix.ts";
@@ -15,6 +15,7 @@ export interface PodCidrClaims {
 
 interface Claim {
   readonly node: string;
+  readonly createdAt: string;
   readonly prefix: Prefix;
   readonly family: number;
   readonly first: bigint;
@@ -22,7 +23,7 @@ interface Claim {
 }
 
 export function claimPodCidrs(nodes: Iterable<ClusterNode>): PodCidrClaims {
-  const claims = [...nodes].flatMap((node) => node.podCidrs.map((prefix) => toClaim(node.name, prefix)));
+  const claims = [...nodes].flatMap((node) => node.podCidrs.map((prefix) => toClaim(node, prefix)));
   claims.sort(byStart);
   const rejected = rejectedClaims(findConflicts(claims));
   return {
@@ -52,7 +53,7 @@ function findConflicts(sorted: readonly Claim[]): Map<Claim, Claim[]> {
 function rejectedClaims(conflicts: ReadonlyMap<Claim, readonly Claim[]>): Map<Claim, Claim> {
   const rejected = new Map<Claim, Claim>();
   const granted = new Set<Claim>();
-  for (const claim of [...conflicts.keys()].sort(byNode)) {
+  for (const claim of [...conflicts.keys()].sort(byAge)) {
     const winner = conflicts.get(claim)?.find((other) => granted.has(other));
     if (winner === undefined) granted.add(claim);
     else rejected.set(claim, winner);
@@ -66,9 +67,9 @@ function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
   else list.push(value);
 }
 
-function toClaim(node: string, prefix: Prefix): Claim {
+function toClaim({ name, createdAt = "" }: ClusterNode, prefix: Prefix): Claim {
   const { family, first, last } = prefixRange(prefix);
-  return { node, prefix, family, first, last };
+  return { node: name, createdAt, prefix, family, first, last };
 }
 
 function byStart(a: Claim, b: Claim): number {
@@ -78,8 +79,9 @@ function byStart(a: Claim, b: Claim): number {
   return compareText(a.node, b.node);
 }
 
-function byNode(a: Claim, b: Claim): number {
-  return compareText(a.node, b.node) || byStart(a, b);
+/** RFC 3339 in UTC sorts as text. */
+function byAge(a: Claim, b: Claim): number {
+  return compareText(a.createdAt, b.createdAt) || compareText(a.node, b.node) || byStart(a, b);
 }
 
 function byMessage(a: Problem, b: Problem): number {

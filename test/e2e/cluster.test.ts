@@ -103,6 +103,13 @@ test("an address that is taken is refused with the name of who has it, and given
   await eventually(20_000, async () => {
     const { stdout } = await home.kubectl(NAME, ["get", "pod", "second", "-o", "json"]);
     assert.match(stdout, /10\.244\.2\.77[^"]*default\/fixed/);
+    const { stdout: events } = await home.kubectl(NAME, [
+      "get",
+      "events",
+      "--field-selector",
+      "involvedObject.name=second",
+    ]);
+    assert.match(events, /FailedCreatePodSandBox.*10\.244\.2\.77/);
   });
   await home.kubectl(NAME, ["delete", "pod", "fixed", "--wait=true"]);
   await eventually(30_000, async () => {

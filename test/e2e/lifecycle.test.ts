@@ -160,7 +160,7 @@ test("mistakes get one clear error, a non-zero exit, and nothing half made", asy
     [["lab", "up", "--name", "bad", "--manifests", unknownKind], 2, /kind\.yaml, document 1: .*Gadget/],
     [["lab", "up", "--name", "bad", "--manifests", unknownField], 2, /field\.json, document 1: .*colour/],
     [["lab", "up", "--name", "bad", "--manifests", broken], 2, /broken\.yaml, document 1/],
-    [["lab", "status", "--name", "nolab"], 2, /There is no such lab/],
+    [["lab", "status", "--name", "nolab"], 2, /There is no lab "nolab"/],
     [["lab", "kubeconfig", "--name", "nolab"], 2, /is not up/],
     [["lab", "exec", "--name", "nolab", "a/b"], 1, /no command behind --/],
     [["lab", "probe", "--from", "a/b", "--port", "80"], 1, /--to is missing/],
@@ -192,7 +192,8 @@ test("targets that do not exist are named", async () => {
     [["probe", "--from", "node/node1", "--to", "no-such", "--port", "1"], /no-such/],
     [["fault", "add", "earthquake"], /There is no fault "earthquake"[\s\S]*stale-fdb/],
     [["fault", "add", "mtu", "--node", "node9"], /no node "node9"/],
-    [["fault", "add", "mtu", "--set", "bytes=12"], /12/],
+    [["fault", "add", "mtu", "--set", "bytes=9000"], /bytes="9000" is no MTU from 576 to 1499/],
+    [["fault", "add", "mtu", "--pod", "default/nobody"], /There is no pod "default\/nobody"/],
     [["fault", "add", "mtu", "--set", "colour=red"], /no parameter "colour"/],
     [["fault", "add", "stale-fdb"], /no VXLAN forwarding entry/],
   ];
@@ -201,6 +202,16 @@ test("targets that do not exist are named", async () => {
     assert.notEqual(outcome.code, 0, args.join(" "));
     assert.match(outcome.stderr, message, args.join(" "));
   }
+  const batch = home.write(
+    "words.json",
+    JSON.stringify([
+      { from: "node/node1", to: "default/nobody", port: 1 },
+      { from: "node/node1", to: "127.0.0.1", port: 6443 },
+    ]),
+  );
+  const answers = JSON.parse((await home.lab("words", "probe", "--batch", batch, "-o", "json")).stdout);
+  assert.match(answers[0].error, /there is no such pod/, "one bad entry costs the others nothing");
+  assert.equal(answers[1].allowed, true);
   const exit = await home.lab("words", "exec", "node/node1", "--", "sh", "-c", "exit 7");
   assert.equal(exit.code, 7, "the command's exit code is ours");
   await home.lab("words", "down");
@@ -211,7 +222,8 @@ test("without root a lab runs in a user namespace", { skip: userNamespaces() }, 
   const NOBODY = 65534;
   mkdirSync(folder, { mode: 0o755 });
   chownSync(folder, NOBODY, NOBODY);
-  const env = { HOME: folder, BREAKWATER_LAB_DIR: join(folder, "labs") };
+  // Not BREAKWATER_LAB_DIR: without it the folder is the user's own, also for the daemon, which is root in its namespaces.
+  const env = { HOME: folder, XDG_RUNTIME_DIR: folder, BREAKWATER_LAB_DIR: "" };
   const as = ["--reuid=65534", "--regid=65534", "--clear-groups", join(process.cwd(), "bin/breakwater"), "lab"];
   await run("chmod", ["755", home.folder]);
   const up = await run("setpriv", [...as, "up", "--name", "mine", "--nodes", "2"], env);

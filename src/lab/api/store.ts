@@ -79,7 +79,7 @@ export function createStore(registry: Registry): Store {
   };
   const kindOf = (object: { readonly apiVersion: string; readonly kind: string }): Resource => {
     const resource = registry.resources.findKind(object.apiVersion, object.kind);
-    if (resource === undefined) throw badRequest(`the store has no kind ${object.kind} of ${object.apiVersion}`);
+    if (resource === undefined) throw badRequest(`there is no kind ${object.kind} in ${object.apiVersion}`);
     return resource;
   };
   const write = (object: KubeObject, options: StoreWriteOptions = {}) => {

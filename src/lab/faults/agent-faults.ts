@@ -2,7 +2,7 @@
 import { BreakwaterError } from "../../model/errors.ts";
 import { ROUTE_PROTOCOL, VXLAN_DEVICE } from "../../model/marks.ts";
 import { linkIndex } from "../underlay/host.ts";
-import { type FaultKind, type FaultTarget, nothingToUndo } from "./fault.ts";
+import type { FaultKind, FaultTarget } from "./fault.ts";
 
 function nothingThere(what: string, { node }: FaultTarget): BreakwaterError {
   return new BreakwaterError("BW_REFUSED", `Node ${node} has no ${what} that could be spoiled`, {
@@ -18,7 +18,7 @@ export const deleteRoute: FaultKind = {
     const route = host.routes.routes({ protocol: ROUTE_PROTOCOL }).find(({ gateway }) => gateway !== undefined);
     if (route === undefined) throw nothingThere("route", target);
     host.routes.deleteRoute(route);
-    return { description: `the route ${route.destination} was deleted on ${node}`, undo: nothingToUndo };
+    return { description: `the route ${route.destination} was deleted on ${node}` };
   },
 };
 
@@ -36,7 +36,7 @@ export const staleFdb: FaultKind = {
     if (device === undefined || entry === undefined) throw nothingThere("VXLAN forwarding entry", target);
     host.routes.deleteFdb(entry);
     host.routes.setFdb({ ...entry, destination: entry.destination.includes(":") ? NOBODY6 : NOBODY });
-    return { description: `the forwarding entry of ${entry.mac} on ${node} led to nobody`, undo: nothingToUndo };
+    return { description: `the forwarding entry of ${entry.mac} on ${node} led to nobody` };
   },
 };
 
@@ -57,6 +57,6 @@ export const deleteVxlan: FaultKind = {
     const { host, node } = target;
     if (host.routes.link(VXLAN_DEVICE) === undefined) throw nothingThere("VXLAN device", target);
     host.routes.deleteLink(linkIndex(host, VXLAN_DEVICE));
-    return { description: `${VXLAN_DEVICE} was deleted on ${node}`, undo: nothingToUndo };
+    return { description: `${VXLAN_DEVICE} was deleted on ${node}` };
   },
 };

@@ -9,6 +9,8 @@ export interface FaultSurroundings {
   readonly topology: Topology;
   readonly underlay: Underlay;
   readonly agents: ReadonlyMap<string, SupervisedProcess>;
+  /** The node that a pod runs on; undefined when there is no such pod, or it has none yet. */
+  readonly nodeOfPod: (namespace: string, name: string) => string | undefined;
 }
 
 export interface FaultTarget {
@@ -23,15 +25,15 @@ export interface FaultKind {
   readonly summary: string;
   /** Parameters it takes as --set KEY=VALUE, with their defaults. */
   readonly parameters?: Readonly<Record<string, string>>;
-  /** Makes it happen. @returns what was done in one sentence, and how to take it back */
+  /** True when it is not of one node: the router's, say. It can be in force once. */
+  readonly global?: boolean;
+  /** Makes it happen. @returns what was done in one sentence, and how to take it back; once done, such a fault is over */
   readonly add: (
     target: FaultTarget,
     around: FaultSurroundings,
-  ) => Promise<{ readonly description: string; readonly undo: () => Promise<void> }>;
+  ) => Promise<{ readonly description: string; readonly undo?: () => Promise<void> }>;
 }
 
 export interface InjectedFault extends ActiveFault {
   readonly undo: () => Promise<void>;
 }
-
-export const nothingToUndo = async (): Promise<void> => undefined;

@@ -35,31 +35,34 @@ function filterTable(
   return { family, name, sets: [], chains: [{ name: hook, base, rules }] };
 }
 
+const LEAST_MTU_BYTES = 576;
+
 export const mtu: FaultKind = {
   name: "mtu",
-  summary: "The node's wire carries less than before; the node itself sees it",
-  parameters: { bytes: "1400" },
+  summary: "The node's wire carries less than before (100 bytes less, unless told); the node itself sees it",
+  parameters: { bytes: "less" },
   add: async ({ node, host, parameters }, { underlay }) => {
-    const bytes = Number(parameters["bytes"]);
-    if (!Number.isInteger(bytes) || bytes < 1280 || bytes > 65535) {
-      throw new BreakwaterError("BW_USAGE", `An MTU of "${parameters["bytes"]}" bytes is none from 1280 to 65535`);
-    }
     const ends = [
       { host, name: "eth0" },
       { host: underlay.fabric, name: node },
     ];
-    const before = ends.map((end) => end.host.routes.link(end.name)?.mtuBytes ?? 1500);
-    for (const end of ends) end.host.routes.changeLink(linkIndex(end.host, end.name), { mtuBytes: bytes });
-    return {
-      description: `${node} eth0 has MTU ${bytes}`,
-      undo: async () => {
-        for (const [i, end] of ends.entries()) {
-          end.host.routes.changeLink(linkIndex(end.host, end.name), { mtuBytes: before[i] });
-        }
-      },
+    const now = host.routes.link("eth0")?.mtuBytes ?? 1500;
+    const bytes = smallerMtu(parameters["bytes"] ?? "less", now);
+    const set = (mtuBytes: number) => {
+      for (const end of ends) end.host.routes.changeLink(linkIndex(end.host, end.name), { mtuBytes });
     };
+    set(bytes);
+    return { description: `${node} eth0 has MTU ${bytes}, ${now} before`, undo: async () => set(now) };
   },
 };
+
+function smallerMtu(text: string, now: number): number {
+  const bytes = text === "less" ? Math.min(1400, now - 100) : Number(text);
+  if (Number.isInteger(bytes) && bytes >= LEAST_MTU_BYTES && bytes < now) return bytes;
+  throw new BreakwaterError("BW_USAGE", `bytes="${text}" is no MTU from ${LEAST_MTU_BYTES} to ${now - 1}`, {
+    remedy: `The wire has ${now} now; give less with --set bytes=N`,
+  });
+}
 
 export const linkDown: FaultKind = {
   name: "link-down",
@@ -108,6 +111,7 @@ const IPPROTO_ICMPV6 = 58;
 export const icmpBlackhole: FaultKind = {
   name: "icmp-blackhole",
   summary: "The router sends and forwards no ICMP errors: path MTU discovery is deaf",
+  global: true,
   add: async (_, { underlay }) => {
     const rules: NftRule[] = [
       {

@@ -4,6 +4,7 @@
  */
 import { isNotFound, KubeApiError } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
+import { EventRecorder } from "../../kube/events.ts";
 import { Reflector } from "../../kube/reflector.ts";
 import { nodes, pods } from "../../kube/resource.ts";
 import { messageOf } from "../../model/errors.ts";
@@ -40,6 +41,7 @@ export class Kubelet {
   readonly #workers = new Map<string, PodWorker>();
   readonly #dirty = new Set<PodWorker>();
   readonly #reflector: Reflector<LabPod>;
+  readonly #events: EventRecorder;
   readonly #starts = new ParallelQueue(PARALLEL_STARTS);
   readonly #stops = new ParallelQueue(PARALLEL_STOPS);
   /** Pods that are being stopped or taken out of the API, by uid: each once, however often the API tells of them. */
@@ -49,6 +51,12 @@ export class Kubelet {
 
   constructor(options: KubeletOptions) {
     this.#options = options;
+    this.#events = new EventRecorder({
+      client: options.client,
+      component: "kubelet",
+      host: options.nodeName,
+      onDropped: (reason, subject, why) => options.log({ reason, pod: subject.name, why }, "event was not written"),
+    });
     this.#reflector = new Reflector<LabPod>({
       client: options.client,
       resource: pods,
@@ -137,10 +145,17 @@ export class Kubelet {
       cni,
       onOutput,
       log: (message, name) => log({ pod: name }, message),
+      onSandboxError: (failed, message) => this.#reportSandbox(failed, message),
       onStatus: (changed) => this.#writeSoon(changed),
     });
     this.#workers.set(pod.uid, worker);
     this.#starts.push(() => worker.start());
+  }
+
+  /** As a real kubelet does: `kubectl describe pod` shows what the CNI plugin said. */
+  #reportSandbox({ namespace, name, uid }: LabPod, message: string): void {
+    const subject = { apiVersion: "v1", kind: "Pod", namespace, name, uid };
+    this.#events.record(subject, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${message}`);
   }
 
   #remove(worker: PodWorker, known: boolean): void {

@@ -23,6 +23,8 @@ export interface PodSurroundings {
   readonly netnsFolder: string;
   readonly cni: CniRuntime;
   readonly log: (message: string, pod: string) => void;
+  /** A pod that gets no network: an Event is due. */
+  readonly onSandboxError: (pod: LabPod, message: string) => void;
   readonly onOutput: (pod: LabPod, container: string, chunk: Buffer) => void;
   /** Something about the pod changed: its status is to be written. */
   readonly onStatus: (worker: PodWorker) => void;
@@ -113,6 +115,7 @@ export class PodWorker {
       } catch (error) {
         this.#message = messageOf(error);
         this.#around.log(`cannot make the sandbox: ${this.#message}`, this.#label());
+        this.#around.onSandboxError(this.#pod, this.#message);
         this.#around.onStatus(this);
         await this.#pause(delay);
       }
