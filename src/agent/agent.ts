@@ -12,6 +12,7 @@ import type { ApiConnection } from "../kube/connection.ts";
 import { messageOf } from "../model/errors.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
+import { IdleCollector } from "./idle-collector.ts";
 import type { Log } from "./log.ts";
 import { type AgentMetrics, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
@@ -47,6 +48,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const metrics = createMetrics();
   const mirror = new Mirror(kernel);
   const podLinks = createPodLinks(kernel, mirror);
+  const collector = new IdleCollector();
   const client = new KubeClient(options.connection);
   let synced = false;
   const source = watchCluster(options, client, metrics, () => synced && reconciler.request("cluster"));
@@ -67,7 +69,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     podLinks,
     log,
     metrics,
-    onRound: () => publisher.tryPublish(),
+    onRound: () => {
+      collector.touch();
+      publisher.tryPublish();
+    },
   });
   const publisher = new CniPublisher(options, network, () => reconciler.request("retry"));
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
@@ -77,7 +82,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     collect: () => collect(metrics, reconciler, network, source),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
-  const cni = await startCni(options, network, source, metrics);
+  const cni = await startCni(options, network, source, metrics, collector);
   network.adopt(cni.records());
   if (journalWasLost) spareUnknownPods(options, network);
   log.info({ health: health?.address, socket: options.cniSocket, routing: config.routing }, "agent started");
@@ -91,6 +96,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const following = publisher.follow();
   const stop = async () => {
     following[Symbol.dispose]();
+    collector[Symbol.dispose]();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };
@@ -171,6 +177,7 @@ function startCni(
   network: NodeNetwork,
   source: ClusterSource,
   metrics: AgentMetrics,
+  collector: IdleCollector,
 ): Promise<CniServer> {
   return startCniServer({
     socketPath: cniSocket,
@@ -179,6 +186,7 @@ function startCni(
     pods: { find: (namespace, name) => source.findPod(namespace, name) },
     log,
     observe: ({ command, code, seconds }) => {
+      collector.touch();
       metrics.cniSeconds.observe({ command, result: code === 0 ? "ok" : String(code) }, seconds);
     },
   });
