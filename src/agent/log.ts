@@ -19,6 +19,8 @@ export function createLog(level: string, nodeName: string): Log {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  // Synchronous: the last line before a crash is the one that matters.
-  return pino(options, destination({ fd: 1, sync: true }));
+  // Written behind the work, so that no pod waits for a log; what is left goes out when the process ends.
+  const output = destination({ fd: 1, sync: false });
+  process.once("exit", () => output.flushSync());
+  return pino(options, output);
 }

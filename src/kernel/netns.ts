@@ -15,10 +15,14 @@ const MS_BIND = 4096;
 const MNT_DETACH = 2;
 /** The namespace of the calling thread, whatever process it is in. */
 const OWN_NAMESPACE = "/proc/thread-self/ns/net";
-const NSFS_MAGIC = 0x6e736673;
-const PROC_SUPER_MAGIC = 0x9fa0;
 
 let ownFd: number | undefined;
+let ownStat: fs.Stats | undefined;
+
+function ownNamespaceStat(): fs.Stats {
+  ownStat ??= fs.fstatSync(ownNamespaceFd());
+  return ownStat;
+}
 
 function ownNamespaceFd(): number {
   if (ownFd === undefined) {
@@ -43,8 +47,8 @@ export function openNamespace(path: string): Namespace {
     const errno = libc.errnoName(libc.lastErrno());
     throw noNamespace(path, errno);
   }
-  const kind = Number(fs.statfsSync(`/proc/self/fd/${fd}`).type);
-  if (kind !== NSFS_MAGIC && kind !== PROC_SUPER_MAGIC) {
+  // Every namespace is a file of one device, nsfs (namespaces(7)).
+  if (fs.fstatSync(fd).dev !== ownNamespaceStat().dev) {
     libc.close(fd);
     throw noNamespace(path, "it is an ordinary file");
   }
@@ -83,8 +87,7 @@ export function inNamespaceAt<T>(path: string, body: () => T): T {
 
 /** True when it is the namespace of the calling thread: configuring it as a pod's would take the node off its network. */
 export function isOwnNamespace(namespace: Namespace): boolean {
-  const [theirs, ours] = [fs.fstatSync(namespace.fd), fs.statSync(OWN_NAMESPACE)];
-  return theirs.ino === ours.ino && theirs.dev === ours.dev;
+  return fs.fstatSync(namespace.fd).ino === ownNamespaceStat().ino;
 }
 
 /** True when `path` is a live network namespace. */
