@@ -51,7 +51,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const collector = new IdleCollector();
   const client = new KubeClient(options.connection);
   let synced = false;
-  const source = watchCluster(options, client, metrics, () => synced && reconciler.request("cluster"));
+  const source = watchCluster(options, client, metrics, () => {
+    collector.touch();
+    if (synced) reconciler.request("cluster");
+  });
   const network: NodeNetwork = new NodeNetwork({
     kernel,
     mirror,
@@ -69,10 +72,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     podLinks,
     log,
     metrics,
-    onRound: () => {
-      collector.touch();
-      publisher.tryPublish();
-    },
+    onRound: () => publisher.tryPublish(),
   });
   const publisher = new CniPublisher(options, network, () => reconciler.request("retry"));
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
