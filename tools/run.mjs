@@ -22,8 +22,10 @@ if (job === undefined) {
 setUp(job.needs);
 const command = job.command(args);
 if (command !== undefined) {
+  const env = { ...process.env, BREAKWATER_SELF: "bin/breakwater" };
   const child = spawn(nodeBinary(), ["--disable-warning=ExperimentalWarning", ...command], {
     cwd: root,
+    env,
     stdio: "inherit",
   });
   // Ctrl-C reaches the child by itself; this process waits for what it makes of it.

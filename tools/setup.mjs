@@ -5,7 +5,16 @@
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -34,6 +43,7 @@ const DEBIAN = {
     ["nsenter", "util-linux", "lab exec"],
     ["cc", "gcc", "compiling the CNI plugin"],
     ["/usr/include/stdio.h", "libc6-dev", "compiling the CNI plugin"],
+    ["kubectl", "kubernetes-client", "talking to the lab's API"],
     // The server's own program without its service: Debian's redis-server is a link to it.
     ["redis-check-rdb", "redis-tools", "the lab's demonstration"],
   ],
@@ -44,7 +54,6 @@ const DEBIAN = {
     ["conntrack", "conntrack", "tests that look at the kernel with another's eyes"],
     ["/usr/lib/cni/portmap", "containernetworking-plugins", "chained plugins; the peers of the benchmarks"],
     ["ping", "iputils-ping", "tests of reachability"],
-    ["kubectl", "kubernetes-client", "tests of the lab's API"],
     ["ethtool", "ethtool", "benchmarks of the data path"],
   ],
 };
@@ -129,7 +138,9 @@ function buildBundle() {
 /** redis-check-rdb is redis-server under another name; Debian's link to it comes with a service that nobody wants here. */
 function linkRedis() {
   const link = join(build, "redis-server");
-  if (!existsSync(link)) symlinkSync("/usr/bin/redis-check-rdb", link);
+  if (existsSync(link)) return;
+  rmSync(link, { force: true });
+  symlinkSync("/usr/bin/redis-check-rdb", link);
 }
 
 /** @param kinds which Debian packages: "run", "test" */

@@ -12,7 +12,7 @@ import { labInitPid, launchLab, removeLab } from "../lab/launch.ts";
 import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import { clusterOptions, labOptions, pathsOf } from "./lab-options.ts";
 import { formatStatus } from "./lab-status.ts";
-import { progress, seconds, waitUntilReady } from "./lab-up.ts";
+import { programName, progress, seconds, waitUntilReady } from "./lab-up.ts";
 import { type CommandSpec, formatHelp, parseOptions } from "./options.ts";
 import { formatTable } from "./table.ts";
 
@@ -32,7 +32,10 @@ export async function labDemo(args: readonly string[]): Promise<number> {
     process.stdout.write(formatHelp(labDemoSpec));
     return 0;
   }
-  const options = labOptions(labDemoSpec, parsed.values);
+  const { values } = parsed;
+  // One node fills one subnet; two are the default, not what was asked for.
+  const subnets = values.nodes === "1" && !args.some((word) => word.startsWith("--subnets")) ? "1" : values.subnets;
+  const options = labOptions(labDemoSpec, { ...values, subnets });
   const onStep = progress(performance.now());
   const started = performance.now();
   await replaceOlder(options.name, onStep);
@@ -50,7 +53,6 @@ export async function labDemo(args: readonly string[]): Promise<number> {
   );
   const matrix = await dialPairs(control, pairs);
   const redis = await askFrontend(control);
-  onStep("every pod reached every other");
   process.stdout.write(report(status, routes, nodes, matrix, redis, seconds(started)));
   const failed = [...matrix.values()].filter(({ allowed }) => !allowed).length;
   if (failed === 0) return 0;
@@ -126,6 +128,7 @@ function report(
     const result = matrix.get(`web${from + 1} web${to + 1}`);
     return result?.allowed === true ? (result.rttMs ?? 0).toFixed(3) : `FAILED ${result?.error}`;
   };
+  const program = programName();
   const suffix = status.name === "lab" ? "" : ` --name ${status.name}`;
   return [
     `\nNodes and pods\n${formatStatus(status)}`,
@@ -143,10 +146,10 @@ function report(
       [
         `export KUBECONFIG=${status.kubeconfig}`,
         "kubectl get pods -A -o wide",
-        `bin/breakwater lab exec${suffix} ${DEMO_NAMESPACE}/frontend -- ip address show eth0`,
-        `bin/breakwater lab probe${suffix} --from ${DEMO_NAMESPACE}/web1 --to ${DEMO_NAMESPACE}/redis --port 6379`,
-        `bin/breakwater lab fault${suffix} add stale-fdb --node node1`,
-        `bin/breakwater lab down${suffix}`,
+        `${program} lab exec${suffix} ${DEMO_NAMESPACE}/frontend -- ip address show eth0`,
+        `${program} lab probe${suffix} --from ${DEMO_NAMESPACE}/web1 --to ${DEMO_NAMESPACE}/redis --port 6379`,
+        `${program} lab fault${suffix} add stale-fdb --node node1`,
+        `${program} lab down${suffix}`,
       ]
         .map((line) => `  ${line}\n`)
         .join(""),

@@ -28,6 +28,8 @@ export async function labExec(args: readonly string[]): Promise<number> {
   const child = spawn("nsenter", ["--target", String(pid), ...user, ...namespaces, "--", ...parsed.rest], {
     stdio: "inherit",
   });
+  // Ctrl-C is for the command: this process only waits for what it makes of it.
+  process.on("SIGINT", () => undefined);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("exit", (code, signal) => resolve(signal === null ? (code ?? 1) : 128));

@@ -73,7 +73,7 @@ function required(name: string, value: string | undefined): string {
 function formatResult(probe: ProbeRequest | undefined, { allowed, answer, rttMs, error }: DialResult): string {
   const what = `${probe?.from} -> ${probe?.to} ${probe?.protocol ?? "TCP"} ${probe?.port}`;
   return allowed
-    ? `${what}: allowed, ${rttMs} ms, answered by ${answer ?? "nobody"}\n`
+    ? `${what}: allowed, ${rttMs} ms, ${answer === null ? "connected; nobody spoke first" : `answered by ${answer}`}\n`
     : `${what}: not allowed: ${error}\n`;
 }
 

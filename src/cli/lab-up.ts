@@ -40,9 +40,14 @@ export async function labUp(args: readonly string[]): Promise<number> {
   process.stdout.write(
     `Lab "${options.name}" is ready after ${seconds(started)} s.\n\n` +
       `  export KUBECONFIG=${paths.kubeconfig}\n  kubectl get pods -A -o wide\n` +
-      `  breakwater lab status${suffix}\n  breakwater lab down${suffix}\n`,
+      `  ${programName()} lab status${suffix}\n  ${programName()} lab down${suffix}\n`,
   );
   return 0;
+}
+
+/** How this program was called: "bin/breakwater" in a checkout. */
+export function programName(): string {
+  return process.env["BREAKWATER_SELF"] ?? "breakwater";
 }
 
 /** Prints a step with the seconds since the start, on standard error. */

@@ -113,8 +113,9 @@ function exchange(socketPath: string, line: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     let text = "";
+    socket.setEncoding("utf8");
     socket.on("connect", () => socket.write(line));
-    socket.on("data", (chunk: Buffer) => (text += chunk.toString("utf8")));
+    socket.on("data", (chunk: string) => (text += chunk));
     socket.on("error", (cause: NodeJS.ErrnoException) => reject(noLab(socketPath, cause)));
     socket.on("close", () => {
       if (text.endsWith("\n")) resolve(text);

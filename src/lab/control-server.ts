@@ -10,7 +10,8 @@ export type ControlHandlers = {
   ) => ControlMethods[M][1] | Promise<ControlMethods[M][1]>;
 };
 
-const MAX_REQUEST_BYTES = 16 << 20;
+/** A batch of all pairs of a thousand pods fits. */
+const MAX_REQUEST_BYTES = 256 << 20;
 
 export function serveControl(socketPath: string, handlers: ControlHandlers): Promise<Server> {
   const server = createServer((socket) => serveOne(socket, handlers));
@@ -25,9 +26,10 @@ export function serveControl(socketPath: string, handlers: ControlHandlers): Pro
 
 function serveOne(socket: Socket, handlers: ControlHandlers): void {
   let text = "";
+  socket.setEncoding("utf8");
   socket.on("error", () => undefined);
-  socket.on("data", (chunk: Buffer) => {
-    text += chunk.toString("utf8");
+  socket.on("data", (chunk: string) => {
+    text += chunk;
     if (text.length > MAX_REQUEST_BYTES) socket.destroy();
     if (!text.endsWith("\n")) return;
     const request = text;

@@ -195,7 +195,9 @@ async function serveLab(lab: Lab): Promise<{ ended: Promise<void> }> {
     status: () => labStatus(lab),
     resolve: ({ target }) => ({ netns: resolveNetns(target, around) }),
     probe: ({ probes, batch }) =>
-      Promise.all(probes.map((probe) => runProbe(probe, around).catch((error) => unlessBatch(batch, error)))),
+      runParallel(probes, PARALLEL_PROBES, (probe) =>
+        runProbe(probe, around).catch((error) => unlessBatch(batch, error)),
+      ),
     addFault: (request) => lab.faults.add(request),
     clearFaults: ({ name }) => lab.faults.clear(name),
     apply: (params) => ({ created: applyManifests(lab.api.store, manifestsOf(params)) }),
@@ -230,6 +232,20 @@ function targets({ topology, api, underlay, paths }: Lab): TargetSurroundings {
       return existsSync(path) ? path : undefined;
     },
   };
+}
+
+/** Dials under way at once: enough to be quick, few enough that each is measured and has a descriptor. */
+const PARALLEL_PROBES = 256;
+
+/** Results in the order of the items, so many under way at once. */
+async function runParallel<T, R>(items: readonly T[], limit: number, run: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let i = next++; i < items.length; i = next++) results[i] = await run(items[i] as T);
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  return results;
 }
 
 /** One entry of a batch that cannot be dialled must not cost the others their answers. */

@@ -228,7 +228,9 @@ export async function removeLab(name: string): Promise<boolean> {
   if (!existsSync(paths.root)) return false;
   const outer = readProcess(paths);
   if (outer !== undefined) {
-    await callLab(paths.control, "down", {}).catch(() => undefined);
+    // A daemon that hangs does not answer: it is not waited for longer than one that dies slowly.
+    const asked = callLab(paths.control, "down", {}).catch(() => undefined);
+    await Promise.race([asked, ended(outer, DOWN_PATIENCE_MS)]);
     if (!(await ended(outer, DOWN_PATIENCE_MS))) {
       // unshare --kill-child takes the whole lab with it.
       process.kill(outer.pid, "SIGKILL");

@@ -13,13 +13,25 @@ export interface ManifestObject {
 /** @param path a folder or one file. @throws BreakwaterError BW_MANIFEST naming the file and document */
 export function readManifests(path: string): ManifestObject[] {
   return manifestFiles(path).flatMap((file) => {
-    const documents = parseAllDocuments(readFileSync(file, "utf8"));
+    const documents = attempt(file, () => parseAllDocuments(readFileSync(file, "utf8")));
     return [...documents].flatMap((document, i) => {
       const source = `${file}, document ${i + 1}`;
       if (document.errors[0] !== undefined) throw manifestError(source, document.errors[0].message);
-      return flatten(document.toJS(), source);
+      return flatten(
+        attempt(source, () => document.toJS()),
+        source,
+      );
     });
   });
+}
+
+/** What reading or parsing throws, with the place. */
+function attempt<T>(source: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw manifestError(source, messageOf(error));
+  }
 }
 
 function manifestFiles(path: string): string[] {

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { inNamespaceAt } from "../kernel/netns.ts";
+import { messageOf } from "../model/errors.ts";
 
 export interface ProcessSpec {
   /** "agent node1". */
@@ -65,23 +66,37 @@ export class SupervisedProcess {
   #spawn(): void {
     const { netns, args, env, logFile } = this.spec;
     const started = performance.now();
-    // fork() happens inside spawn(), on this thread: the process is born in that namespace.
-    const child = inNamespaceAt(netns, () =>
-      spawn(process.execPath, [...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] }),
-    );
-    this.#child = child;
     const log = createWriteStream(logFile, { flags: "a" });
-    child.stdout.pipe(log, { end: false });
-    child.stderr.pipe(log, { end: false });
-    child.on("error", (error) => log.write(`cannot start: ${error.message}\n`));
-    child.on("exit", () => {
+    // A full disk costs the log, not the lab.
+    log.on("error", () => undefined);
+    const ended = (why: string) => {
+      if (why !== "") log.write(`${why}\n`);
       this.#child = undefined;
+      if (this.#wanted) this.#restart(performance.now() - started);
+    };
+    try {
+      // fork() happens inside spawn(), on this thread: the process is born in that namespace.
+      const child = inNamespaceAt(netns, () =>
+        spawn(process.execPath, [...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] }),
+      );
+      this.#child = child;
+      child.stdout.pipe(log, { end: false });
+      child.stderr.pipe(log, { end: false });
+      child.once("error", (error) => ended(`cannot start: ${error.message}`));
+      child.once("exit", () => ended(""));
+      // Its output may still flow behind its end.
+      child.once("close", () => log.end());
+    } catch (error) {
+      ended(`cannot start: ${messageOf(error)}`);
       log.end();
-      if (!this.#wanted) return;
-      if (performance.now() - started > HEALTHY_MS) this.#delayMs = RESTART_FIRST_MS;
-      this.#restarts++;
-      this.#timer = setTimeout(() => this.#spawn(), this.#delayMs);
-      this.#delayMs = Math.min(this.#delayMs * 2, RESTART_LAST_MS);
-    });
+    }
+  }
+
+  #restart(livedMs: number): void {
+    if (livedMs > HEALTHY_MS) this.#delayMs = RESTART_FIRST_MS;
+    this.#restarts++;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#spawn(), this.#delayMs);
+    this.#delayMs = Math.min(this.#delayMs * 2, RESTART_LAST_MS);
   }
 }

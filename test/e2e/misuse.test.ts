@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { eventually, LabHome } from "./lab-fixture.ts";
+import { eventually, LabHome, podManifest, run } from "./lab-fixture.ts";
 
 const home = new LabHome();
 const NAME = "answers";
@@ -117,4 +117,69 @@ test("cleanup refuses while the agent runs, and after its death takes everything
   assert.equal(existsSync(`${own}/cni/net.d/10-breakwater.conflist`), false);
   await lab("fault", "clear");
   await eventually(10_000, async () => assert.match((await onNode("node2", "ip route")).stdout, /10\.244\.1\.0\/24/));
+});
+
+test("pods that cannot run harm neither their kubelet nor their neighbours", async () => {
+  const probe = (readinessProbe: object) => ({
+    containers: [{ name: "c", image: "x", command: ["sleep", "60"], readinessProbe }],
+  });
+  const pods = [
+    podManifest("bad-path", probe({ httpGet: { port: 80, path: "/a b" } })),
+    podManifest("bad-exec", probe({ exec: { command: [""] } })),
+    podManifest("bad-command", { containers: [{ name: "c", image: "x", command: [""] }] }),
+    ...Array.from({ length: 12 }, (_, i) =>
+      podManifest(`stuck${i}`, { nodeName: "node1" }, { annotations: { "breakwater.dev/ip": "10.99.0.1" } }),
+    ),
+    podManifest("neighbour", { nodeName: "node1" }),
+  ];
+  const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: pods });
+  const kubelets = async () =>
+    JSON.parse((await lab("status", "-o", "json")).stdout).nodes.map((n: { kubeletPid: number }) => n.kubeletPid);
+  const before = await kubelets();
+  const applied = await home.kubectl(NAME, ["apply", "-f", "-"], list);
+  assert.equal(applied.code, 0, applied.stderr);
+  const waited = await home.kubectl(NAME, ["wait", "pod/neighbour", "--for=condition=Ready", "--timeout=30s"]);
+  assert.equal(waited.code, 0, waited.stderr);
+  await eventually(10_000, async () => {
+    const { stdout } = await home.kubectl(NAME, ["get", "pod", "bad-command", "-o", "json"]);
+    assert.match(stdout, /Cannot start/);
+  });
+  assert.deepEqual(await kubelets(), before, "no kubelet died of a pod");
+  await home.kubectl(NAME, ["delete", "pods", "--all", "--wait=false"]);
+  await eventually(20_000, async () => {
+    assert.equal((await home.kubectl(NAME, ["get", "pods", "-o", "name"])).stdout, "");
+  });
+});
+
+test("what a dead kubelet left running ends when its successor takes the pod over", async () => {
+  const pod = podManifest("sleeper", {
+    nodeName: "node2",
+    containers: [{ name: "c", image: "x", command: ["sleep", "4242"] }],
+  });
+  await home.kubectl(NAME, ["apply", "-f", "-"], JSON.stringify(pod));
+  await home.kubectl(NAME, ["wait", "pod/sleeper", "--for=condition=Ready", "--timeout=30s"]);
+  const count = async () => (await onNode("node2", "pgrep -fc '^sleep 4242'")).stdout.trim();
+  assert.equal(await count(), "1");
+  await onNode("node2", "pkill -9 -f 'lab-kubelet.*nodeName.:.node2'");
+  await eventually(20_000, async () => {
+    const { stdout } = await home.kubectl(NAME, [
+      "get",
+      "pod",
+      "sleeper",
+      "-o",
+      "jsonpath={.status.containerStatuses[0].state.running.startedAt}",
+    ]);
+    assert.notEqual(stdout, "");
+    assert.equal(await count(), "1");
+  });
+  await home.kubectl(NAME, ["delete", "pod", "sleeper", "--wait=false"]);
+  await eventually(20_000, async () => assert.equal(await count(), "0"));
+});
+
+test("a lab whose daemon hangs can be taken down", async () => {
+  await home.lab("hung", "up", "--nodes", "1");
+  const { stdout } = await run("pgrep", ["-f", `lab-daemon.*"name":"hung"`]);
+  for (const pid of stdout.trim().split("\n")) process.kill(Number(pid), "SIGSTOP");
+  const down = await home.lab("hung", "down");
+  assert.equal(down.code, 0, down.stderr);
 });

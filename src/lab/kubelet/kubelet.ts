@@ -32,6 +32,8 @@ const PARALLEL_STARTS = 10;
 /** More than that: a process that takes its time to stop must not hold up the others. */
 const PARALLEL_STOPS = 20;
 const RETRY_MS = 500;
+const START_RETRY_FIRST_MS = 200;
+const START_RETRY_LAST_MS = 10_000;
 const CONF_CHECK_MS = 500;
 /** A process that ignores SIGTERM is not waited for longer than this, whatever the pod's grace period. */
 const LONGEST_GRACE_MS = 5000;
@@ -42,8 +44,8 @@ export class Kubelet {
   readonly #dirty = new Set<PodWorker>();
   readonly #reflector: Reflector<LabPod>;
   readonly #events: EventRecorder;
-  readonly #starts = new ParallelQueue(PARALLEL_STARTS);
-  readonly #stops = new ParallelQueue(PARALLEL_STOPS);
+  readonly #starts = new ParallelQueue(PARALLEL_STARTS, (error) => this.#logJob(error));
+  readonly #stops = new ParallelQueue(PARALLEL_STOPS, (error) => this.#logJob(error));
   /** Pods that are being stopped or taken out of the API, by uid: each once, however often the API tells of them. */
   readonly #leaving = new Set<string>();
   #ready = false;
@@ -149,7 +151,19 @@ export class Kubelet {
       onStatus: (changed) => this.#writeSoon(changed),
     });
     this.#workers.set(pod.uid, worker);
-    this.#starts.push(() => worker.start());
+    this.#start(worker, START_RETRY_FIRST_MS);
+  }
+
+  #logJob(error: unknown): void {
+    this.#options.log({ error: messageOf(error) }, "a pod could not be started or stopped");
+  }
+
+  /** One attempt a slot: a pod that cannot start waits outside and holds up nobody. */
+  #start(worker: PodWorker, retryMs: number): void {
+    this.#starts.push(async () => {
+      if (worker.stopping || (await worker.tryStart())) return;
+      setTimeout(() => this.#start(worker, Math.min(retryMs * 2, START_RETRY_LAST_MS)), retryMs);
+    });
   }
 
   /** As a real kubelet does: `kubectl describe pod` shows what the CNI plugin said. */
@@ -206,7 +220,9 @@ export class Kubelet {
   }
 
   async #writeStatus(worker: PodWorker): Promise<void> {
-    const { namespace, name } = worker.pod;
+    const { namespace, name, uid } = worker.pod;
+    // A pod of the same name that came behind it is not ours to describe.
+    if (this.#reflector.items().get(`${namespace}/${name}`)?.uid !== uid) return;
     const address = { resource: pods, namespace, name, subresource: "status" };
     await this.#options.client.patch(
       address,

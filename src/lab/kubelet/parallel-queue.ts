@@ -1,14 +1,16 @@
 /** Runs jobs in the order they came, so many at once and no more. */
 export class ParallelQueue {
   readonly #limit: number;
+  readonly #onError: (error: unknown) => void;
   readonly #waiting: (() => Promise<void>)[] = [];
   #active = 0;
 
-  constructor(limit: number) {
+  /** @param onError told of a job that rejected; the others go on */
+  constructor(limit: number, onError: (error: unknown) => void = () => undefined) {
     this.#limit = limit;
+    this.#onError = onError;
   }
 
-  /** @param job must not reject */
   push(job: () => Promise<void>): void {
     this.#waiting.push(job);
     this.#next();
@@ -19,10 +21,12 @@ export class ParallelQueue {
       const job = this.#waiting.shift();
       if (job === undefined) return;
       this.#active++;
-      job().finally(() => {
-        this.#active--;
-        this.#next();
-      });
+      job()
+        .catch(this.#onError)
+        .finally(() => {
+          this.#active--;
+          this.#next();
+        });
     }
   }
 }

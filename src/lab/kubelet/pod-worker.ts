@@ -3,7 +3,7 @@
  * back. Steps run one after the other; a deletion that comes meanwhile is seen behind the step under way.
  */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createNamespace, deleteNamespace, inNamespaceAt } from "../../kernel/netns.ts";
 import { openRouteTable } from "../../kernel/rtnetlink/route-socket.ts";
@@ -64,8 +64,6 @@ export class PodWorker {
   #responder: Responder | undefined;
   #starting: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
-  /** Ends every pause. */
-  readonly #stopRequested = Promise.withResolvers<void>();
   #message = "";
   readonly startedAt = timestamp();
 
@@ -101,32 +99,32 @@ export class PodWorker {
     this.#pod = pod;
   }
 
-  start(): Promise<void> {
-    this.#starting = this.#start();
-    return this.#starting;
+  get stopping(): boolean {
+    return this.#stopping !== undefined;
   }
 
-  async #start(): Promise<void> {
-    for (let delay = RETRY_FIRST_MS; this.#stopping === undefined; delay = Math.min(delay * 2, RETRY_LAST_MS)) {
-      try {
-        this.#sandbox = this.#pod.hostNetwork ? this.#hostSandbox() : await this.#makeSandbox();
-        this.#message = "";
-        break;
-      } catch (error) {
-        this.#message = messageOf(error);
-        this.#around.log(`cannot make the sandbox: ${this.#message}`, this.#label());
-        this.#around.onSandboxError(this.#pod, this.#message);
-        this.#around.onStatus(this);
-        await this.#pause(delay);
-      }
+  /** Tries once to make the sandbox, and starts the containers in it. @returns false when it is to be tried again */
+  async tryStart(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#starting = promise;
+    try {
+      this.#sandbox = this.#pod.hostNetwork ? this.#hostSandbox() : await this.#makeSandbox();
+      this.#message = "";
+      if (this.#stopping === undefined) this.#startContainers();
+      return true;
+    } catch (error) {
+      this.#message = messageOf(error);
+      this.#around.log(`cannot make the sandbox: ${this.#message}`, this.#label());
+      this.#around.onSandboxError(this.#pod, this.#message);
+      return false;
+    } finally {
+      resolve();
+      this.#around.onStatus(this);
     }
-    if (this.#stopping === undefined) this.#startContainers();
-    this.#around.onStatus(this);
   }
 
   /** Ends everything; resolves when the network is given back. Never rejects: what fails is logged and left to GC. */
   stop(graceMs: number): Promise<void> {
-    this.#stopRequested.resolve();
     this.#stopping ??= this.#stop(graceMs);
     return this.#stopping;
   }
@@ -149,7 +147,10 @@ export class PodWorker {
     // Both follow from the pod, so that the lab finds the namespace and a restarted kubelet what it left.
     const id = createHash("sha256").update(this.#pod.uid).digest("hex");
     const netns = podNetns(this.#around.netnsFolder, this.#pod.uid);
-    if (existsSync(netns)) await this.#removeSandbox({ id, netns, ips: [], result: undefined });
+    if (existsSync(netns)) {
+      killProcessesIn(netns);
+      await this.#removeSandbox({ id, netns, ips: [], result: undefined });
+    }
     createNamespace(netns);
     bringLoopbackUp(netns);
     try {
@@ -237,9 +238,16 @@ export class PodWorker {
       POD_IP: ips[0] ?? "",
       NODE_NAME: this.#around.nodeName,
     };
-    const running = startContainer(netns, container, env, (chunk) =>
-      this.#around.onOutput(this.#pod, container.name, chunk),
-    );
+    let running: RunningContainer;
+    try {
+      running = startContainer(netns, container, env, (chunk) =>
+        this.#around.onOutput(this.#pod, container.name, chunk),
+      );
+    } catch (error) {
+      // A command that no system takes: empty, or with a NUL in it.
+      this.#onExit(container, { code: 128, reason: `Cannot start: ${messageOf(error)}` });
+      return;
+    }
     this.#running.set(container.name, running);
     this.#set(container.name, {
       state: "running",
@@ -298,13 +306,20 @@ export class PodWorker {
     this.#timers.add(timer);
   }
 
-  #pause(delayMs: number): Promise<void> {
-    const over = new Promise<void>((resolve) => this.#after(delayMs, resolve));
-    return Promise.race([over, this.#stopRequested.promise]);
-  }
-
   #label(): string {
     return `${this.#pod.namespace}/${this.#pod.name}`;
+  }
+}
+
+/** Ends what a kubelet that died left running in a pod's namespace. */
+function killProcessesIn(netns: string): void {
+  const namespace = statSync(netns).ino;
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (statSync(`/proc/${pid}/ns/net`).ino === namespace) process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It ended meanwhile.
+    }
   }
 }
 

@@ -17,7 +17,8 @@ export function watchReadiness(
   let failures = 0;
   let timer: NodeJS.Timeout;
   const round = async () => {
-    const ok = await tryOnce(probe, ip, netns);
+    // A probe that cannot even be tried (a path that is no path, an empty command) has failed.
+    const ok = await tryOnce(probe, ip, netns).catch(() => false);
     if (stopped) return;
     failures = ok ? 0 : failures + 1;
     const now = ok || (ready && failures < probe.failureThreshold);
@@ -35,7 +36,7 @@ export function watchReadiness(
   };
 }
 
-function tryOnce({ check, timeoutSeconds }: ReadinessProbe, ip: string, netns: string): Promise<boolean> {
+async function tryOnce({ check, timeoutSeconds }: ReadinessProbe, ip: string, netns: string): Promise<boolean> {
   const timeout = timeoutSeconds * 1000;
   if (check.type === "exec") return tryExec(check.command, netns, timeout);
   return check.type === "tcp" ? tryTcp(ip, check.port, timeout) : tryHttp(ip, check.port, check.path, timeout);
