@@ -25,8 +25,10 @@ function attach(kernel: Kernel, mirror: Mirror, pod: DesiredPod): void {
   removeDoomed(kernel, mirror, pod.hostIfname);
   try {
     createPair(kernel, pod, namespace.fd);
-    namespace.enter((inside) => configurePod(inside, pod));
-    mirror.refreshLink(pod.hostIfname);
+    // The host end tells the number of the other one: nobody has to look for it in the pod.
+    const index = mirror.refreshLink(pod.hostIfname)?.peerIndex;
+    if (index === undefined) throw new ReferenceError(`${pod.hostIfname} vanished from the node`);
+    namespace.enter((inside) => configurePod(inside, pod, index));
   } catch (error) {
     // What existed before is not ours to take away.
     if (isBreakwaterError(error, "BW_POD_INTERFACE_EXISTS")) throw error;
@@ -74,10 +76,7 @@ function createPair(kernel: Kernel, pod: DesiredPod, namespaceFd: number): void 
   }
 }
 
-function configurePod(inside: PodNamespace, pod: DesiredPod): void {
-  const link = inside.routes.link(pod.ifname);
-  if (link === undefined) throw new ReferenceError(`${pod.ifname} vanished from ${pod.netns}`);
-  const { index } = link;
+function configurePod(inside: PodNamespace, pod: DesiredPod, index: number): void {
   if (pod.ips.some((ip) => ipFamily(ip) === 6)) enableIpv6(inside, pod.ifname);
   const errors = inside.routes.applyMany([
     { do: "changeLink", index, change: { up: true }, name: pod.ifname },

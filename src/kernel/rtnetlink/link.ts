@@ -24,7 +24,19 @@ const vxlanData = attributes({
 });
 
 /** VETH_INFO_PEER holds a whole link message: header, then attributes. */
-const peerAttributes = attributes({ mac: [1, mac], name: [3, text], mtu: [4, u32], namespaceFd: [28, u32] });
+const peerAttributes = attributes({
+  mac: [1, mac],
+  name: [3, text],
+  mtu: [4, u32],
+  namespaceFd: [28, u32],
+  txQueues: [31, u32],
+  rxQueues: [32, u32],
+});
+/**
+ * The kernel gives a veth device a queue a CPU in each direction, and each queue a folder of sysfs files: on a large
+ * machine that is much of what a pair costs. A veth device has no hardware to spread over: one is enough.
+ */
+const ONE_QUEUE = { txQueues: 1, rxQueues: 1 } as const;
 const peerMessage = message(ifinfo, peerAttributes);
 
 const linkInfo = attributes({ kind: [1, text], data: [2, bytes] });
@@ -39,6 +51,8 @@ const linkAttributes = attributes({
   group: [27, u32],
   namespaceFd: [28, u32],
   extMask: [29, u32],
+  txQueues: [31, u32],
+  rxQueues: [32, u32],
 });
 const linkMessage = message(ifinfo, linkAttributes);
 
@@ -71,7 +85,8 @@ export function createLinkRequest(link: NewLink): NetlinkRequest {
     flags: c.NLM_F_CREATE | c.NLM_F_EXCL,
     body: (w) => {
       ifinfo.write(w, { flags, change: flags });
-      linkAttributes.write(w, { mac: link.mac, name: link.name, mtu: link.mtuBytes, master: link.master });
+      const queues = link.kind.type === "veth" ? ONE_QUEUE : {};
+      linkAttributes.write(w, { mac: link.mac, name: link.name, mtu: link.mtuBytes, master: link.master, ...queues });
       writeLinkInfo(w, link.kind);
     },
   };
@@ -99,7 +114,7 @@ function writeLinkData(w: Writer, kind: Exclude<NewLink["kind"], { type: "bridge
     return;
   }
   const { name, mac: address, mtuBytes, namespaceFd } = kind.peer;
-  const peer = () => peerMessage.write(w, {}, { mac: address, name, mtu: mtuBytes, namespaceFd });
+  const peer = () => peerMessage.write(w, {}, { mac: address, name, mtu: mtuBytes, namespaceFd, ...ONE_QUEUE });
   w.attribute(VETH_INFO_PEER, peer, true);
 }
 
