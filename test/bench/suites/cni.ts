@@ -37,8 +37,8 @@ interface Blocks {
   readonly rounds: number;
 }
 
-const SEQUENTIAL: Blocks = { parallel: 1, count: 20, rounds: 9 };
-const TEN_AT_ONCE: Blocks = { parallel: 10, count: 50, rounds: 6 };
+const SEQUENTIAL: Blocks = { parallel: 1, count: 100, rounds: 3 };
+const TEN_AT_ONCE: Blocks = { parallel: 10, count: 100, rounds: 4 };
 
 type Results = ReadonlyMap<Contender, readonly DriverResult[]>;
 
