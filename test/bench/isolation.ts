@@ -43,7 +43,11 @@ export async function runIsolated(program: string, args: readonly string[], disk
   try {
     return await new Promise<number>((resolve, reject) => {
       child.on("error", reject);
-      child.on("exit", (code) => resolve(code ?? 130));
+      child.on("exit", (code) => {
+        // A shell says 128 and the signal's number for a process that a signal ended: nobody else tells.
+        if (code !== null && code > 128) process.stderr.write(`bench: ended by signal ${code - 128}\n`);
+        resolve(code ?? 130);
+      });
     });
   } finally {
     rmSync(diskFolder, { recursive: true, force: true });
