@@ -38,8 +38,12 @@ export async function runIsolated(program: string, args: readonly string[], disk
     env: { ...process.env, [INSIDE]: diskFolder },
   });
   // Nothing inside is worth saving: the kernel cleans up.
-  const stop = () => child.kill("SIGKILL");
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      process.stderr.write(`bench: stopped by ${signal}\n`);
+      child.kill("SIGKILL");
+    });
+  }
   try {
     return await new Promise<number>((resolve, reject) => {
       child.on("error", reject);
