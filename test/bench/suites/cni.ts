@@ -38,7 +38,7 @@ interface Blocks {
 }
 
 const SEQUENTIAL: Blocks = { parallel: 1, count: 100, rounds: 3 };
-const TEN_AT_ONCE: Blocks = { parallel: 10, count: 100, rounds: 4 };
+const TEN_AT_ONCE: Blocks = { parallel: 10, count: 100, rounds: 3 };
 
 type Results = ReadonlyMap<Contender, readonly DriverResult[]>;
 
