@@ -152,29 +152,50 @@ test("pods that cannot run harm neither their kubelet nor their neighbours", asy
 });
 
 test("what a dead kubelet left running ends when its successor takes the pod over", async () => {
-  const pod = podManifest("sleeper", {
-    nodeName: "node2",
-    containers: [{ name: "c", image: "x", command: ["sleep", "4242"] }],
-  });
-  await home.kubectl(NAME, ["apply", "-f", "-"], JSON.stringify(pod));
-  await home.kubectl(NAME, ["wait", "pod/sleeper", "--for=condition=Ready", "--timeout=30s"]);
-  const count = async () => (await onNode("node2", "pgrep -fc '^sleep 4242'")).stdout.trim();
-  assert.equal(await count(), "1");
-  await onNode("node2", "pkill -9 -f 'lab-kubelet.*nodeName.:.node2'");
+  await startSleeper();
+  const first = await sleeperPids();
+  assert.equal(first.length, 1);
+  await killKubelet();
   await eventually(20_000, async () => {
-    const { stdout } = await home.kubectl(NAME, [
-      "get",
-      "pod",
-      "sleeper",
-      "-o",
-      "jsonpath={.status.containerStatuses[0].state.running.startedAt}",
-    ]);
-    assert.notEqual(stdout, "");
-    assert.equal(await count(), "1");
+    const now = await sleeperPids();
+    assert.equal(now.length, 1);
+    assert.notDeepEqual(now, first);
   });
   await home.kubectl(NAME, ["delete", "pod", "sleeper", "--wait=false"]);
-  await eventually(20_000, async () => assert.equal(await count(), "0"));
+  await eventually(20_000, async () => assert.deepEqual(await sleeperPids(), []));
 });
+
+test("a pod that is deleted while its kubelet is dead is ended by the successor, its network given back", async () => {
+  const links = async () => (await onNode("node2", "ip -o link")).stdout.match(/bwh\w+/g)?.length ?? 0;
+  const before = await links();
+  await startSleeper();
+  assert.equal(await links(), before + 1);
+  await killKubelet();
+  await home.kubectl(NAME, ["delete", "pod", "sleeper", "--wait=false"]);
+  await eventually(20_000, async () => {
+    assert.deepEqual(await sleeperPids(), []);
+    assert.equal(await links(), before);
+    assert.equal((await home.kubectl(NAME, ["get", "pods", "-o", "name"])).stdout, "");
+  });
+});
+
+async function startSleeper(): Promise<void> {
+  const command = ["sleep", "4242"];
+  const pod = podManifest("sleeper", { nodeName: "node2", containers: [{ name: "c", image: "x", command }] });
+  await home.kubectl(NAME, ["apply", "-f", "-"], JSON.stringify(pod));
+  const waited = await home.kubectl(NAME, ["wait", "pod/sleeper", "--for=condition=Ready", "--timeout=30s"]);
+  assert.equal(waited.code, 0, waited.stderr);
+}
+
+async function sleeperPids(): Promise<string[]> {
+  const { stdout } = await onNode("node2", "pgrep -f '^sleep 4242'");
+  return stdout.split("\n").filter((pid) => pid !== "");
+}
+
+async function killKubelet(): Promise<void> {
+  const { code } = await onNode("node2", "pkill -9 -f 'lab-kubele[t].*nodeName.:.node2'");
+  assert.equal(code, 0);
+}
 
 test("a lab whose daemon hangs can be taken down", async () => {
   await home.lab("hung", "up", "--nodes", "1");

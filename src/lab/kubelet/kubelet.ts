@@ -129,15 +129,16 @@ export class Kubelet {
   #syncPod(pod: LabPod): void {
     const worker = this.#workers.get(pod.uid);
     if (worker === undefined) {
-      if (pod.deleting) this.#finalizeSoon(pod);
-      else if (this.#ready || pod.hostNetwork) this.#begin(pod);
+      // A predecessor may have left it running: what never started here is stopped like everything else.
+      if (pod.deleting) this.#remove(this.#addWorker(pod), true);
+      else if (this.#ready || pod.hostNetwork) this.#start(this.#addWorker(pod), START_RETRY_FIRST_MS);
       return;
     }
     worker.update(pod);
     if (pod.deleting) this.#remove(worker, true);
   }
 
-  #begin(pod: LabPod): void {
+  #addWorker(pod: LabPod): PodWorker {
     const { nodeName, nodeIps, nodeNetns, netnsFolder, cni, log, onOutput } = this.#options;
     const worker = new PodWorker(pod, {
       nodeName,
@@ -151,7 +152,7 @@ export class Kubelet {
       onStatus: (changed) => this.#writeSoon(changed),
     });
     this.#workers.set(pod.uid, worker);
-    this.#start(worker, START_RETRY_FIRST_MS);
+    return worker;
   }
 
   #logJob(error: unknown): void {
@@ -182,12 +183,6 @@ export class Kubelet {
       this.#dirty.delete(worker);
       if (known) await this.#finalize(pod);
     });
-  }
-
-  #finalizeSoon(pod: LabPod): void {
-    if (this.#leaving.has(pod.uid)) return;
-    this.#leaving.add(pod.uid);
-    this.#stops.push(() => this.#finalize(pod));
   }
 
   /** Tells the API that nothing of the pod is left. */

@@ -135,7 +135,7 @@ export class PodWorker {
     for (const stop of this.#stops) stop();
     this.#responder?.close();
     await Promise.all(Array.from(this.#running.values(), (container) => container.stop(graceMs)));
-    if (this.#sandbox !== undefined && !this.#pod.hostNetwork) await this.#removeSandbox(this.#sandbox);
+    if (!this.#pod.hostNetwork) await (this.#sandbox ? this.#removeSandbox(this.#sandbox) : this.#removeLeftover());
     this.#sandbox = undefined;
   }
 
@@ -144,13 +144,8 @@ export class PodWorker {
   }
 
   async #makeSandbox(): Promise<Sandbox> {
-    // Both follow from the pod, so that the lab finds the namespace and a restarted kubelet what it left.
-    const id = createHash("sha256").update(this.#pod.uid).digest("hex");
-    const netns = podNetns(this.#around.netnsFolder, this.#pod.uid);
-    if (existsSync(netns)) {
-      killProcessesIn(netns);
-      await this.#removeSandbox({ id, netns, ips: [], result: undefined });
-    }
+    await this.#removeLeftover();
+    const { id, netns } = this.#place();
     createNamespace(netns);
     bringLoopbackUp(netns);
     try {
@@ -160,6 +155,20 @@ export class PodWorker {
       await this.#removeSandbox({ id, netns, ips: [], result: undefined });
       throw error;
     }
+  }
+
+  /** Both follow from the pod, so that the lab finds the namespace and a restarted kubelet what it left. */
+  #place(): { id: string; netns: string } {
+    const id = createHash("sha256").update(this.#pod.uid).digest("hex");
+    return { id, netns: podNetns(this.#around.netnsFolder, this.#pod.uid) };
+  }
+
+  /** Ends what a kubelet that died left of this pod: its processes and its network. */
+  async #removeLeftover(): Promise<void> {
+    const { id, netns } = this.#place();
+    if (!existsSync(netns)) return;
+    killProcessesIn(netns);
+    await this.#removeSandbox({ id, netns, ips: [], result: undefined });
   }
 
   async #removeSandbox({ id, netns, result }: Sandbox): Promise<void> {
