@@ -144,6 +144,7 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "The pod's interface exists already",
     "Delete the sandbox: the runtime makes a new one",
   ),
+  BW_PROC_NET: code("The kernel's network counters cannot be read", "See that /proc is mounted and shows this process"),
   BW_REFUSED: code("The command was refused, to keep something from harm", "The message says what stands in the way"),
   BW_SOCKET: code("A socket of the lab cannot be opened", "Read errno"),
   BW_SYSCALL: code("A system call failed", "Read errno"),
