@@ -21,7 +21,7 @@ const IPV6_V6ONLY = 26;
 const MSG_NOSIGNAL = 0x4000;
 
 /** struct sockaddr_in or sockaddr_in6 (ip(7), ipv6(7)). */
-function socketAddress(ip: Ip, port: number): Buffer {
+export function socketAddress(ip: Ip, port: number): Buffer {
   const family = ipFamily(ip);
   const address = Buffer.alloc(family === 4 ? 16 : 28);
   address.writeUInt16LE(AF[family], 0);

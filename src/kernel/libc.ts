@@ -33,6 +33,25 @@ export const sendAsync: AsyncCall = sendFunction.async.bind(sendFunction);
 export const recv: (fd: number, data: Uint8Array, length: number, flags: number) => number = libc.func(
   "intptr_t recv(int, void *, size_t, int)",
 );
+export const sendto: (
+  fd: number,
+  data: Uint8Array,
+  length: number,
+  flags: number,
+  address: Uint8Array,
+  addressLength: number,
+) => number = libc.func("intptr_t sendto(int, const void *, size_t, int, const void *, uint32_t)");
+export const recvfrom: (
+  fd: number,
+  data: Uint8Array,
+  length: number,
+  flags: number,
+  address: Uint8Array,
+  addressLength: Uint8Array,
+) => number = libc.func("intptr_t recvfrom(int, void *, size_t, int, void *, void *)");
+const recvmsg: (fd: number, header: Uint8Array, flags: number) => number = libc.func(
+  "intptr_t recvmsg(int, void *, int)",
+);
 export const setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number =
   libc.func("int setsockopt(int, int, int, const void *, uint32_t)");
 export const getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number =
@@ -126,4 +145,40 @@ export function checked(result: number, operation: string, object: string): numb
   if (result >= 0) return result;
   const errno = errnoName(lastErrno());
   throw new BreakwaterError("BW_SYSCALL", `Cannot ${operation} ${object}: ${errno}`, { operation, object, errno });
+}
+
+/** One message of a socket's error queue: where the packet was going, control messages, the packet's payload. */
+export interface ErrorEntry {
+  readonly name: Buffer;
+  readonly control: Buffer;
+  readonly data: Buffer;
+}
+
+// struct msghdr and struct iovec of a 64-bit machine, pointing into these buffers for good: they are never moved.
+const errorName = Buffer.alloc(28);
+const errorControl = Buffer.alloc(512);
+const errorData = Buffer.alloc(2048);
+const ioVector = Buffer.alloc(16);
+const header = Buffer.alloc(56);
+
+/** Takes one entry off a socket's error queue (recvmsg with MSG_ERRQUEUE); undefined when it is empty. */
+export function receiveError(fd: number): ErrorEntry | undefined {
+  const MSG_ERRQUEUE_DONTWAIT = 0x2040;
+  ioVector.writeBigUInt64LE(koffi.address(errorData), 0);
+  ioVector.writeBigUInt64LE(BigInt(errorData.length), 8);
+  header.fill(0);
+  header.writeBigUInt64LE(koffi.address(errorName), 0);
+  header.writeUInt32LE(errorName.length, 8);
+  header.writeBigUInt64LE(koffi.address(ioVector), 16);
+  header.writeBigUInt64LE(1n, 24);
+  header.writeBigUInt64LE(koffi.address(errorControl), 32);
+  header.writeBigUInt64LE(BigInt(errorControl.length), 40);
+  const size = recvmsg(fd, header, MSG_ERRQUEUE_DONTWAIT);
+  if (size < 0) return undefined;
+  const controlLength = Number(header.readBigUInt64LE(40));
+  return {
+    name: Buffer.from(errorName),
+    control: Buffer.from(errorControl.subarray(0, controlLength)),
+    data: Buffer.from(errorData.subarray(0, size)),
+  };
 }

@@ -1,0 +1,289 @@
+/**
+ * Proves what the paths to all peers carry, and keeps proving it: each peer in turn at an even pace, at once what an
+ * event made doubtful. Searches and settling are pure (plan/proof); here are the clock, the queue and the sockets.
+ */
+import type { OpenProbePort } from "../kernel/probe-port.ts";
+import type { Clock } from "../kube/clock.ts";
+import type { Ip } from "../model/ip.ts";
+import type { Finding, ProbeTarget, ProofState } from "../model/proof.ts";
+import { provingIntervalMs, URGENT_PEERS_A_SECOND } from "../plan/proof/pace.ts";
+import { endRound, nextRound, type Search, startSearch } from "../plan/proof/search.ts";
+import { settle, unproven } from "../plan/proof/settle.ts";
+import { provenPathMtu, targetKey } from "../plan/proof/targets.ts";
+import { type ExchangeCounters, ProbeExchange } from "./probe-exchange.ts";
+
+export interface ProberOptions {
+  readonly open: OpenProbePort;
+  readonly port: number;
+  readonly clock: Clock;
+  /** The node that has an address, if one has. */
+  readonly peerAt: (address: Ip) => string | undefined;
+  /** A state changed; `before` is what held until now. */
+  readonly onSettled: (target: ProbeTarget, state: ProofState, before: ProofState) => void;
+  /** What paths carry changed: a new plan is due. */
+  readonly onProven: () => void;
+}
+
+export interface ProvenTarget {
+  readonly target: ProbeTarget;
+  readonly state: ProofState;
+}
+
+interface Peer {
+  readonly name: string;
+  targets: readonly ProbeTarget[];
+  readonly states: Map<string, ProofState>;
+  /** Why it is to be looked at out of turn. */
+  urgent: Urgency | undefined;
+  running: boolean;
+  lookedMs: number;
+}
+
+/** "own": something happened here, so the peer is asked to look too; "peer": it asked; "raise": a larger size is waiting. */
+type Urgency = "own" | "peer" | "raise";
+
+/** A larger size that waits to be used is looked at this often. */
+const RAISE_INTERVAL_MS = 1000;
+/** A peer may ask for a look this often. */
+const SUSPICION_INTERVAL_MS = 1000;
+const URGENT_GAP_MS = 1000 / URGENT_PEERS_A_SECOND;
+const ALL_SUSPECT_INTERVAL_MS = 5000;
+
+export class Prober implements Disposable {
+  readonly #options: ProberOptions;
+  readonly #clock: Clock;
+  readonly #exchange: ProbeExchange;
+  readonly #peers = new Map<string, Peer>();
+  /** Names of peers that are urgent, in the order in which they became so. */
+  readonly #urgent = new Set<string>();
+  readonly #proven = new Map<string, number>();
+  #cancelTimer: (() => void) | undefined;
+  #nextRoutineMs: number;
+  #nextUrgentMs: number;
+  #allSuspectMs = Number.NEGATIVE_INFINITY;
+  #stopped = false;
+
+  /** @throws BreakwaterError BW_SYSCALL when the port is taken */
+  constructor(options: ProberOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    const { open, port, clock, peerAt } = options;
+    this.#exchange = new ProbeExchange({ open, port, clock, peerAt, onSuspicion: (peer) => this.#suspicion(peer) });
+    this.#nextRoutineMs = this.#nextUrgentMs = clock.now();
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    this.#exchange[Symbol.dispose]();
+  }
+
+  get counters(): Readonly<ExchangeCounters> {
+    return this.#exchange.counters;
+  }
+
+  /** What each path to a peer carries for its pods, bytes, by node name; peers of which nothing is known are left out. */
+  proven(): ReadonlyMap<string, number> {
+    return this.#proven;
+  }
+
+  /** All targets with their states, in the order of peers. */
+  states(): ProvenTarget[] {
+    return [...this.#peers.values()].flatMap((peer) =>
+      peer.targets.map((target) => ({ target, state: peer.states.get(targetKey(target)) as ProofState })),
+    );
+  }
+
+  roundTripMs(peer: string): number | undefined {
+    return this.#exchange.roundTripMs(peer);
+  }
+
+  /** Follows the plan: new and changed targets are proved at once, those that are gone are forgotten. */
+  setTargets(targets: ReadonlyMap<string, readonly ProbeTarget[]>): void {
+    for (const name of this.#peers.keys()) if (!targets.has(name)) this.#forget(name);
+    for (const [name, wanted] of targets) this.#setPeer(name, wanted);
+    this.#arm();
+  }
+
+  /** Something happened that may concern every path. */
+  suspectAll(): void {
+    const now = this.#clock.now();
+    if (now - this.#allSuspectMs < ALL_SUSPECT_INTERVAL_MS) return;
+    this.#allSuspectMs = now;
+    for (const peer of this.#peers.values()) this.#makeUrgent(peer, "own");
+    this.#arm();
+  }
+
+  #setPeer(name: string, targets: readonly ProbeTarget[]): void {
+    const known = this.#peers.get(name);
+    const peer: Peer = known ?? {
+      name,
+      targets: [],
+      states: new Map(),
+      urgent: undefined,
+      running: false,
+      lookedMs: Number.NEGATIVE_INFINITY,
+    };
+    this.#peers.set(name, peer);
+    if (sameTargets(peer.targets, targets)) return;
+    const addresses = new Map(peer.targets.map((target) => [targetKey(target), target.address]));
+    peer.targets = targets;
+    const keys = new Set(targets.map(targetKey));
+    for (const key of peer.states.keys()) if (!keys.has(key)) peer.states.delete(key);
+    for (const target of targets) {
+      const key = targetKey(target);
+      // Another address is another path: what was proven of the old one says nothing.
+      if (!peer.states.has(key) || addresses.get(key) !== target.address)
+        peer.states.set(key, unproven(this.#clock.now()));
+    }
+    this.#updateProven(peer);
+    this.#makeUrgent(peer, "own");
+  }
+
+  #forget(name: string): void {
+    this.#peers.delete(name);
+    this.#proven.delete(name);
+    this.#urgent.delete(name);
+    this.#exchange.forget(name);
+  }
+
+  #makeUrgent(peer: Peer, why: Urgency): void {
+    if (peer.urgent !== "own") peer.urgent = why;
+    this.#urgent.add(peer.name);
+  }
+
+  #suspicion(name: string): void {
+    const peer = this.#peers.get(name);
+    if (peer === undefined || this.#clock.now() - peer.lookedMs < SUSPICION_INTERVAL_MS) return;
+    this.#makeUrgent(peer, "peer");
+    this.#arm();
+  }
+
+  #intervalMs(): number {
+    return provingIntervalMs(Array.from(this.#peers.values(), ({ targets }) => targets.length));
+  }
+
+  /** One timer: to the next urgent look if there is one, else to the next routine one. */
+  #arm(): void {
+    this.#cancelTimer?.();
+    if (this.#stopped || this.#peers.size === 0) return;
+    const at = this.#urgent.size > 0 ? Math.min(this.#nextUrgentMs, this.#nextRoutineMs) : this.#nextRoutineMs;
+    this.#cancelTimer = this.#clock.schedule(Math.max(0, at - this.#clock.now()), () => this.#tick());
+  }
+
+  #tick(): void {
+    const now = this.#clock.now();
+    if (this.#urgent.size > 0 && now >= this.#nextUrgentMs) {
+      this.#nextUrgentMs = now + URGENT_GAP_MS;
+      const name = firstIdle(this.#urgent, this.#peers);
+      if (name !== undefined) this.#startLook(this.#peers.get(name) as Peer);
+    }
+    if (now >= this.#nextRoutineMs) {
+      this.#nextRoutineMs = now + this.#intervalMs() / Math.max(1, this.#peers.size);
+      const peer = this.#longestUnseen();
+      if (peer !== undefined) this.#startLook(peer);
+    }
+    this.#arm();
+  }
+
+  #longestUnseen(): Peer | undefined {
+    let oldest: Peer | undefined;
+    for (const peer of this.#peers.values()) {
+      if (!peer.running && (oldest === undefined || peer.lookedMs < oldest.lookedMs)) oldest = peer;
+    }
+    return oldest;
+  }
+
+  #startLook(peer: Peer): void {
+    const urgency = peer.urgent;
+    peer.urgent = undefined;
+    this.#urgent.delete(peer.name);
+    peer.running = true;
+    peer.lookedMs = this.#clock.now();
+    this.#look(peer, urgency === "own").finally(() => {
+      peer.running = false;
+      if (!this.#stopped) this.#arm();
+    });
+  }
+
+  async #look(peer: Peer, suspect: boolean): Promise<void> {
+    const { targets } = peer;
+    const searches = new Map<ProbeTarget, Search>();
+    for (const target of targets) {
+      searches.set(target, startSearch(target.bytes, peer.states.get(targetKey(target))?.inForceBytes));
+    }
+    let told = suspect;
+    for (let first = true; searches.size > 0; first = false) {
+      const requests = Array.from(searches, ([target, search]) => ({ target, round: nextRound(search) }));
+      const results = await this.#exchange.round(requests, { together: first, suspect: told });
+      if (this.#stopped) return;
+      for (const [i, { target }] of requests.entries()) {
+        const outcome = endRound(searches.get(target) as Search, results[i] as (typeof results)[number]);
+        if ("search" in outcome) searches.set(target, outcome.search);
+        else {
+          searches.delete(target);
+          // The plan may have changed meanwhile: what was found is about a target that nobody has any more.
+          if (peer.targets === targets && this.#peers.get(peer.name) === peer) this.#found(peer, target, outcome.found);
+        }
+      }
+      told = told || searches.size > 0;
+    }
+  }
+
+  #found(peer: Peer, target: ProbeTarget, finding: Finding): void {
+    const key = targetKey(target);
+    const before = peer.states.get(key) ?? unproven(this.#clock.now());
+    const state = settle(before, finding, this.#clock.now());
+    peer.states.set(key, state);
+    if (state.raise !== undefined) this.#lookAgainSoon(peer);
+    if (isLower(state, before, target)) this.#suspectAlike(target);
+    this.#options.onSettled(target, state, before);
+    if (state.inForceBytes !== before.inForceBytes && this.#updateProven(peer)) this.#options.onProven();
+  }
+
+  #lookAgainSoon(peer: Peer): void {
+    this.#clock.schedule(RAISE_INTERVAL_MS, () => {
+      if (this.#stopped || this.#peers.get(peer.name) !== peer) return;
+      this.#makeUrgent(peer, "raise");
+      this.#arm();
+    });
+  }
+
+  /** A switch or a router serves many paths: where one carries less, those that look like it may too. */
+  #suspectAlike(target: ProbeTarget): void {
+    for (const peer of this.#peers.values()) {
+      const alike = peer.targets.some(({ layer, overheadBytes }) => {
+        return layer === target.layer && overheadBytes === target.overheadBytes;
+      });
+      if (alike && peer.name !== target.peer) this.#makeUrgent(peer, "own");
+    }
+  }
+
+  /** @returns true when the path to the peer carries something else than before */
+  #updateProven({ name, targets, states }: Peer): boolean {
+    const before = this.#proven.get(name);
+    const bytes = provenPathMtu(targets, (target) => states.get(targetKey(target)));
+    if (bytes === undefined) this.#proven.delete(name);
+    else this.#proven.set(name, bytes);
+    return bytes !== before;
+  }
+}
+
+function firstIdle(names: Iterable<string>, peers: ReadonlyMap<string, Peer>): string | undefined {
+  for (const name of names) if (peers.get(name)?.running === false) return name;
+  return undefined;
+}
+
+function isLower(state: ProofState, before: ProofState, target: ProbeTarget): boolean {
+  return (state.inForceBytes ?? target.bytes) < (before.inForceBytes ?? target.bytes);
+}
+
+function sameTargets(a: readonly ProbeTarget[], b: readonly ProbeTarget[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((target, i) => {
+      const other = b[i] as ProbeTarget;
+      return targetKey(target) === targetKey(other) && target.address === other.address && target.bytes === other.bytes;
+    })
+  );
+}
