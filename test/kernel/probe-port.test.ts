@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { type TestContext, test } from "node:test";
 import { openProbePort, type ProbeDatagram, type ProbeError, type ProbePort } from "../../src/kernel/probe-port.ts";
+import { pmtuCache } from "../../src/kernel/rtnetlink/pmtu-cache.ts";
+import { procSysctl } from "../../src/kernel/sysctl.ts";
 import { ipFamily } from "../../src/model/ip.ts";
 import { decodeProbePacket, encodeProbe, quotedNonce } from "../../src/model/probe-packet.ts";
 import { type TestNamespace, testNamespace } from "./namespaces.ts";
@@ -117,5 +119,37 @@ for (const to of ["10.2.0.2", "fd02::2"]) {
 test("a port that is taken is an error that names it", (t) => {
   const { a } = network(t, 1500);
   port(t, a, () => undefined);
-  assert.throws(() => a.run(() => openProbePort(PORT, () => undefined)), /UDP 0\.0\.0\.0 port 8474 for probes: EADDRINUSE/);
+  assert.throws(
+    () => a.run(() => openProbePort(PORT, () => undefined)),
+    /UDP 0\.0\.0\.0 port 8474 for probes: EADDRINUSE/,
+  );
+});
+
+test("what the kernel learned of a path is listed, and forgotten on request, in both families", async (t) => {
+  const { a } = network(t, 1300);
+  const cache = a.run(() => pmtuCache(procSysctl));
+  assert.deepEqual(
+    a.run(() => cache.list()),
+    [],
+  );
+  const near = port(t, a, () => undefined);
+  for (const to of ["10.2.0.2", "fd02::2"]) {
+    near.probe(to, probe("00000000000000aa", 1500, to));
+    assert.equal((await nextErrors(near)).length, 1);
+    // The kernel lists what has been used since it was learned.
+    near.probe(to, probe("00000000000000bb", 576, to));
+  }
+  const learned = [
+    { destination: "10.2.0.2", mtuBytes: 1300 },
+    { destination: "fd02::2", mtuBytes: 1300 },
+  ];
+  assert.deepEqual(
+    a.run(() => cache.list()),
+    learned,
+  );
+  a.run(() => cache.flush());
+  assert.deepEqual(
+    a.run(() => cache.list()),
+    [],
+  );
 });

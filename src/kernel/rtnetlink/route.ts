@@ -9,7 +9,7 @@ import { MAIN_TABLE, type NewRoute, type Route, type Rule } from "./types.ts";
 
 export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
-const RTM_GETROUTE = 26;
+export const RTM_GETROUTE = 26;
 const RTM_NEWRULE = 32;
 const RTM_DELRULE = 33;
 const RTM_GETRULE = 34;
@@ -20,7 +20,7 @@ const RTN_UNICAST = 1;
 const RTN_BLACKHOLE = 6;
 const RTN_UNREACHABLE = 7;
 const RTNH_F_ONLINK = 4;
-const RTM_F_CLONED = 0x200;
+export const RTM_F_CLONED = 0x200;
 const FR_ACT_TO_TBL = 1;
 
 const rtmsg = struct({
@@ -35,7 +35,7 @@ const rtmsg = struct({
   flags: "u32",
 });
 const metrics = attributes({ mtu: [2, u32] });
-const routeMessage = message(
+export const routeMessage = message(
   rtmsg,
   attributes({
     destination: [1, ipCodec],
