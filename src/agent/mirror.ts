@@ -125,6 +125,11 @@ export class Mirror {
   #applyOne(event: RouteEvent): boolean {
     switch (event.type) {
       case "lost":
+  /** Our routes over a link. */
+  routesOver(index: number): Route[] {
+    return [...this.#routes.values()].filter((route) => route.oif === index);
+  }
+
         this.list();
         return true;
       case "forwarding":
@@ -186,8 +191,10 @@ export class Mirror {
     this.#setLink(link);
     // The kernel drops the routes and neighbours of a device that goes down, IPv4 routes without a message for each.
     // Permanent forwarding entries stay.
-    if (before?.up === true && !link.up) this.#forgetRoutes(link.index);
-    return before === undefined || !sameForPlans(before, link);
+    // What still hangs on a link that was given up goes with it.
+    if ((before?.up === true && !link.up) || link.group === DOOMED_GROUP) this.#forgetRoutes(link.index);
+    // Features are not mirrored, every round reads those it wants: a message that changes nothing else may tell of them.
+    return before === undefined || link.name === VXLAN_DEVICE || !sameForPlans(before, link);
   }
 
   #setLink(link: Link): void {

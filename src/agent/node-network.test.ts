@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isBreakwaterError } from "../model/errors.ts";
-import { DOOMED_GROUP, HOST_END_MAC } from "../model/marks.ts";
+import { DOOMED_GROUP, HOST_END_MAC, ROUTE_PROTOCOL } from "../model/marks.ts";
 import { hostIfname } from "../plan/pods.ts";
 import { attachment, clusterNode, NodeRig } from "./testing/node-rig.ts";
 
@@ -95,6 +95,59 @@ test("attach() marks a link that it cannot take away again, and the next one beg
   assert.deepEqual([rig.other.routes.link(POD)?.group, rig.network.exists(first)], [DOOMED_GROUP, false]);
   await rig.attach(1);
   assert.deepEqual(await rig.network.check(first), []);
+});
+
+/** A pod that has IPv6 goes down with its link; one with IPv4 alone is cut off without waiting for that. */
+for (const [family, ips, up, forwards] of [
+  ["two families", first.ips, false, "1"],
+  ["IPv4", first.ips.slice(0, 1), true, "0"],
+] as const) {
+  test(`detach() cuts a pod off at once, before its link is deleted: ${family}`, async (t) => {
+    using rig = new NodeRig(t.mock.timers);
+    const before = await node(rig);
+    const forwarding = `net/ipv4/conf/${POD}/forwarding`;
+    await rig.network.attach({ ...first, ips });
+    assert.equal(rig.other.sysctl.read(forwarding), "1");
+    await rig.network.detach(first);
+    const link = rig.other.routes.link(POD);
+    assert.deepEqual([link?.group, link?.up, rig.other.sysctl.read(forwarding)], [DOOMED_GROUP, up, forwards]);
+    const routes = rig.other.routes.routes({ protocol: ROUTE_PROTOCOL });
+    assert.deepEqual(
+      routes.filter(({ oif }) => oif === link?.index),
+      [],
+    );
+    for (const ip of ips) assert.equal(rig.network.addressInUse(ip), false, ip);
+    rig.operations();
+    await rig.network.settled();
+    await rig.settle();
+    assert.deepEqual(rig.operations(), [`deleteGroup links of group ${DOOMED_GROUP}`], "the loop finds nothing to do");
+    assert.equal(rig.text(), before);
+  });
+}
+
+test("links are deleted when no pod came or went for 25 ms, or when 64 wait", async (t) => {
+  using rig = new NodeRig(t.mock.timers);
+  await node(rig);
+  rig.host.addNamespace(attachment(2).netns);
+  const deletions = () => rig.host.log.take().filter(({ operation }) => operation === "deleteGroup").length;
+  const tick = async (ms: number) => {
+    t.mock.timers.tick(ms);
+    await rig.host.settled();
+  };
+  await rig.network.attach(first);
+  await rig.network.detach(first);
+  await tick(20);
+  await rig.network.attach(attachment(2));
+  await tick(20);
+  assert.equal(deletions(), 0, "a pod came meanwhile");
+  await tick(10);
+  assert.equal(deletions(), 1);
+  for (let i = 0; i < 63; i++) await rig.network.detach(attachment(2));
+  await rig.host.settled();
+  assert.equal(deletions(), 0);
+  await rig.network.detach(attachment(2));
+  await rig.host.settled();
+  assert.equal(deletions(), 1);
 });
 
 test("attach() refuses a pod that has its link already, and leaves that alone", async (t) => {

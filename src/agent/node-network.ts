@@ -14,8 +14,14 @@ import { applyOperations, type PodLinks } from "./apply.ts";
 import type { Mirror } from "./mirror.ts";
 import type { ReconcilerStatus } from "./reconciler.ts";
 
-/** Deletions are gathered this long: the kernel makes each wait for RCU, but a whole group only once. */
-const REAP_DELAY_MS = 25;
+/**
+ * Deletions are gathered until no pod came or went for this long: the kernel makes each wait for RCU, but a whole group
+ * only once, and it lets nobody else configure a link meanwhile.
+ */
+const REAP_QUIET_MS = 25;
+/** However busy the node is, a link waits no longer than this, and no more than so many links wait. */
+const REAP_WITHIN_MS = 250;
+const REAP_AT_MOST = 64;
 /** Links that could not be deleted are tried again after this long. */
 const REAP_RETRY_MS = 1000;
 
@@ -32,6 +38,9 @@ export class NodeNetwork implements PodNetwork {
   readonly #pods = new Map<string, LocalPod>();
   readonly #strangers = new Set<string>();
   #reapTimer: NodeJS.Timeout | undefined;
+  #reapAt = Number.POSITIVE_INFINITY;
+  /** Links given up since the last deletion. */
+  #doomed = 0;
   #reaping: Promise<void> = Promise.resolve();
 
   constructor(options: NodeNetworkOptions) {
@@ -82,6 +91,7 @@ export class NodeNetwork implements PodNetwork {
 
   async attach(attachment: PodAttachment): Promise<AttachedPod> {
     const pod = toLocalPod(attachment);
+    if (this.#reapTimer !== undefined) this.#reapSoon();
     try {
       return this.#attach(pod);
     } catch (error) {
@@ -101,7 +111,8 @@ export class NodeNetwork implements PodNetwork {
     this.#pods.delete(device);
     this.#strangers.delete(device);
     this.#options.podLinks.cutOff(device);
-    this.#reapSoon();
+    if (++this.#doomed >= REAP_AT_MOST) this.#reap();
+    else this.#reapSoon();
   }
 
   exists(attachment: Pick<PodAttachment, "containerId" | "ifname">): boolean {
@@ -149,8 +160,12 @@ export class NodeNetwork implements PodNetwork {
     this.#pods.set(hostIfname(pod.containerId, pod.ifname), pod);
   }
 
-  #reapSoon(delayMs = REAP_DELAY_MS): void {
-    this.#reapTimer ??= setTimeout(() => this.#reap(), delayMs);
+  /** Called again while it waits, it waits on, up to a limit. */
+  #reapSoon(delayMs = REAP_QUIET_MS, withinMs = REAP_WITHIN_MS): void {
+    const now = performance.now();
+    if (this.#reapTimer === undefined) this.#reapAt = now + withinMs;
+    clearTimeout(this.#reapTimer);
+    this.#reapTimer = setTimeout(() => this.#reap(), Math.max(0, Math.min(delayMs, this.#reapAt - now)));
     // Nothing waits for this alone: the next start would delete what is left.
     this.#reapTimer.unref();
   }
@@ -158,10 +173,11 @@ export class NodeNetwork implements PodNetwork {
   #reap(): void {
     clearTimeout(this.#reapTimer);
     this.#reapTimer = undefined;
+    this.#doomed = 0;
     const deletion = this.#options.kernel.reaper.deleteGroup(DOOMED_GROUP);
     this.#reaping = deletion.catch((error: unknown) => {
       this.#options.onError(error);
-      this.#reapSoon(REAP_RETRY_MS);
+      this.#reapSoon(REAP_RETRY_MS, REAP_RETRY_MS);
     });
   }
 

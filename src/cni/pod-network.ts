@@ -48,8 +48,8 @@ export interface PodNetwork {
    */
   attach(attachment: PodAttachment): Promise<AttachedPod>;
   /**
-   * Cuts the pod off at once (host link down, host routes gone) and deletes the link in the background. Never fails
-   * for something that is already gone. `netns` may be missing or stale.
+   * Cuts the pod off at once (nothing is routed to it nor forwarded from it) and deletes the link in the background.
+   * Never fails for something that is already gone. `netns` may be missing or stale.
    */
   detach(
     attachment: Pick<PodAttachment, "containerId" | "ifname"> & {

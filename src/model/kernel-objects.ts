@@ -73,6 +73,8 @@ export interface LinkChange {
   readonly namespaceFd?: number;
 }
 
+  /** Whether IPv4 packets that come in here are forwarded: net.ipv4.conf.NAME.forwarding. */
+  readonly ipv4Forwarding?: boolean;
 export interface Address {
   readonly index: number;
   readonly address: Ip;

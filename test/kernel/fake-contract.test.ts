@@ -159,6 +159,9 @@ const scenarios: Record<string, Scenario> = {
   },
   "the underlay takes its tunnels along": async (t) => {
     addUnderlay(t);
+    t.try("forwards no more", (k) => k.changeLink(t.index("bwh1"), { group: 77, ipv4Forwarding: false }));
+    t.try("no way there", (k) => k.deleteRoute({ destination: "10.244.1.5/32", oif: t.index("bwh1"), protocol: 98 }));
+    await t.show("given up");
     addVxlan(t);
     setVxlanEntries(t);
     await t.show("set");

@@ -5,6 +5,7 @@ import { openNamespace } from "../../src/kernel/netns.ts";
 import { openLinkReaper } from "../../src/kernel/rtnetlink/link-reaper.ts";
 import { watchRoutes } from "../../src/kernel/rtnetlink/route-events.ts";
 import type { RouteEvent } from "../../src/kernel/rtnetlink/types.ts";
+import { procSysctl } from "../../src/kernel/sysctl.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import { linkOf, testNamespace } from "./namespaces.ts";
 
@@ -32,6 +33,18 @@ test("createLink() makes a veth pair whose peer is born in the pod's namespace",
     ["veth", HOST_MAC, 1450, true, podEnd.index],
   );
   assert.deepEqual([podEnd.mac, podEnd.mtuBytes, podEnd.up], [POD_MAC, 1450, false]);
+});
+
+test("changeLink() switches a device's IPv4 forwarding, and no other's", (t) => {
+  const ns = testNamespace(t);
+  const peer = { name: "bwpeer", mac: POD_MAC, mtuBytes: 1450 };
+  ns.routes.createLink({ name: "bwtest", mac: HOST_MAC, mtuBytes: 1450, up: true, kind: { type: "veth", peer } });
+  const forwarding = (name: string) => ns.run(() => procSysctl.read(`net/ipv4/conf/${name}/forwarding`));
+  ns.run(() => procSysctl.write("net/ipv4/ip_forward", "1"));
+  ns.routes.changeLink(linkOf(ns, "bwtest").index, { group: 7, ipv4Forwarding: false });
+  assert.deepEqual([forwarding("bwtest"), forwarding("bwpeer"), linkOf(ns, "bwtest").group], ["0", "1", 7]);
+  ns.routes.changeLink(linkOf(ns, "bwtest").index, { ipv4Forwarding: true });
+  assert.equal(forwarding("bwtest"), "1");
 });
 
 test("vxlan devices, addresses, routes, neighbours and forwarding entries read back as they were set", (t) => {

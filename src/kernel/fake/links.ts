@@ -105,6 +105,9 @@ export function changeLink(
   else if (change.up === false && link.up) namespace.setDown(link);
   else namespace.announce(link);
 }
+  if (change.ipv4Forwarding !== undefined) {
+    namespace.sysctls.set(`net/ipv4/conf/${link.name}/forwarding`, change.ipv4Forwarding ? "1" : "0");
+  }
 
 function checkMtu(namespace: FakeNamespace, link: FakeLink, mtuBytes: number | undefined, purpose: Purpose): void {
   if (mtuBytes === undefined || mtuBytes === link.mtuBytes || link.vxlan === undefined) return;

@@ -111,6 +111,7 @@ export class FakeNamespace {
     this.addOwnRoutes(address);
   }
 
+    this.sysctls.delete(`net/ipv4/conf/${link.name}/forwarding`);
   removeAddress(address: Address): void {
     this.addresses = this.addresses.filter((other) => other !== address);
     this.events.emit({ type: "address", address, deleted: true });

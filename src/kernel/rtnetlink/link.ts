@@ -40,6 +40,9 @@ const ONE_QUEUE = { txQueues: 1, rxQueues: 1 } as const;
 const peerMessage = message(ifinfo, peerAttributes);
 
 const linkInfo = attributes({ kind: [1, text], data: [2, bytes] });
+/** IFLA_AF_SPEC: AF_INET, IFLA_INET_CONF, IPV4_DEVCONF_FORWARDING (include/uapi/linux/ip.h). */
+const familySettings = attributes({ inet: [2, attributes({ conf: [1, attributes({ forwarding: [1, u32] })] })] });
+
 
 const linkAttributes = attributes({
   mac: [1, mac],
@@ -49,6 +52,7 @@ const linkAttributes = attributes({
   master: [10, u32],
   linkInfo: [18, linkInfo],
   group: [27, u32],
+  families: [26, familySettings],
   namespaceFd: [28, u32],
   extMask: [29, u32],
   txQueues: [31, u32],
@@ -150,11 +154,16 @@ export function changeLinkRequest(index: number, change: LinkChange, name = `lin
         },
       ),
   };
+          families: forwardingSetting(change.ipv4Forwarding),
 }
 
 export function deleteLinkRequest(index: number): NetlinkRequest {
   return {
     operation: "delete",
+function forwardingSetting(on: boolean | undefined) {
+  return on === undefined ? undefined : { inet: { conf: { forwarding: on ? 1 : 0 } } };
+}
+
     object: `link ${index}`,
     type: RTM_DELLINK,
     flags: 0,
