@@ -138,6 +138,7 @@ test("what the kernel learned of a path is listed, and forgotten on request, in 
     assert.equal((await nextErrors(near)).length, 1);
     // The kernel lists what has been used since it was learned.
     near.probe(to, probe("00000000000000bb", 576, to));
+    assert.equal((await nextErrors(near))[0]?.errno, "ECONNREFUSED");
   }
   const learned = [
     { destination: "10.2.0.2", mtuBytes: 1300 },
