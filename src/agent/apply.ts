@@ -91,6 +91,9 @@ function applyAlone(operation: Operation, kernel: Kernel, mirror: Mirror, pods: 
     case "changeLink":
       changeLink(operation, kernel, mirror);
       break;
+    case "setFeature":
+      kernel.features.write(operation.device, operation.name, operation.on);
+      break;
     case "deleteLink":
       deleteLink(operation.device, kernel, mirror);
       break;
@@ -115,7 +118,7 @@ function applyAlone(operation: Operation, kernel: Kernel, mirror: Mirror, pods: 
 
 function createVxlan({ vxlan }: Extract<Operation, { do: "createVxlan" }>, kernel: Kernel, mirror: Mirror): void {
   const { name, mac, mtuBytes, vni, port, local, underlayIndex } = vxlan;
-  const parameters = { vni, port, local, underlayIndex, learning: false };
+  const parameters = { vni, port, local, underlayIndex, learning: false, udpChecksum: false };
   kernel.routes.createLink({ name, mac, mtuBytes, up: true, kind: { type: "vxlan", vxlan: parameters } });
   mirror.refreshLink(name);
 }

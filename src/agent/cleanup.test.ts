@@ -9,7 +9,14 @@ function addForeignObjects(rig: NodeRig): void {
   const { routes, nftables } = rig.other;
   routes.createLink({ name: "cni0", up: true, kind: { type: "bridge" } });
   routes.createLink({ name: "bwlimit0", up: true, kind: { type: "bridge" } });
-  const vxlan = { vni: 1, local: "192.168.1.1", port: 8472, underlayIndex: rig.index("eth0"), learning: false };
+  const vxlan = {
+    vni: 1,
+    local: "192.168.1.1",
+    port: 8472,
+    underlayIndex: rig.index("eth0"),
+    learning: false,
+    udpChecksum: false,
+  };
   routes.createLink({ name: "flannel.1", mac: "02:00:00:00:00:99", up: true, kind: { type: "vxlan", vxlan } });
   const flannel = rig.index("flannel.1");
   routes.addAddress({ index: flannel, address: "10.244.1.0", length: 32 });

@@ -16,6 +16,7 @@ const NOTHING: DesiredState = {
   neighbours: [],
   fdb: [],
   pods: [],
+  features: [],
   sysctls: [],
   nft: { ...NFT_TABLE, sets: [], chains: [] },
   paths: [],
@@ -33,8 +34,8 @@ export interface CleanupStep {
 export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
   const mirror = new Mirror(kernel);
   mirror.list();
-  const operations = diffNode(NOTHING, mirror.observed([]));
-  const doomed = [...mirror.observed([]).links.values()].filter(
+  const operations = diffNode(NOTHING, mirror.observed(NOTHING));
+  const doomed = [...mirror.observed(NOTHING).links.values()].filter(
     (link) => isOurLink(link.name) && !operations.some((op) => op.do === "deleteLink" && op.device === link.name),
   );
   const rules = kernel.routes

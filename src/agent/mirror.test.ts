@@ -21,7 +21,10 @@ function randomNumbers(seed: number): (below: number) => number {
 
 /** Everything of an observation, sorted; an absent field and one that is undefined are the same. */
 function contents(mirror: Mirror): string {
-  const { links, linksByIndex, addresses, routes, neighbours, fdb, nft } = mirror.observed([]);
+  const { links, linksByIndex, addresses, routes, neighbours, fdb, nft } = mirror.observed({
+    sysctls: [],
+    features: [],
+  });
   const sorted = [links, linksByIndex, addresses, routes, neighbours, fdb].map((map) =>
     [...map.entries()].map(([key, value]) => JSON.stringify([key, Object.entries(value).sort()])).sort(),
   );
@@ -53,7 +56,14 @@ function actions(host: FakeHost, other: OtherHand, random: (below: number) => nu
         up: random(4) > 0,
         kind: {
           type: "vxlan",
-          vxlan: { vni: any([7, 8]), local: "192.168.1.1", port: 4789, underlayIndex: index("eth0"), learning: false },
+          vxlan: {
+            vni: any([7, 8]),
+            local: "192.168.1.1",
+            port: 4789,
+            underlayIndex: index("eth0"),
+            learning: false,
+            udpChecksum: false,
+          },
         },
       }),
     () => {

@@ -9,8 +9,8 @@ import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
 import { DOOMED_GROUP, isOurLink, NFT_TABLE, ROUTE_PROTOCOL, VXLAN_DEVICE } from "../model/marks.ts";
 import type { ObservedTable } from "../model/nft-changes.ts";
-import { addressKey, fdbKey, neighbourKey, type Observed } from "../model/observed.ts";
-import type { NodeInterface } from "../model/state.ts";
+import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
+import type { DesiredFeature, DesiredState, NodeInterface } from "../model/state.ts";
 
 export class Mirror {
   readonly #kernel: Kernel;
@@ -59,10 +59,10 @@ export class Mirror {
     return changed;
   }
 
-  /** The kernel's sysctls under these names, read now. */
-  observed(sysctlNames: readonly string[]): Observed {
+  /** With the sysctls and features that are wanted, read now. */
+  observed(wanted: Pick<DesiredState, "sysctls" | "features">): Observed {
     const sysctls = new Map<string, string>();
-    for (const name of sysctlNames) {
+    for (const { name } of wanted.sysctls) {
       const value = this.#kernel.sysctl.read(name);
       if (value !== undefined) sysctls.set(name, value);
     }
@@ -75,7 +75,19 @@ export class Mirror {
       fdb: this.#fdb,
       nft: this.#nft,
       sysctls,
+      features: this.#readFeatures(wanted.features),
     };
+  }
+
+  #readFeatures(wanted: readonly DesiredFeature[]): Map<string, boolean> | undefined {
+    const { features } = this.#kernel;
+    if (features.unavailable !== undefined) return undefined;
+    const values = new Map<string, boolean>();
+    for (const feature of wanted) {
+      const on = features.read(feature.device, feature.name);
+      if (on !== undefined) values.set(featureKey(feature), on);
+    }
+    return values;
   }
 
   /** The node's own interfaces with their addresses, without ours. */
@@ -113,6 +125,11 @@ export class Mirror {
     return this.#routes.get(destination);
   }
 
+  /** Our routes over a link. */
+  routesOver(index: number): Route[] {
+    return [...this.#routes.values()].filter((route) => route.oif === index);
+  }
+
   /** Asks the kernel for one link again, after we changed it. */
   refreshLink(name: string): Link | undefined {
     const link = this.#kernel.routes.link(name);
@@ -125,11 +142,6 @@ export class Mirror {
   #applyOne(event: RouteEvent): boolean {
     switch (event.type) {
       case "lost":
-  /** Our routes over a link. */
-  routesOver(index: number): Route[] {
-    return [...this.#routes.values()].filter((route) => route.oif === index);
-  }
-
         this.list();
         return true;
       case "forwarding":

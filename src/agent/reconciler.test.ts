@@ -52,9 +52,11 @@ const damages: Record<string, (rig: NodeRig) => void> = {
   "the VXLAN device is made anew with other parameters": (rig) => {
     const underlayIndex = rig.index("eth0");
     rig.other.deleteLink(VXLAN_DEVICE);
-    const vxlan = { vni: 7, port: 8472, local: "192.168.1.1", underlayIndex, learning: true };
+    const vxlan = { vni: 7, port: 8472, local: "192.168.1.1", underlayIndex, learning: true, udpChecksum: false };
     rig.other.routes.createLink({ name: VXLAN_DEVICE, up: true, kind: { type: "vxlan", vxlan } });
   },
+  "the VXLAN device's receive offload is switched on": ({ other }) =>
+    other.features.write(VXLAN_DEVICE, "rx-gro", true),
   "the VTEP's address is deleted": (rig) =>
     rig.other.routes.deleteAddress({ index: rig.index(VXLAN_DEVICE), address: "10.244.1.0", length: 32 }),
   "the VTEP's IPv6 address is deleted": (rig) =>
@@ -116,6 +118,10 @@ const failures = {
   ],
   "the nftables commit is refused twice": [{ operation: "commit", errno: "ERESTART", times: 2 }],
   "sysctls are refused twice": [{ operation: "writeSysctl", errno: "EROFS", times: 2 }],
+  "features are refused twice": [
+    { operation: "writeFeature", errno: "EBUSY", times: 2 },
+    { operation: "readFeature", errno: "ENOBUFS" },
+  ],
   "answers are lost although the work was done": [
     { operation: "setRoute", errno: "ENOBUFS", applied: true },
     { operation: "setFdb", errno: "ENOBUFS", applied: true },
@@ -221,6 +227,23 @@ test("Reconciler outlives a kernel that cannot be listed, says so once, and list
   await rig.elapse(10_000);
   assert.equal(rig.reconciler.status.error, undefined);
   assert.equal(rig.text(), whole);
+});
+
+test("Reconciler does without ethtool netlink, and says so once", async (t) => {
+  using rig = new NodeRig(t.mock.timers);
+  rig.other.loseFeatures();
+  await wholeNode(rig);
+  assert.deepEqual(rig.reconciler.status.failures, []);
+  assert.equal(rig.other.routes.link(VXLAN_DEVICE)?.up, true);
+  rig.other.deleteLink(VXLAN_DEVICE);
+  await rig.elapse(60_000);
+  assert.equal(rig.other.routes.link(VXLAN_DEVICE)?.up, true);
+  assert.equal(rig.problems.length, 1);
+  assert.match(rig.problems[0] ?? "", /no ethtool netlink/);
+  assert.deepEqual(
+    rig.operations().filter((line) => line.includes("Feature")),
+    [],
+  );
 });
 
 test("Reconciler leaves everything as it is while the node is unknown, and goes on when it is back", async (t) => {

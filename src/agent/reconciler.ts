@@ -23,6 +23,9 @@ const RESYNC_INTERVAL_MS = 60_000;
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 30_000;
 
+const NO_FEATURES =
+  "this kernel has no ethtool netlink: offloads stay as they are, and packets through VXLAN cost more CPU than they must";
+
 export interface ReconcilerOptions {
   readonly kernel: Kernel;
   readonly mirror: Mirror;
@@ -72,7 +75,9 @@ export class Reconciler implements Disposable {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    const { kernel, mirror } = options;
+    const { kernel, mirror, log } = options;
+    const { unavailable } = kernel.features;
+    if (unavailable !== undefined) log.warn({ code: unavailable.code, remedy: unavailable.remedy }, NO_FEATURES);
     // Watches begin before the first list: what changes in between is an event, not a gap.
     this.#watches = [
       kernel.watch((events) => this.#notice(() => mirror.apply(events))),
@@ -169,7 +174,7 @@ export class Reconciler implements Disposable {
       return;
     }
     const { state } = planned;
-    const operations = diffNode(state, mirror.observed(state.sysctls.map(({ name }) => name)));
+    const operations = diffNode(state, mirror.observed(state));
     this.#finish(state, undefined, this.#apply(operations));
   }
 

@@ -65,7 +65,7 @@ export async function plan(args: readonly string[]): Promise<number> {
     throw new BreakwaterError(code, message, { operation: "plan", object, remedy });
   }
   const { state } = planned;
-  const operations = diffNode(state, mirror.observed(state.sysctls.map(({ name }) => name)));
+  const operations = diffNode(state, mirror.observed(state));
   process.stdout.write(format === "json" ? formatJson(state, operations) : formatText(state, operations));
   return operations.length === 0 ? 0 : 1;
 }

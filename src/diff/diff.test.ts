@@ -28,6 +28,7 @@ const empty: Observed = {
   neighbours: new Map(),
   fdb: new Map(),
   sysctls: new Map(),
+  features: new Map(),
   nft: undefined,
 };
 
@@ -47,6 +48,7 @@ test("diffNode() builds from nothing: what carries first, what uses it behind", 
       "setSysctl",
       "createVxlan",
       "attachPod",
+      "setFeature",
       "changeNft",
       "addAddress",
       "setFdb",
@@ -117,6 +119,11 @@ const single: [string, (state: DesiredState) => DesiredState, string[]][] = [
     (s) => ({ ...s, sysctls: [{ name: "net/ipv4/ip_forward", value: "2", cause: "test" }] }),
     ["set sysctl net/ipv4/ip_forward to 2 (was 1)"],
   ],
+  [
+    "a feature",
+    (s) => ({ ...s, features: s.features.map((feature) => ({ ...feature, on: true })) }),
+    ["set feature rx-gro on dev bwvxlan"],
+  ],
 ];
 
 for (const [name, change, expected] of single) {
@@ -126,6 +133,18 @@ for (const [name, change, expected] of single) {
   });
 }
 
+test("diffNode() sets the features of a device that is new or tells nothing, and none where the kernel has none", () => {
+  const state = planned(twoSubnets);
+  const whole = observedAs(state);
+  const changes = (observed: Observed) =>
+    text(diffNode(state, observed)).filter((line) => line.startsWith("set feature"));
+  const off = "set feature rx-gro off dev bwvxlan";
+  const links = new Map([...whole.links].filter(([name]) => name !== VXLAN_DEVICE));
+  assert.deepEqual(changes({ ...whole, links }), [off], "what was seen was the old device's");
+  assert.deepEqual(changes({ ...whole, features: new Map() }), [off]);
+  assert.deepEqual(changes({ ...whole, links, features: undefined }), []);
+});
+
 test("diffNode() makes a VXLAN device anew for what a living one cannot change, with all that hangs on it", () => {
   const state = planned(twoSubnets);
   assert.ok(state.vxlan);
@@ -133,7 +152,7 @@ test("diffNode() makes a VXLAN device anew for what a living one cannot change, 
     const operations = diffNode({ ...state, vxlan: { ...state.vxlan, ...change } }, observedAs(state));
     assert.deepEqual(
       operations.map((operation) => operation.do),
-      ["deleteLink", "createVxlan", "addAddress", "setFdb", "setNeighbour", "setRoute"],
+      ["deleteLink", "createVxlan", "setFeature", "addAddress", "setFdb", "setNeighbour", "setRoute"],
       JSON.stringify(change),
     );
   }

@@ -5,7 +5,7 @@
  */
 import type { Link } from "../model/kernel-objects.ts";
 import { DOOMED_GROUP, isOurLink } from "../model/marks.ts";
-import { addressKey, fdbKey, neighbourKey, type Observed } from "../model/observed.ts";
+import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod, DesiredRoute, DesiredState, DesiredVxlan } from "../model/state.ts";
 import { diffNft } from "./nft.ts";
@@ -25,6 +25,7 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
   return [
     ...diffSysctls(desired, observed),
     ...links,
+    ...diffFeatures(desired, observed, fresh),
     // Before the routes: a new peer's pods are inside the cluster from their first packet, and never masqueraded.
     ...(onlyRemoves(table) ? [] : table),
     ...addAddresses(desired, observed, index),
@@ -59,6 +60,15 @@ function diffSysctls(desired: DesiredState, observed: Observed): Operation[] {
   });
 }
 
+/** A device that is new has what its driver gives it. Nothing is asked of a kernel that says nothing about features. */
+function diffFeatures(desired: DesiredState, { features }: Observed, fresh: ReadonlySet<string>): Operation[] {
+  if (features === undefined) return [];
+  return desired.features.flatMap(({ device, name, on, cause }) => {
+    const set = !fresh.has(device) && features.get(featureKey({ device, name })) === on;
+    return set ? [] : [{ do: "setFeature", device, name, on, cause }];
+  });
+}
+
 function diffLinks(desired: DesiredState, observed: Observed): Operation[] {
   const vxlan = desired.vxlan === undefined ? [] : diffVxlan(desired.vxlan, observed.links.get(desired.vxlan.name));
   return [...vxlan, ...desired.pods.flatMap((pod) => diffPod(pod, observed.links.get(pod.hostIfname)))];
@@ -76,7 +86,8 @@ function diffVxlan(vxlan: DesiredVxlan, link: Link | undefined): Operation[] {
     has.port === vxlan.port &&
     has.local === vxlan.local &&
     has.underlayIndex === vxlan.underlayIndex &&
-    !has.learning;
+    !has.learning &&
+    !has.udpChecksum;
   // The kernel cannot change these on a living device.
   if (!same) return [{ do: "deleteLink", device, cause }, create];
   const change = {

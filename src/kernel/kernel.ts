@@ -3,6 +3,7 @@
  * process runs; kernel/fake has the same in memory.
  */
 import { BreakwaterError } from "../model/errors.ts";
+import { type DeviceFeatures, openDeviceFeatures } from "./genetlink/ethtool.ts";
 import { inNamespace, isOwnNamespace, namespaceExists, openNamespace } from "./netns.ts";
 import { openNftables } from "./nfnetlink/nft-socket.ts";
 import type { Nftables } from "./nfnetlink/types.ts";
@@ -22,6 +23,7 @@ export interface Kernel extends Disposable {
   readonly routes: RouteTable;
   readonly nftables: Nftables;
   readonly sysctl: Sysctl;
+  readonly features: DeviceFeatures;
   readonly reaper: LinkReaper;
   /** Bursts of events in the kernel's order, until disposed. */
   watch(listener: (events: RouteEvent[]) => void): Disposable;
@@ -43,10 +45,12 @@ export function openKernel(): Kernel {
   const routes = openRouteTable();
   const nftables = openNftables();
   const reaper = openLinkReaper();
+  const features = openDeviceFeatures();
   return {
     routes,
     nftables,
     reaper,
+    features,
     sysctl: procSysctl,
     watch: watchRoutes,
     namespaceExists,
@@ -55,6 +59,7 @@ export function openKernel(): Kernel {
       routes.close();
       nftables[Symbol.dispose]();
       reaper[Symbol.dispose]();
+      features[Symbol.dispose]();
     },
   };
 }

@@ -40,6 +40,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "The node cannot attach pods yet",
     "Wait: the runtime tries again; /readyz says what is missing",
   ),
+  BW_DEVICE_FEATURE: code(
+    "A device does not let a feature (an offload) be switched",
+    "See what it allows: ethtool -k DEVICE",
+  ),
   BW_GENETLINK_FAMILY: code(
     "The kernel has no generic netlink family of that name",
     "Load its module, or use a kernel that has it",

@@ -17,6 +17,8 @@ export interface VxlanParameters {
   /** Interface index of the underlay device. With it the kernel caps the MTU at underlay - 50. */
   readonly underlayIndex: number;
   readonly learning: boolean;
+  /** Of the outer UDP header over IPv4: RFC 7348 asks for zero. */
+  readonly udpChecksum: boolean;
 }
 
 export interface Link {
@@ -71,10 +73,10 @@ export interface LinkChange {
   /** 0 takes the link out of its bridge. */
   readonly master?: number;
   readonly namespaceFd?: number;
-}
-
   /** Whether IPv4 packets that come in here are forwarded: net.ipv4.conf.NAME.forwarding. */
   readonly ipv4Forwarding?: boolean;
+}
+
 export interface Address {
   readonly index: number;
   readonly address: Ip;

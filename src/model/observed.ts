@@ -16,6 +16,8 @@ export interface Observed {
   readonly fdb: ReadonlyMap<string, FdbEntry>;
   /** Current values of the sysctls that the plan names; absent where the kernel has none. */
   readonly sysctls: ReadonlyMap<string, string>;
+  /** Whether the features that the plan names are on, by {@link featureKey}; undefined where the kernel cannot say. */
+  readonly features: ReadonlyMap<string, boolean> | undefined;
   /** Our nftables table; undefined when there is none. */
   readonly nft: ObservedTable | undefined;
 }
@@ -26,6 +28,10 @@ export function addressKey(address: {
   readonly length: number;
 }): string {
   return `${address.index} ${address.address}/${address.length}`;
+}
+
+export function featureKey({ device, name }: { readonly device: string; readonly name: string }): string {
+  return `${device} ${name}`;
 }
 
 export function neighbourKey(neighbour: { readonly index: number; readonly ip: string }): string {

@@ -39,6 +39,8 @@ const operations: [Operation, string][] = [
     { do: "changeLink", device: "bwvxlan", change: { up: true, mtuBytes: 1400 }, cause },
     "change link bwvxlan: up true, mtuBytes 1400",
   ],
+  [{ do: "setFeature", device: "bwvxlan", name: "rx-gro", on: false, cause }, "set feature rx-gro off dev bwvxlan"],
+  [{ do: "setFeature", device: "bwvxlan", name: "rx-gro", on: true, cause }, "set feature rx-gro on dev bwvxlan"],
   [{ do: "deleteLink", device: "bwh1", cause }, "delete link bwh1"],
   [{ do: "attachPod", pod, cause }, "attach 10.0.0.2, fd00::2 as bwh1 mtu 1450"],
   [{ do: "setPodMtu", pod, cause }, "set mtu 1450 on bwh1 and the pod's eth0"],
@@ -101,5 +103,5 @@ test("formatOperation() says in one line what will be done, on which object", ()
 });
 
 test("every kind of operation has its text", () => {
-  assert.equal(new Set(operations.map(([operation]) => operation.do)).size, 15);
+  assert.equal(new Set(operations.map(([operation]) => operation.do)).size, 16);
 });

@@ -17,6 +17,7 @@ export type Operation = { readonly cause: string } & (
   | { readonly do: "setSysctl"; readonly name: string; readonly value: string; readonly previous: string | undefined }
   | { readonly do: "createVxlan"; readonly vxlan: DesiredVxlan }
   | { readonly do: "changeLink"; readonly device: string; readonly change: LinkChange }
+  | { readonly do: "setFeature"; readonly device: string; readonly name: string; readonly on: boolean }
   | { readonly do: "deleteLink"; readonly device: string }
   | { readonly do: "attachPod"; readonly pod: DesiredPod }
   | { readonly do: "setPodMtu"; readonly pod: DesiredPod }
@@ -45,6 +46,8 @@ export function formatOperation(operation: Operation): string {
     }
     case "changeLink":
       return `change link ${operation.device}: ${formatChange(operation.change)}`;
+    case "setFeature":
+      return `set feature ${operation.name} ${operation.on ? "on" : "off"} dev ${operation.device}`;
     case "deleteLink":
       return `delete link ${operation.device}`;
     case "attachPod":

@@ -86,6 +86,14 @@ export interface DesiredSysctl {
   readonly cause: string;
 }
 
+/** A feature (offload) of one of our devices, by the kernel's name: see src/kernel/genetlink/ethtool.ts. */
+export interface DesiredFeature {
+  readonly device: string;
+  readonly name: string;
+  readonly on: boolean;
+  readonly cause: string;
+}
+
 /** The way to one peer node. */
 export interface PlannedPath {
   readonly node: string;
@@ -112,6 +120,7 @@ export interface DesiredState {
   /** This node's own pod CIDRs that are in force. */
   readonly podCidrs: readonly Prefix[];
   readonly vxlan: DesiredVxlan | undefined;
+  readonly features: readonly DesiredFeature[];
   readonly addresses: readonly DesiredAddress[];
   readonly routes: readonly DesiredRoute[];
   readonly neighbours: readonly DesiredNeighbour[];

@@ -22,6 +22,7 @@ import { planPodMtu } from "./mtu.ts";
 import { type PeerPlan, planPeer, vtepAddress, vtepMac } from "./peers.ts";
 import { claimPodCidrs } from "./pod-cidrs.ts";
 import { planPod } from "./pods.ts";
+import { planTunnelFeatures } from "./tunnel-features.ts";
 import { findUnderlay, type Underlay } from "./underlay.ts";
 
 export interface PlanInput {
@@ -80,6 +81,7 @@ function assemble(
   return {
     podCidrs: local,
     vxlan: usesVxlan ? planVxlanDevice(config, underlay, paths) : undefined,
+    features: usesVxlan ? planTunnelFeatures() : [],
     addresses: usesVxlan ? planVtepAddresses(config, local) : [],
     routes: [...peers, ...pods]
       .flatMap((plan) => plan.routes)

@@ -108,6 +108,7 @@ function describeNode(kernel: Kernel, pod: TestNamespace): string {
     ...describeRoutes(kernel.routes).filter(own),
     JSON.stringify(kernel.nftables.table(NFT_TABLE)),
     ...sysctls,
+    `bwvxlan rx-gro ${kernel.features.read("bwvxlan", "rx-gro")}`,
     ...describeRoutes(pod.routes)
       .filter(own)
       .map((line) => `pod: ${line}`),
@@ -131,6 +132,9 @@ const damages: Readonly<Record<string, string>> = {
   "the VXLAN device goes down and up": "ip link set bwvxlan down; ip link set bwvxlan up",
   "the VXLAN device's MTU is lowered": "ip link set bwvxlan mtu 1300",
   "the VXLAN device's MAC is changed": "ip link set bwvxlan address 02:99:00:00:00:02",
+  "the VXLAN device's receive offload is switched on": "ethtool -K bwvxlan gro on",
+  "the VXLAN device is made anew with checksums and its receive offload":
+    "ip link del bwvxlan; ip link add bwvxlan up type vxlan id 4098 local 192.168.1.1 dev eth0 dstport 4789 nolearning udpcsum",
   "the VTEP's addresses are flushed": "ip address flush dev bwvxlan",
   "the nftables table is deleted": "nft delete table inet breakwater",
   "our chain is flushed": "nft flush chain inet breakwater postrouting",
@@ -152,6 +156,8 @@ for (const [damage, command] of Object.entries(damages)) {
     const node = await wholeNode(t);
     const whole = node.text();
     assert.match(whole, /route 10\.244\.3\.0\/24/);
+    assert.match(whole, /^bwvxlan rx-gro false$/m);
+    assert.match(whole, /^link bwvxlan .*"udpChecksum":false/m);
     const done = node.ns.run(() => spawnSync("sh", ["-ec", command], { encoding: "utf8" }));
     assert.deepEqual([done.status, done.stderr], [0, ""], command);
     assert.notEqual(node.text(), whole, "the damage shows");

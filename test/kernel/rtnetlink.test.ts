@@ -52,7 +52,14 @@ test("vxlan devices, addresses, routes, neighbours and forwarding entries read b
   ns.routes.createLink({ name: "u0", up: true, kind: { type: "bridge" } });
   const underlay = linkOf(ns, "u0");
   ns.routes.addAddress({ index: underlay.index, address: "192.168.7.1", length: 24 });
-  const vxlan = { vni: 4098, local: "192.168.7.1", port: 4789, underlayIndex: underlay.index, learning: false };
+  const vxlan = {
+    vni: 4098,
+    local: "192.168.7.1",
+    port: 4789,
+    underlayIndex: underlay.index,
+    learning: false,
+    udpChecksum: false,
+  };
   ns.routes.createLink({ name: "bwvxlan", mac: HOST_MAC, mtuBytes: 1450, up: true, kind: { type: "vxlan", vxlan } });
   const device = linkOf(ns, "bwvxlan");
   assert.deepEqual(device.vxlan, vxlan);

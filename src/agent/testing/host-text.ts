@@ -1,7 +1,7 @@
 /** What a kernel in memory holds, as sorted text without indexes: two hosts with the same text are configured the same. */
 import type { FakeHost, OtherHand } from "../../kernel/fake/host.ts";
 import type { Route, RouteTable } from "../../kernel/rtnetlink/types.ts";
-import { NFT_TABLE } from "../../model/marks.ts";
+import { NFT_TABLE, VXLAN_DEVICE } from "../../model/marks.ts";
 
 const SYSCTLS = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 /** Table local: the kernel's own. */
@@ -10,7 +10,13 @@ const LOCAL_TABLE = 255;
 export function describeHost(host: FakeHost, node: string, pods: readonly string[]): string {
   const hand = host.otherHand(node);
   const inside = pods.flatMap((pod) => describeRoutes(host.otherHand(pod).routes).map((line) => `${pod}: ${line}`));
-  return [...describeRoutes(hand.routes), ...describeTable(hand), ...describeSysctls(hand), ...inside].join("\n");
+  return [
+    ...describeRoutes(hand.routes),
+    ...describeTable(hand),
+    ...describeSysctls(hand),
+    ...describeFeatures(hand),
+    ...inside,
+  ].join("\n");
 }
 
 /** Links, addresses, routes, neighbours, forwarding entries and rules, a line each. */
@@ -50,6 +56,10 @@ function describeTable({ nftables }: OtherHand): string[] {
   const sets = table.sets.map(({ name, key, elements }) => `set ${name} ${key} { ${elements.join(", ")} }`);
   const chains = table.chains.map(({ name, fingerprints }) => `chain ${name} { ${fingerprints.join(", ")} }`);
   return [...sets.sort(), ...chains.sort()];
+}
+
+function describeFeatures({ features }: OtherHand): string[] {
+  return [`${VXLAN_DEVICE} rx-gro ${features.read(VXLAN_DEVICE, "rx-gro")}`];
 }
 
 function describeSysctls({ sysctl }: OtherHand): string[] {

@@ -3,7 +3,7 @@ import type { Link } from "../../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../../model/kernel-objects.ts";
 import { ROUTE_PROTOCOL } from "../../model/marks.ts";
 import { type ObservedTable, ruleFingerprint } from "../../model/nft-changes.ts";
-import { addressKey, fdbKey, neighbourKey, type Observed } from "../../model/observed.ts";
+import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../../model/observed.ts";
 import type { DesiredState } from "../../model/state.ts";
 
 const plain = { carrier: true, group: 0, master: undefined, up: true } as const;
@@ -48,6 +48,7 @@ export function observedAs(state: DesiredState): Observed {
       fdbKey,
     ),
     sysctls: new Map(state.sysctls.map(({ name, value }) => [name, value])),
+    features: new Map(state.features.map((feature) => [featureKey(feature), feature.on])),
     nft: tableOf(state),
   };
 }
@@ -62,7 +63,12 @@ function linksOf({ vxlan, pods, routes }: DesiredState): Map<string, Link> {
   }
   if (vxlan !== undefined) {
     const { name, mac, mtuBytes, vni, port, local, underlayIndex } = vxlan;
-    add(name, { kind: "vxlan", mac, mtuBytes, vxlan: { vni, port, local, underlayIndex, learning: false } });
+    add(name, {
+      kind: "vxlan",
+      mac,
+      mtuBytes,
+      vxlan: { vni, port, local, underlayIndex, learning: false, udpChecksum: false },
+    });
   }
   for (const { hostIfname, mtuBytes } of pods)
     add(hostIfname, { kind: "veth", mac: undefined, mtuBytes, vxlan: undefined });

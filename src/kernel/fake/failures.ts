@@ -13,6 +13,8 @@ export type FakeOperation =
   | "commit"
   | "readSysctl"
   | "writeSysctl"
+  | "readFeature"
+  | "writeFeature"
   | "deleteGroup"
   | "openPod";
 

@@ -4,14 +4,17 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BreakwaterError } from "../../model/errors.ts";
+import type { DeviceFeatures } from "../genetlink/ethtool.ts";
+import { noFamily } from "../genetlink/genetlink-socket.ts";
 import type { Kernel, OpenPod } from "../kernel.ts";
 import type { Nftables } from "../nfnetlink/types.ts";
 import type { LinkReaper, RouteTable } from "../rtnetlink/types.ts";
 import type { Sysctl } from "../sysctl.ts";
 import { setNeighbour } from "./entries.ts";
 import { Failures, refuse } from "./failures.ts";
+import { fakeFeatures } from "./features.ts";
 import { deleteLink } from "./links.ts";
-import { FakeNamespace } from "./namespace.ts";
+import { FakeNamespace, SOFTWARE_FEATURES } from "./namespace.ts";
 import { FakeNftables } from "./nftables.ts";
 import { OperationLog } from "./operation-log.ts";
 import { FakeRouteTable } from "./route-table.ts";
@@ -33,10 +36,13 @@ export interface OtherHand {
   readonly routes: RouteTable;
   readonly nftables: Nftables;
   readonly sysctl: Sysctl;
+  readonly features: DeviceFeatures;
   addHardware(options: HardwareOptions): void;
   /** An entry that ARP made. */
   learnNeighbour(index: number, ip: string, mac: string): void;
   deleteLink(name: string): void;
+  /** From here on this is a kernel without ethtool netlink. */
+  loseFeatures(): void;
   /** Overruns the event sockets of this namespace. */
   loseEvents(): void;
   /** Keeps events back until {@link OtherHand.releaseEvents}. */
@@ -79,6 +85,7 @@ export class FakeHost {
       routes: this.#routes(namespace, supervision),
       nftables: new FakeNftables(namespace.nftables, supervision),
       sysctl: fakeSysctl(namespace, supervision),
+      features: fakeFeatures(namespace, supervision),
       reaper: fakeReaper(namespace, supervision),
       watch: (listener) => namespace.events.watch(listener),
       namespaceExists: (pod) => this.#namespaces.has(pod),
@@ -94,11 +101,15 @@ export class FakeHost {
       routes,
       nftables: new FakeNftables(namespace.nftables, unsupervised),
       sysctl: fakeSysctl(namespace, unsupervised),
+      features: fakeFeatures(namespace, unsupervised),
       addHardware: (options) => addHardware(namespace, routes, options),
       learnNeighbour: (index, ip, mac) => {
         setNeighbour(namespace, { index, ip, mac }, { operation: "learn", object: ip }, false);
       },
       deleteLink: (name) => routes.deleteLink(routes.link(name)?.index ?? -1),
+      loseFeatures: () => {
+        namespace.withoutFeatures = noFamily("ethtool");
+      },
       loseEvents: () => namespace.events.lose(),
       holdEvents: () => namespace.events.hold(),
       releaseEvents: () => namespace.events.release(),
@@ -149,7 +160,8 @@ function addHardware(namespace: FakeNamespace, routes: RouteTable, options: Hard
   const { name, mac, mtuBytes = 1500, addresses = [] } = options;
   const index = namespace.nextIndex();
   const state = { kind: undefined, up: false, group: 0, master: undefined, vxlan: undefined, peer: undefined };
-  namespace.addLink({ ...state, index, name, mac, mtuBytes, noLinkLocal: false });
+  const features = SOFTWARE_FEATURES;
+  namespace.addLink({ ...state, index, name, mac, mtuBytes, features, noLinkLocal: false });
   routes.changeLink(index, { up: true });
   for (const text of addresses) {
     const slash = text.indexOf("/");

@@ -4,7 +4,7 @@ import type { LinkChange, NewLink, VxlanParameters } from "../../model/kernel-ob
 import { deriveMac } from "../../model/mac.ts";
 import type { Purpose } from "../netlink/error.ts";
 import { refuse } from "./failures.ts";
-import type { FakeLink, FakeNamespace } from "./namespace.ts";
+import { type FakeLink, type FakeNamespace, SOFTWARE_FEATURES, VETH_FEATURES } from "./namespace.ts";
 
 const ETHERNET_MTU_BYTES = 1500;
 /** IFNAMSIZ less the terminating zero. */
@@ -19,7 +19,16 @@ export function createLink(namespace: FakeNamespace, link: NewLink, purpose: Pur
   if (Buffer.byteLength(link.name) > NAME_BYTES) refuse("ERANGE", purpose);
   if (namespace.linkNamed(link.name) !== undefined) refuse("EEXIST", purpose);
   const mac = link.mac ?? deriveMac(`${namespace.path} ${link.name}`);
-  const base = { name: link.name, mac, up: false, group: 0, master: link.master, noLinkLocal: false, peer: undefined };
+  const base = {
+    name: link.name,
+    mac,
+    up: false,
+    group: 0,
+    master: link.master,
+    noLinkLocal: false,
+    peer: undefined,
+    features: SOFTWARE_FEATURES,
+  };
   const { kind } = link;
   if (kind.type === "veth") createVethPair(namespace, link, kind, base, purpose, byFd);
   else if (kind.type === "vxlan") createVxlan(namespace, link, kind.vxlan, base, purpose);
@@ -31,7 +40,7 @@ export function createLink(namespace: FakeNamespace, link: NewLink, purpose: Pur
   if (link.up === true && made !== undefined) namespace.setUp(made);
 }
 
-type Base = Pick<FakeLink, "name" | "mac" | "up" | "group" | "master" | "noLinkLocal" | "peer">;
+type Base = Pick<FakeLink, "name" | "mac" | "up" | "group" | "master" | "noLinkLocal" | "peer" | "features">;
 
 function createVethPair(
   namespace: FakeNamespace,
@@ -43,7 +52,7 @@ function createVethPair(
 ): void {
   const other = peer.namespaceFd === undefined ? namespace : (byFd(peer.namespaceFd) ?? refuse("EBADF", purpose));
   if (other.linkNamed(peer.name) !== undefined) refuse("EEXIST", purpose);
-  const veth = { ...base, kind: "veth", vxlan: undefined } as const;
+  const veth = { ...base, kind: "veth", vxlan: undefined, features: VETH_FEATURES } as const;
   const inner: FakeLink = {
     ...veth,
     index: other.nextIndex(),
@@ -96,6 +105,9 @@ export function changeLink(
   link.mac = change.mac ?? link.mac;
   link.name = name ?? link.name;
   link.group = change.group ?? link.group;
+  if (change.ipv4Forwarding !== undefined) {
+    namespace.sysctls.set(`net/ipv4/conf/${link.name}/forwarding`, change.ipv4Forwarding ? "1" : "0");
+  }
   if (change.master !== undefined) link.master = change.master === 0 ? undefined : change.master;
   if (namespaceFd !== undefined) {
     move(namespace, link, byFd(namespaceFd) ?? refuse("EBADF", purpose), purpose);
@@ -105,9 +117,6 @@ export function changeLink(
   else if (change.up === false && link.up) namespace.setDown(link);
   else namespace.announce(link);
 }
-  if (change.ipv4Forwarding !== undefined) {
-    namespace.sysctls.set(`net/ipv4/conf/${link.name}/forwarding`, change.ipv4Forwarding ? "1" : "0");
-  }
 
 function checkMtu(namespace: FakeNamespace, link: FakeLink, mtuBytes: number | undefined, purpose: Purpose): void {
   if (mtuBytes === undefined || mtuBytes === link.mtuBytes || link.vxlan === undefined) return;

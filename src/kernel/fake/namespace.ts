@@ -3,6 +3,7 @@
  * routes of a device that goes down vanish without a word; IPv6 routes, neighbours and IPv6 addresses with one each;
  * permanent forwarding entries stay until the device is deleted.
  */
+import type { BreakwaterError } from "../../model/errors.ts";
 import { ipFamily } from "../../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route, Rule, VxlanParameters } from "../../model/kernel-objects.ts";
 import { linkLocalIp, type Mac } from "../../model/mac.ts";
@@ -23,7 +24,13 @@ export interface FakeLink {
   readonly vxlan: VxlanParameters | undefined;
   peer: { readonly namespace: FakeNamespace; readonly link: FakeLink } | undefined;
   noLinkLocal: boolean;
+  /** Features that are on. */
+  features: ReadonlySet<string>;
 }
+
+/** NETIF_F_SOFT_FEATURES of include/linux/netdev_features.h: on for every new device. veth leaves rx-gro out. */
+export const SOFTWARE_FEATURES: ReadonlySet<string> = new Set(["rx-gro", "tx-generic-segmentation"]);
+export const VETH_FEATURES: ReadonlySet<string> = new Set(["tx-generic-segmentation"]);
 
 /** The part of a neighbour entry's events that says nothing about where it leads. */
 const GONE = { mac: undefined, permanent: false } as const;
@@ -37,6 +44,8 @@ export class FakeNamespace {
   fdb: FdbEntry[] = [];
   rules: Rule[] = [];
   readonly sysctls = new Map<string, string>();
+  /** Set for a kernel without ethtool netlink. */
+  withoutFeatures: BreakwaterError | undefined;
   readonly events = new EventQueue();
   readonly nftables = new TableStore();
   #nextIndex = 1;
@@ -102,6 +111,7 @@ export class FakeNamespace {
   /** Takes the link out of this namespace alone. */
   unlink(link: FakeLink): void {
     this.links.delete(link.index);
+    this.sysctls.delete(`net/ipv4/conf/${link.name}/forwarding`);
     this.events.emit({ type: "link", link: toLink(link), deleted: true });
   }
 
@@ -111,7 +121,6 @@ export class FakeNamespace {
     this.addOwnRoutes(address);
   }
 
-    this.sysctls.delete(`net/ipv4/conf/${link.name}/forwarding`);
   removeAddress(address: Address): void {
     this.addresses = this.addresses.filter((other) => other !== address);
     this.events.emit({ type: "address", address, deleted: true });
@@ -181,6 +190,7 @@ const emptyLink = {
   master: undefined,
   vxlan: undefined,
   peer: undefined,
+  features: SOFTWARE_FEATURES,
 } as const;
 
 function sameOwnRoute(a: Route, b: Route): boolean {

@@ -136,7 +136,8 @@ function decodeFamily(received: NetlinkMessage): GenericFamily | undefined {
   return { name, id, version, groups: new Map(groups.map((entry) => [entry.name ?? "", entry.id ?? 0])) };
 }
 
-function noFamily(name: string): BreakwaterError {
+/** What {@link GenericNetlink.family} throws. */
+export function noFamily(name: string): BreakwaterError {
   return new BreakwaterError("BW_GENETLINK_FAMILY", `The kernel has no generic netlink family "${name}"`, {
     operation: "find",
     object: `generic netlink family ${name}`,

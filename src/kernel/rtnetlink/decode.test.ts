@@ -22,7 +22,7 @@ function encode(request: NetlinkRequest): NetlinkMessage {
   return { type: request.type, flags: 0, sequence: 1, port: 0, payload };
 }
 
-const vxlan = { vni: 4098, local: "192.168.7.1", port: 4789, underlayIndex: 3, learning: false };
+const vxlan = { vni: 4098, local: "192.168.7.1", port: 4789, underlayIndex: 3, learning: false, udpChecksum: false };
 
 test("decodeLink() reads a VXLAN device as createLinkRequest() wrote it, over IPv4 and IPv6", () => {
   for (const local of ["192.168.7.1", "fd00::1"]) {

@@ -21,6 +21,7 @@ const vxlanData = attributes({
   learning: [7, u8],
   port: [15, u16be],
   local6: [17, ip],
+  udpChecksum: [18, u8],
 });
 
 /** VETH_INFO_PEER holds a whole link message: header, then attributes. */
@@ -39,10 +40,10 @@ const peerAttributes = attributes({
 const ONE_QUEUE = { txQueues: 1, rxQueues: 1 } as const;
 const peerMessage = message(ifinfo, peerAttributes);
 
-const linkInfo = attributes({ kind: [1, text], data: [2, bytes] });
 /** IFLA_AF_SPEC: AF_INET, IFLA_INET_CONF, IPV4_DEVCONF_FORWARDING (include/uapi/linux/ip.h). */
 const familySettings = attributes({ inet: [2, attributes({ conf: [1, attributes({ forwarding: [1, u32] })] })] });
 
+const linkInfo = attributes({ kind: [1, text], data: [2, bytes] });
 
 const linkAttributes = attributes({
   mac: [1, mac],
@@ -51,8 +52,8 @@ const linkAttributes = attributes({
   link: [5, u32],
   master: [10, u32],
   linkInfo: [18, linkInfo],
-  group: [27, u32],
   families: [26, familySettings],
+  group: [27, u32],
   namespaceFd: [28, u32],
   extMask: [29, u32],
   txQueues: [31, u32],
@@ -130,6 +131,8 @@ function vxlanAttributes(vxlan: VxlanParameters) {
     ...local,
     learning: vxlan.learning ? 1 : 0,
     port: vxlan.port,
+    // The kernel's own default is a checksum.
+    udpChecksum: vxlan.udpChecksum ? 1 : 0,
   };
 }
 
@@ -151,19 +154,19 @@ export function changeLinkRequest(index: number, change: LinkChange, name = `lin
           master: change.master,
           group: change.group,
           namespaceFd: change.namespaceFd,
+          families: forwardingSetting(change.ipv4Forwarding),
         },
       ),
   };
-          families: forwardingSetting(change.ipv4Forwarding),
+}
+
+function forwardingSetting(on: boolean | undefined) {
+  return on === undefined ? undefined : { inet: { conf: { forwarding: on ? 1 : 0 } } };
 }
 
 export function deleteLinkRequest(index: number): NetlinkRequest {
   return {
     operation: "delete",
-function forwardingSetting(on: boolean | undefined) {
-  return on === undefined ? undefined : { inet: { conf: { forwarding: on ? 1 : 0 } } };
-}
-
     object: `link ${index}`,
     type: RTM_DELLINK,
     flags: 0,
@@ -210,5 +213,6 @@ function decodeVxlan(data: Uint8Array | undefined): VxlanParameters | undefined 
     port: vxlan.port ?? 0,
     underlayIndex: vxlan.link ?? 0,
     learning: vxlan.learning === 1,
+    udpChecksum: vxlan.udpChecksum === 1,
   };
 }

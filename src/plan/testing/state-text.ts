@@ -26,6 +26,10 @@ function formatState(state: DesiredState): string {
           ],
     ),
     ...section(
+      "features",
+      state.features.map((f) => `${f.name} ${f.on ? "on" : "off"} dev ${f.device} # ${f.cause}`),
+    ),
+    ...section(
       "addresses",
       state.addresses.map((a) => `${a.address}/${a.length} dev ${a.device} # ${a.cause}`),
     ),

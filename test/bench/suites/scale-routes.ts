@@ -65,7 +65,7 @@ class Loop {
   }
 
   diff(state: DesiredState): Operation[] {
-    return diffNode(state, this.mirror.observed(state.sysctls.map(({ name }) => name)));
+    return diffNode(state, this.mirror.observed(state));
   }
 
   apply(operations: readonly Operation[]): void {
