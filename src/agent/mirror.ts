@@ -125,6 +125,13 @@ export class Mirror {
     return this.#routes.get(destination);
   }
 
+  /** The largest interface index there is. */
+  largestIndex(): number {
+    let largest = 0;
+    for (const index of this.#linksByIndex.keys()) if (index > largest) largest = index;
+    return largest;
+  }
+
   /** Our routes over a link. */
   routesOver(index: number): Route[] {
     return [...this.#routes.values()].filter((route) => route.oif === index);
@@ -258,8 +265,10 @@ function set<T extends object>(map: Map<string, T>, key: string, value: T, delet
 
 /** Compares flat values field by field; an absent field equals one that is undefined. */
 function same(a: object, b: object): boolean {
-  const [x, y] = [new Map(Object.entries(a)), new Map(Object.entries(b))];
-  return [...x.keys(), ...y.keys()].every((name) => x.get(name) === y.get(name));
+  const [x, y] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  for (const name in x) if (x[name] !== y[name]) return false;
+  for (const name in y) if (x[name] !== y[name]) return false;
+  return true;
 }
 
 /** What a plan or a diff may look at of a link. */

@@ -97,6 +97,23 @@ test("attach() marks a link that it cannot take away again, and the next one beg
   assert.deepEqual(await rig.network.check(first), []);
 });
 
+test("attach() leaves the indexes to the kernel when somebody was quicker with them", async (t) => {
+  using rig = new NodeRig(t.mock.timers);
+  await node(rig);
+  for (const errno of ["EBUSY", "EEXIST"]) {
+    rig.host.failures.fail({ operation: "createLink", errno });
+    await rig.attach(1);
+    assert.equal(rig.host.failures.pending, 0);
+    assert.deepEqual(await rig.network.check(first), []);
+    assert.equal(rig.other.routes.link(POD)?.peerIndex, inside(rig).link("eth0")?.index);
+    await rig.detach(1);
+  }
+  rig.host.addNamespace(attachment(2).netns);
+  await rig.attach(2);
+  const second = rig.other.routes.link(hostIfname(attachment(2).containerId, "eth0"));
+  assert.notEqual(second?.index, second?.peerIndex);
+});
+
 /** A pod that has IPv6 goes down with its link; one with IPv4 alone is cut off without waiting for that. */
 for (const [family, ips, up, forwards] of [
   ["two families", first.ips, false, "1"],

@@ -7,27 +7,46 @@ import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
 import type { RouteChange } from "../kernel/rtnetlink/types.ts";
 import { BreakwaterError, isBreakwaterError, messageOf } from "../model/errors.ts";
 import { familyBits, ipFamily } from "../model/ip.ts";
+import type { Link } from "../model/kernel-objects.ts";
 import { DOOMED_GROUP, HOST_END_MAC, POD_GATEWAY } from "../model/marks.ts";
 import type { DesiredPod } from "../model/state.ts";
 import type { PodLinks } from "./apply.ts";
 import type { Mirror } from "./mirror.ts";
 
 export function createPodLinks(kernel: Kernel, mirror: Mirror): PodLinks & { cutOff(hostIfname: string): void } {
+  const indexes = new PairIndexes(mirror);
   return {
-    attach: (pod) => attach(kernel, mirror, pod),
+    attach: (pod) => attach(kernel, mirror, indexes, pod),
     setMtu: (pod) => setMtu(kernel, mirror, pod),
     cutOff: (hostIfname) => cutOff(kernel, mirror, hostIfname),
   };
 }
 
-function attach(kernel: Kernel, mirror: Mirror, pod: DesiredPod): void {
+/**
+ * Interface indexes for new pairs, each given out once: a pair whose indexes are known need not be looked up, and the
+ * kernel's rtnl lock is taken once less. Both ends get different ones, as in one namespace: tools take a link whose
+ * peer has its own index for one without a peer.
+ */
+class PairIndexes {
+  readonly #mirror: Mirror;
+  #last = 0;
+
+  constructor(mirror: Mirror) {
+    this.#mirror = mirror;
+  }
+
+  next(): { readonly host: number; readonly pod: number } {
+    const host = Math.max(this.#last, this.#mirror.largestIndex()) + 1;
+    this.#last = host + 1;
+    return { host, pod: host + 1 };
+  }
+}
+
+function attach(kernel: Kernel, mirror: Mirror, indexes: PairIndexes, pod: DesiredPod): void {
   using namespace = kernel.openPod(pod.netns);
   removeDoomed(kernel, mirror, pod.hostIfname);
   try {
-    createPair(kernel, pod, namespace.fd);
-    // The host end tells the number of the other one: nobody has to look for it in the pod.
-    const index = mirror.refreshLink(pod.hostIfname)?.peerIndex;
-    if (index === undefined) throw new ReferenceError(`${pod.hostIfname} vanished from the node`);
+    const index = createPair(kernel, mirror, indexes, pod, namespace.fd);
     namespace.enter((inside) => configurePod(inside, pod, index));
   } catch (error) {
     // What existed before is not ours to take away.
@@ -54,26 +73,61 @@ function undo(kernel: Kernel, mirror: Mirror, name: string, error: unknown): nev
   throw error;
 }
 
-function createPair(kernel: Kernel, pod: DesiredPod, namespaceFd: number): void {
-  const { mtuBytes } = pod;
-  const peer = { name: pod.ifname, mac: pod.podMac, mtuBytes, namespaceFd };
-  const link = { name: pod.hostIfname, mac: HOST_END_MAC, mtuBytes, up: true, kind: { type: "veth", peer } } as const;
+/** @returns the index of the pod's end */
+function createPair(
+  kernel: Kernel,
+  mirror: Mirror,
+  indexes: PairIndexes,
+  pod: DesiredPod,
+  namespaceFd: number,
+): number {
+  const { hostIfname: name, mtuBytes } = pod;
+  const end = { name: pod.ifname, mac: pod.podMac, mtuBytes, namespaceFd };
+  const make = (index?: number, peerIndex?: number) => {
+    const peer = { ...end, index: peerIndex };
+    kernel.routes.createLink({ name, index, mac: HOST_END_MAC, mtuBytes, up: true, kind: { type: "veth", peer } });
+  };
+  const { host, pod: inner } = indexes.next();
   try {
-    kernel.routes.createLink(link);
+    make(host, inner);
+    mirror.apply([{ type: "link", link: newHostEnd(pod, host, inner), deleted: false }]);
+    return inner;
   } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    throw new BreakwaterError(
-      "BW_POD_INTERFACE_EXISTS",
-      `Cannot attach pod ${pod.name}: ${pod.ifname} in ${pod.netns} or ${pod.hostIfname} on the node exists already`,
-      {
-        operation: "create veth pair",
-        object: pod.hostIfname,
-        errno: "EEXIST",
-        cause: error,
-        remedy: "Delete the sandbox (crictl rmp) so that the runtime makes a new one",
-      },
-    );
+    if (!isTaken(error)) throw error;
   }
+  // A name exists, or somebody was quicker with an index: with the kernel's own choice of indexes it can only be a name.
+  try {
+    make();
+  } catch (error) {
+    throw isAlreadyExists(error) ? interfaceExists(pod, error) : error;
+  }
+  const index = mirror.refreshLink(name)?.peerIndex;
+  if (index === undefined) throw new ReferenceError(`${name} vanished from the node`);
+  return index;
+}
+
+/** The host end as the kernel will announce it. */
+function newHostEnd({ hostIfname: name, mtuBytes }: DesiredPod, index: number, peerIndex: number): Link {
+  const fixed = { kind: "veth", mac: HOST_END_MAC, up: true, carrier: false, group: 0 } as const;
+  return { ...fixed, index, name, mtuBytes, peerIndex, master: undefined, vxlan: undefined };
+}
+
+function interfaceExists(pod: DesiredPod, cause: unknown): BreakwaterError {
+  return new BreakwaterError(
+    "BW_POD_INTERFACE_EXISTS",
+    `Cannot attach pod ${pod.name}: ${pod.ifname} in ${pod.netns} or ${pod.hostIfname} on the node exists already`,
+    {
+      operation: "create veth pair",
+      object: pod.hostIfname,
+      errno: "EEXIST",
+      cause,
+      remedy: "Delete the sandbox (crictl rmp) so that the runtime makes a new one",
+    },
+  );
+}
+
+function isTaken(error: unknown): boolean {
+  return isAlreadyExists(error) || (isBreakwaterError(error) && error.errno === "EBUSY");
 }
 
 function configurePod(inside: PodNamespace, pod: DesiredPod, index: number): void {

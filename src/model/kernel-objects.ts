@@ -41,6 +41,8 @@ export interface Link {
 
 /** The end of a new veth pair that is born in another namespace. */
 export interface VethPeer {
+  /** Its interface index there (EBUSY when that is taken), only together with the new link's own. */
+  readonly index?: number;
   readonly name: string;
   readonly mac: Mac;
   readonly mtuBytes: number;
@@ -49,6 +51,8 @@ export interface VethPeer {
 }
 
 export interface NewLink {
+  /** The interface index it gets (EEXIST when that is taken); the kernel's choice when absent. */
+  readonly index?: number;
   readonly name: string;
   readonly mac?: Mac;
   readonly mtuBytes?: number;

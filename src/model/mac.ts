@@ -14,8 +14,13 @@ export function macBytes(mac: Mac): Uint8Array {
   return Uint8Array.from(mac.split(":"), (part) => Number.parseInt(part, 16));
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Netlink's events are full of them: this is called some ten times for a pod that comes or goes. */
 export function macFromBytes(bytes: Uint8Array): Mac {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+  let text = "";
+  for (const byte of bytes) text += text === "" ? HEX[byte] : `:${HEX[byte]}`;
+  return text;
 }
 
 /** The link-local address that IPv6 gives a device: fe80:: and the MAC as EUI-64 (RFC 4291, appendix A). */

@@ -167,6 +167,21 @@ const scenarios: Record<string, Scenario> = {
     t.try("delete", (k) => k.deleteLink(t.index("bwh1")));
     await t.show("deleted");
   },
+  "a pair gets the indexes that it is given, when both are free": async (t, { pod, podFd }) => {
+    const create = (name: string, inner: string, index: number, innerIndex: number) =>
+      t.try(`create ${name} ${inner}`, (k) => {
+        const peer = { name: inner, index: innerIndex, mac: MAC, mtuBytes: 1450, namespaceFd: podFd };
+        k.createLink({ name, index, mac: OTHER_MAC, mtuBytes: 1450, up: true, kind: { type: "veth", peer } });
+      });
+    create("bwh1", "eth0", 4000, 4001);
+    t.lines.push(`indexes ${t.index("bwh1")} ${pod.link("eth0")?.index}`);
+    create("bwh2", "eth2", 4000, 4003);
+    create("bwh3", "eth3", 4002, 4001);
+    await t.show("created");
+    t.try("delete", (k) => k.deleteLink(t.index("bwh1")));
+    create("bwh2", "eth2", 4000, 4001);
+    await t.show("created again");
+  },
   "the underlay takes its tunnels along": async (t) => {
     addUnderlay(t);
     addVxlan(t);

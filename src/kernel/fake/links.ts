@@ -17,7 +17,7 @@ export type NamespaceOfFd = (fd: number) => FakeNamespace | undefined;
 
 export function createLink(namespace: FakeNamespace, link: NewLink, purpose: Purpose, byFd: NamespaceOfFd): void {
   if (Buffer.byteLength(link.name) > NAME_BYTES) refuse("ERANGE", purpose);
-  if (namespace.linkNamed(link.name) !== undefined) refuse("EEXIST", purpose);
+  if (namespace.links.has(link.index ?? 0) || namespace.linkNamed(link.name) !== undefined) refuse("EEXIST", purpose);
   const mac = link.mac ?? deriveMac(`${namespace.path} ${link.name}`);
   const base = {
     name: link.name,
@@ -52,16 +52,18 @@ function createVethPair(
 ): void {
   const other = peer.namespaceFd === undefined ? namespace : (byFd(peer.namespaceFd) ?? refuse("EBADF", purpose));
   if (other.linkNamed(peer.name) !== undefined) refuse("EEXIST", purpose);
+  // The peer is registered first; a request that names an index of ours is one about that link.
+  if (peer.index !== undefined && other.links.has(peer.index)) refuse("EBUSY", purpose);
   const veth = { ...base, kind: "veth", vxlan: undefined, features: VETH_FEATURES } as const;
   const inner: FakeLink = {
     ...veth,
-    index: other.nextIndex(),
+    index: peer.index ?? other.nextIndex(),
     name: peer.name,
     mac: peer.mac,
     mtuBytes: peer.mtuBytes,
   };
   const mtuBytes = link.mtuBytes ?? ETHERNET_MTU_BYTES;
-  const outer: FakeLink = { ...veth, index: namespace.nextIndex(), mtuBytes, noLinkLocal };
+  const outer: FakeLink = { ...veth, index: link.index ?? namespace.nextIndex(), mtuBytes, noLinkLocal };
   inner.peer = { namespace, link: outer };
   outer.peer = { namespace: other, link: inner };
   other.addLink(inner);

@@ -57,6 +57,7 @@ export class FakeNamespace {
   }
 
   nextIndex(): number {
+    while (this.links.has(this.#nextIndex)) this.#nextIndex++;
     return this.#nextIndex++;
   }
 

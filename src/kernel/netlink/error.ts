@@ -19,10 +19,15 @@ export interface Purpose {
   readonly object: string;
 }
 
+/** The errno of an NLMSG_ERROR message: 0 for an acknowledgement. */
+export function answeredErrno(payload: Buffer): number {
+  // An answer without an answer counts as EPROTO: silence must not pass for success.
+  return payload.length < 4 ? EPROTO : -payload.readInt32LE(0);
+}
+
 /** The answer of an NLMSG_ERROR message: undefined for an acknowledgement. */
 export function decodeErrorMessage(payload: Buffer, flags: number, purpose: Purpose): BreakwaterError | undefined {
-  // An answer without an answer counts as EPROTO: silence must not pass for success.
-  const errno = payload.length < 4 ? EPROTO : -payload.readInt32LE(0);
+  const errno = answeredErrno(payload);
   if (errno === 0) return undefined;
   return netlinkError(errno, readExtendedAck(payload, flags), purpose);
 }
@@ -53,11 +58,12 @@ export function netlinkError(errno: number, detail: string, purpose: Purpose): B
   );
 }
 
+/** Answers that say the object is not there. */
+export const NOT_FOUND: readonly string[] = ["ENOENT", "ESRCH", "ENODEV", "EADDRNOTAVAIL", "ENXIO"];
+
 /** True for errors that say the object is not there: nothing is left to delete. */
 export function isNotFound(error: unknown): boolean {
-  return (
-    isBreakwaterError(error) && ["ENOENT", "ESRCH", "ENODEV", "EADDRNOTAVAIL", "ENXIO"].includes(error.errno ?? "")
-  );
+  return isBreakwaterError(error) && NOT_FOUND.includes(error.errno ?? "");
 }
 
 export function isAlreadyExists(error: unknown): boolean {

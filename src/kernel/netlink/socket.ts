@@ -8,7 +8,7 @@ import { BreakwaterError, isBreakwaterError } from "../../model/errors.ts";
 import * as libc from "../libc.ts";
 import { errnoName, lastErrno } from "../libc.ts";
 import * as c from "./constants.ts";
-import { decodeErrorMessage, netlinkError, type Purpose } from "./error.ts";
+import { answeredErrno, decodeErrorMessage, netlinkError, type Purpose } from "./error.ts";
 import { MessageWriter } from "./message-writer.ts";
 
 /** One received message. `payload` is valid until the next receive: decode or copy. */
@@ -26,6 +26,8 @@ export interface NetlinkRequest extends Purpose {
   /** NLM_F_ flags beside REQUEST. */
   readonly flags: number;
   readonly body: (writer: MessageWriter) => void;
+  /** Answers to {@link NetlinkSocket.get} that say there is none, by the name of their errno. */
+  readonly absent?: readonly string[];
 }
 
 /** A dump is begun anew this often when the kernel says that it was interrupted or overran. */
@@ -148,7 +150,7 @@ export class NetlinkSocket implements Disposable {
     return this.#dumpWhole(request, c.NLM_F_DUMP, decode);
   }
 
-  /** Asks for one object: the first answer, or undefined when the kernel says there is none. */
+  /** Asks for one object: the first answer, or undefined when the kernel says there is none (`absent`). */
   get<T>(request: NetlinkRequest, decode: (message: NetlinkMessage) => T | undefined): T | undefined {
     return this.#dumpWhole(request, 0, decode)[0];
   }
@@ -238,6 +240,8 @@ export class NetlinkSocket implements Disposable {
         if ((message.flags & c.NLM_F_DUMP_INTR) !== 0) interrupted = true;
         if (message.type === c.NLMSG_DONE) return this.#endOfDump(message, request, interrupted ? undefined : result);
         if (message.type === c.NLMSG_ERROR) {
+          // An expected answer, for every free address: no exception with a stack is made of it.
+          if (request.absent?.includes(errnoName(answeredErrno(message.payload)))) return [];
           const error = decodeErrorMessage(message.payload, message.flags, request);
           if (error === undefined) return interrupted ? undefined : result;
           if (error.errno === "EINTR") return undefined;

@@ -1,6 +1,7 @@
 /** Links: RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK (include/uapi/linux/if_link.h). */
 import { attributes, bytes, ip, mac, message, struct, text, u8, u16be, u32 } from "../netlink/codec.ts";
 import * as c from "../netlink/constants.ts";
+import { NOT_FOUND } from "../netlink/error.ts";
 import type { NetlinkMessage, NetlinkRequest } from "../netlink/socket.ts";
 import type { Link, LinkChange, NewLink, VxlanParameters } from "./types.ts";
 
@@ -77,6 +78,7 @@ export function linkByNameRequest(name: string): NetlinkRequest {
     object: `link ${name}`,
     type: RTM_GETLINK,
     flags: 0,
+    absent: NOT_FOUND,
     body: (w) => linkMessage.write(w, {}, { name, extMask: RTEXT_FILTER_SKIP_STATS }),
   };
 }
@@ -89,7 +91,7 @@ export function createLinkRequest(link: NewLink): NetlinkRequest {
     type: RTM_NEWLINK,
     flags: c.NLM_F_CREATE | c.NLM_F_EXCL,
     body: (w) => {
-      ifinfo.write(w, { flags, change: flags });
+      ifinfo.write(w, { index: link.index, flags, change: flags });
       const queues = link.kind.type === "veth" ? ONE_QUEUE : {};
       linkAttributes.write(w, { mac: link.mac, name: link.name, mtu: link.mtuBytes, master: link.master, ...queues });
       writeLinkInfo(w, link.kind);
@@ -118,8 +120,9 @@ function writeLinkData(w: Writer, kind: Exclude<NewLink["kind"], { type: "bridge
     vxlanData.write(w, vxlanAttributes(kind.vxlan));
     return;
   }
-  const { name, mac: address, mtuBytes, namespaceFd } = kind.peer;
-  const peer = () => peerMessage.write(w, {}, { mac: address, name, mtu: mtuBytes, namespaceFd, ...ONE_QUEUE });
+  const { index, name, mac: address, mtuBytes, namespaceFd } = kind.peer;
+  const values = { mac: address, name, mtu: mtuBytes, namespaceFd, ...ONE_QUEUE };
+  const peer = () => peerMessage.write(w, { index }, values);
   w.attribute(VETH_INFO_PEER, peer, true);
 }
 

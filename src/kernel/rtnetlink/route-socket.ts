@@ -2,9 +2,7 @@
  * rtnetlink of the real kernel. A socket works on the network namespace in which it was opened, so the agent opens one
  * for its own namespace and a short-lived one inside each pod's.
  */
-import { isBreakwaterError } from "../../model/errors.ts";
 import { NETLINK_ROUTE } from "../netlink/constants.ts";
-import { isNotFound } from "../netlink/error.ts";
 import { type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
 import * as address from "./address.ts";
 import * as link from "./link.ts";
@@ -49,12 +47,7 @@ class RouteSocket implements RouteTable {
   }
 
   link(name: string): Link | undefined {
-    try {
-      return this.#socket.get(link.linkByNameRequest(name), link.decodeLink);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    return this.#socket.get(link.linkByNameRequest(name), link.decodeLink);
   }
 
   createLink(newLink: NewLink): void {
@@ -91,14 +84,7 @@ class RouteSocket implements RouteTable {
   }
 
   lookupRoute(ip: string): Route | undefined {
-    try {
-      return this.#socket.get(route.lookupRouteRequest(ip), route.decodeRoute);
-    } catch (error) {
-      // "No route" is an answer: ENETUNREACH, or EHOSTUNREACH from an unreachable route.
-      if (isBreakwaterError(error) && ["ENETUNREACH", "EHOSTUNREACH", "EINVAL"].includes(error.errno ?? ""))
-        return undefined;
-      throw error;
-    }
+    return this.#socket.get(route.lookupRouteRequest(ip), route.decodeRoute);
   }
 
   setRoute(value: NewRoute): void {

@@ -79,6 +79,8 @@ export function lookupRouteRequest(ip: Ip): NetlinkRequest {
     object: ip,
     type: RTM_GETROUTE,
     flags: 0,
+    // ENETUNREACH, or what a route of type unreachable or blackhole answers.
+    absent: ["ENETUNREACH", "EHOSTUNREACH", "EINVAL"],
     body: (w) =>
       routeMessage.write(
         w,
