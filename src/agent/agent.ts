@@ -9,6 +9,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { KubeClient } from "../kube/client.ts";
 import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
 import type { ApiConnection } from "../kube/connection.ts";
+import { EventRecorder } from "../kube/events.ts";
 import { messageOf } from "../model/errors.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
@@ -16,12 +17,14 @@ import { IdleCollector } from "./idle-collector.ts";
 import type { Log } from "./log.ts";
 import { type AgentMetrics, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
+import { MtuProof, type ProofKernel } from "./mtu-proof.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
 import { Reconciler } from "./reconciler.ts";
 
 export interface AgentOptions {
   readonly kernel: Kernel;
+  readonly proofKernel: ProofKernel;
   readonly config: NodeConfig;
   readonly connection: ApiConnection;
   readonly stateDir: string;
@@ -50,6 +53,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const podLinks = createPodLinks(kernel, mirror);
   const collector = new IdleCollector();
   const client = new KubeClient(options.connection);
+  const events = recordEvents(options, client);
   let synced = false;
   const source = watchCluster(options, client, metrics, () => {
     collector.touch();
@@ -62,24 +66,43 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     status: () => reconciler.status,
     onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
   });
+  const nodes = () => (synced ? source.view().nodes : undefined);
+  const proof = new MtuProof({
+    kernel: options.proofKernel,
+    config,
+    nodes,
+    events,
+    log,
+    metrics,
+    onProven: () => reconciler.request("proof"),
+  });
   const reconciler: Reconciler = new Reconciler({
     kernel,
     mirror,
     config,
-    nodes: () => (synced ? source.view().nodes : undefined),
+    nodes,
+    provenMtuBytes: () => proof.proven(),
     pods: () => network.pods(),
     strangers: () => network.strangers(),
     podLinks,
     log,
     metrics,
-    onRound: () => publisher.tryPublish(),
+    onRound: () => {
+      proof.follow(reconciler.status.state);
+      publisher.tryPublish();
+    },
+    onEvents: (seen) => proof.notice(seen, mirror),
   });
   const publisher = new CniPublisher(options, network, () => reconciler.request("retry"));
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
     unhealthy: () => stuckReason(reconciler, synced),
     notReady: () =>
       network.notReadyReason() ?? (publisher.published ? undefined : "the CNI configuration is not on disk yet"),
-    collect: () => collect(metrics, reconciler, network, source),
+    collect: () => {
+      collect(metrics, reconciler, network, source);
+      proof.collect();
+    },
+    document: (url) => (url.pathname === "/mtu" ? proof.report() : undefined),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
@@ -97,6 +120,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const stop = async () => {
     following[Symbol.dispose]();
     collector[Symbol.dispose]();
+    proof[Symbol.dispose]();
+    await events.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };
@@ -169,6 +194,16 @@ function watchCluster(
       metrics.apiErrors.inc({ resource });
       log.warn({ resource, retryInMs, error: messageOf(error) }, "the API cannot be read; the last known state stands");
     },
+  });
+}
+
+function recordEvents({ config, log }: AgentOptions, client: KubeClient): EventRecorder {
+  return new EventRecorder({
+    client,
+    component: "breakwater-agent",
+    host: config.nodeName,
+    onDropped: (reason, { kind, name }, why) =>
+      log.warn({ reason, object: `${kind} ${name}`, why }, "event not written"),
   });
 }
 

@@ -5,7 +5,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
-import { BreakwaterError } from "../model/errors.ts";
+import { BreakwaterError, messageOf } from "../model/errors.ts";
 
 /** An import statement would load all of undici with it: 4.5 MB and 45 ms (docs/adr/0003-kubernetes-client.md). */
 const { createServer } = process.getBuiltinModule("node:http");
@@ -17,6 +17,8 @@ export interface HealthSource {
   notReady(): string | undefined;
   /** Called before the metrics are read. */
   collect(): void;
+  /** The document behind a path such as /mtu; undefined when there is none of that name. */
+  document?(url: URL): unknown;
 }
 
 export interface HealthServer {
@@ -46,7 +48,7 @@ export async function startHealthServer(
         (text) => send(200, text, registry.contentType),
         (error: unknown) => send(500, `${error}\n`),
       );
-    } else send(404, "There is /healthz, /readyz and /metrics\n");
+    } else sendDocument(request.url ?? "/", source, send);
   });
   await listen(server, host, port, address);
   const actual = server.address() as AddressInfo;
@@ -58,6 +60,20 @@ export async function startHealthServer(
         server.closeAllConnections();
       }),
   };
+}
+
+function sendDocument(
+  path: string,
+  source: HealthSource,
+  send: (status: number, body: string, type?: string) => void,
+): void {
+  try {
+    const document = source.document?.(new URL(path, "http://agent"));
+    if (document === undefined) send(404, "There is /healthz, /readyz, /metrics and /mtu\n");
+    else send(200, `${JSON.stringify(document)}\n`, "application/json");
+  } catch (error) {
+    send(500, `${messageOf(error)}\n`);
+  }
 }
 
 function parseAddress(text: string): { host: string | undefined; port: number } {

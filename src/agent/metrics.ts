@@ -11,6 +11,9 @@ export interface AgentMetrics {
   readonly peers: Gauge<"mode">;
   readonly podMtuBytes: Gauge;
   readonly pathMtuBytes: Gauge<"peer" | "mode">;
+  readonly pathProvenBytes: Gauge<"peer" | "mode">;
+  readonly pathVerdict: Gauge<"peer" | "verdict">;
+  readonly probePackets: Gauge<"kind">;
   readonly cniSeconds: Histogram<"command" | "result">;
   readonly apiContactSeconds: Gauge<"resource">;
   readonly apiErrors: Counter<"resource">;
@@ -61,6 +64,24 @@ export function createMetrics(): AgentMetrics {
       name: "breakwater_path_mtu_bytes",
       help: "Planned MTU of the path to a peer node",
       labelNames: ["peer", "mode"],
+      registers,
+    }),
+    pathProvenBytes: new Gauge({
+      name: "breakwater_path_proven_mtu_bytes",
+      help: "Largest packet for pods that probes brought through the path to a peer node",
+      labelNames: ["peer", "mode"],
+      registers,
+    }),
+    pathVerdict: new Gauge({
+      name: "breakwater_path_verdict",
+      help: "1 for what probes say of the path to a peer: passes, local, too-big, black-hole, unreachable, unknown, unproven",
+      labelNames: ["peer", "verdict"],
+      registers,
+    }),
+    probePackets: new Gauge({
+      name: "breakwater_probe_packets",
+      help: "Probe packets since the start, by kind: probesSent, acknowledged, acknowledgementsSent, ignored",
+      labelNames: ["kind"],
       registers,
     }),
     cniSeconds: new Histogram({

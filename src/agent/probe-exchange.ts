@@ -82,11 +82,6 @@ export class ProbeExchange implements Disposable {
     this.#port[Symbol.dispose]();
   }
 
-  /** How long the last acknowledgement of a peer took, milliseconds. */
-  roundTripMs(peer: string): number | undefined {
-    return this.#roundTripMs.get(peer);
-  }
-
   /** Forgets what belongs to peers that are gone. */
   forget(peer: string): void {
     this.#roundTripMs.delete(peer);

@@ -94,10 +94,6 @@ export class Prober implements Disposable {
     );
   }
 
-  roundTripMs(peer: string): number | undefined {
-    return this.#exchange.roundTripMs(peer);
-  }
-
   /** Follows the plan: new and changed targets are proved at once, those that are gone are forgotten. */
   setTargets(targets: ReadonlyMap<string, readonly ProbeTarget[]>): void {
     for (const name of this.#peers.keys()) if (!targets.has(name)) this.#forget(name);

@@ -4,6 +4,7 @@
  */
 import { diffNode } from "../diff/diff.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import type { ClusterNode } from "../model/cluster.ts";
 import { describeError, isBreakwaterError, messageOf } from "../model/errors.ts";
 import { NFT_TABLE } from "../model/marks.ts";
@@ -35,11 +36,15 @@ export interface ReconcilerOptions {
   readonly pods: () => readonly LocalPod[];
   /** Host ends of pods to be left alone: see DesiredState.strangers. */
   readonly strangers?: () => readonly string[];
+  /** What paths were proven to carry: see PlanInput.provenMtuBytes. */
+  readonly provenMtuBytes?: () => ReadonlyMap<string, number> | undefined;
   readonly podLinks: PodLinks;
   readonly log: Log;
   readonly metrics: AgentMetrics;
   /** Called behind every round. */
   readonly onRound?: () => void;
+  /** What happened in the kernel, as it happened. */
+  readonly onEvents?: (events: readonly RouteEvent[]) => void;
 }
 
 /** Outcome of the last round. */
@@ -80,7 +85,10 @@ export class Reconciler implements Disposable {
     if (unavailable !== undefined) log.warn({ code: unavailable.code, remedy: unavailable.remedy }, NO_FEATURES);
     // Watches begin before the first list: what changes in between is an event, not a gap.
     this.#watches = [
-      kernel.watch((events) => this.#notice(() => mirror.apply(events))),
+      kernel.watch((events) => {
+        this.#notice(() => mirror.apply(events));
+        this.#options.onEvents?.(events);
+      }),
       kernel.nftables.watch(NFT_TABLE, () =>
         this.#notice(() => {
           mirror.listNft();
@@ -168,7 +176,14 @@ export class Reconciler implements Disposable {
     const known = nodes();
     if (known === undefined) return;
     const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
-    const planned = planNode({ config, facts, nodes: known, pods: pods(), strangers: this.#options.strangers?.() });
+    const planned = planNode({
+      config,
+      facts,
+      nodes: known,
+      pods: pods(),
+      strangers: this.#options.strangers?.(),
+      provenMtuBytes: this.#options.provenMtuBytes?.(),
+    });
     if ("notReady" in planned) {
       this.#finish(undefined, planned.notReady, []);
       return;

@@ -7,6 +7,9 @@ import { createLog, type Log } from "../agent/log.ts";
 import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
 import { installPlugin } from "../cni/install-plugin.ts";
 import { openKernel } from "../kernel/kernel.ts";
+import { openProbePort } from "../kernel/probe-port.ts";
+import { pmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
+import { procSysctl } from "../kernel/sysctl.ts";
 import { loadConnection } from "../kube/config.ts";
 import { messageOf } from "../model/errors.ts";
 import { chainOption, cniSocketPath, nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
@@ -65,6 +68,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   refuseWithoutRights("agent");
   const running = await startAgent({
     kernel: openKernel(),
+    proofKernel: { openProbePort, pmtuCache: pmtuCache(procSysctl) },
     config,
     connection,
     stateDir: values["state-dir"],

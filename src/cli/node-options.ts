@@ -1,6 +1,6 @@
 /** Options that `agent` and `plan` share: what the node's network is to be, and how to reach the API. */
 import { BreakwaterError, messageOf } from "../model/errors.ts";
-import { DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
+import { DEFAULT_PROBE_PORT, DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
 import type { NodeConfig, RoutingMode } from "../model/node-config.ts";
 import { parsePrefix } from "../model/prefix.ts";
 import {
@@ -32,6 +32,12 @@ export const nodeOptions = {
   vni: { type: "string", value: "N", default: String(DEFAULT_VNI), help: "VXLAN network identifier" },
   "vxlan-port": { type: "string", value: "PORT", default: String(DEFAULT_VXLAN_PORT), help: "UDP port of VXLAN" },
   mtu: { type: "string", value: "BYTES", help: "Upper limit of the pods' MTU; planned from the underlay when absent" },
+  "probe-port": {
+    type: "string",
+    value: "PORT",
+    default: String(DEFAULT_PROBE_PORT),
+    help: "UDP port on which agents prove the MTU of their paths, the same on all nodes; 0: plan it only",
+  },
   "no-masquerade": { type: "boolean", help: "Let pods leave the cluster with their own addresses" },
   "masquerade-except": {
     type: "string",
@@ -61,6 +67,7 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
     vni: integerOption(spec, "vni", values.vni, 1, 0xffffff),
     vxlanPort: integerOption(spec, "vxlan-port", values["vxlan-port"], 1, 65535),
+    probePort: integerOption(spec, "probe-port", values["probe-port"], 0, 65535),
     masquerade,
     masqueradeExceptions,
     ...(values.mtu === undefined ? {} : { mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535) }),

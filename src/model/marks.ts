@@ -30,3 +30,5 @@ export const HOST_END_MAC = "02:62:77:67:77:01";
 /** IFLA defaults and RFC 7348: the VXLAN port that IANA assigned. */
 export const DEFAULT_VXLAN_PORT = 4789;
 export const DEFAULT_VNI = 4098;
+/** UDP port of the probes between agents (docs/design/mtu.md); no service has it at IANA. */
+export const DEFAULT_PROBE_PORT = 8474;

@@ -14,4 +14,6 @@ export interface NodeConfig {
   readonly masqueradeExceptions: readonly Prefix[];
   /** Upper limit of the pods' MTU, bytes; the plan decides alone when absent. */
   readonly mtuBytes?: number;
+  /** UDP port on which agents probe each other's paths; 0 or absent: the MTU is planned, not proven. */
+  readonly probePort?: number;
 }

@@ -31,9 +31,9 @@ export interface PlanInput {
   readonly nodes: ReadonlyMap<string, ClusterNode>;
   readonly pods: readonly LocalPod[];
   /** See {@link DesiredState.strangers}. */
-  readonly strangers?: readonly string[];
+  readonly strangers?: readonly string[] | undefined;
   /** Largest packet proven by probes towards a node, bytes, by node name. */
-  readonly provenMtuBytes?: ReadonlyMap<string, number>;
+  readonly provenMtuBytes?: ReadonlyMap<string, number> | undefined;
 }
 
 /** The plan, or what keeps the node from having one. */

@@ -1,0 +1,229 @@
+/**
+ * Proof of the paths' MTU as a part of the agent: gives the prober its targets, the plan what was proven, and tells
+ * people: log, Events on the Node, metrics, the report behind `breakwater mtu`.
+ */
+import type { OpenProbePort } from "../kernel/probe-port.ts";
+import type { PmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
+import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
+import { type Clock, systemClock } from "../kube/clock.ts";
+import type { EventRecorder } from "../kube/events.ts";
+import type { ClusterNode } from "../model/cluster.ts";
+import { describeError } from "../model/errors.ts";
+import type { Ip } from "../model/ip.ts";
+import { ROUTE_PROTOCOL } from "../model/marks.ts";
+import type { MtuReport } from "../model/mtu-report.ts";
+import type { NodeConfig } from "../model/node-config.ts";
+import type { ProbeTarget, ProofState } from "../model/proof.ts";
+import type { DesiredState } from "../model/state.ts";
+import { vtepAddress } from "../plan/peers.ts";
+import { advise, explain, reportPath, type TargetState } from "../plan/proof/report.ts";
+import { planTargets } from "../plan/proof/targets.ts";
+import type { Log } from "./log.ts";
+import type { AgentMetrics } from "./metrics.ts";
+import type { Mirror } from "./mirror.ts";
+import { Prober } from "./prober.ts";
+
+/** What proofs need of the kernel. */
+export interface ProofKernel {
+  readonly openProbePort: OpenProbePort;
+  /** What this node's kernel learned of paths from ICMP. */
+  readonly pmtuCache: PmtuCache;
+}
+
+export interface MtuProofOptions {
+  readonly kernel: ProofKernel;
+  readonly config: NodeConfig;
+  readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
+  readonly events: Pick<EventRecorder, "record">;
+  readonly log: Log;
+  readonly metrics: AgentMetrics;
+  /** Paths carry something else than before: a new plan is due. */
+  readonly onProven: () => void;
+  readonly clock?: Clock;
+  /** Milliseconds since 1970. @default Date.now */
+  readonly wallClock?: () => number;
+}
+
+/** A port that is taken is tried again. */
+const OPEN_RETRY_MS = 30_000;
+/** While paths come up again the kernel's memory of them is wiped this often at most. */
+const FLUSH_INTERVAL_MS = 500;
+
+export class MtuProof implements Disposable {
+  readonly #options: MtuProofOptions;
+  readonly #clock: Clock;
+  readonly #wallClock: () => number;
+  #prober: Prober | undefined;
+  #notProbing: string | undefined;
+  #triedMs = Number.NEGATIVE_INFINITY;
+  #flushedMs = Number.NEGATIVE_INFINITY;
+  #state: DesiredState | undefined;
+  #peerByAddress: ReadonlyMap<Ip, string> = new Map();
+
+  constructor(options: MtuProofOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#wallClock = options.wallClock ?? Date.now;
+    if (!options.config.probePort) this.#notProbing = "probing is switched off (--probe-port 0)";
+  }
+
+  [Symbol.dispose](): void {
+    this.#prober?.[Symbol.dispose]();
+  }
+
+  /** See PlanInput.provenMtuBytes. */
+  proven(): ReadonlyMap<string, number> | undefined {
+    return this.#prober?.proven();
+  }
+
+  /** Behind every round: follows the plan that is in force now. */
+  follow(state: DesiredState | undefined): void {
+    const nodes = this.#options.nodes();
+    if (state === undefined || nodes === undefined) return;
+    this.#state = state;
+    this.#peerByAddress = addressBook(nodes);
+    this.#open();
+    this.#prober?.setTargets(planTargets(state.paths, nodes, this.#options.config.mtuBytes));
+  }
+
+  /** The underlay's device changed, or somebody's routes over it: that may concern every path. */
+  notice(events: readonly RouteEvent[], mirror: Pick<Mirror, "link">): void {
+    const device = underlayOf(this.#state)?.device;
+    const underlay = device === undefined ? undefined : mirror.link(device)?.index;
+    const concerns = events.some((event) => {
+      if (event.type === "link") return event.link.index === underlay;
+      return event.type === "route" && event.route.oif === underlay && event.route.protocol !== ROUTE_PROTOCOL;
+    });
+    if (concerns) this.#prober?.suspectAll();
+  }
+
+  report(): MtuReport {
+    const { config } = this.#options;
+    const states = Map.groupBy(this.#prober?.states() ?? [], ({ target }) => target.peer);
+    const paths = this.#state?.paths ?? [];
+    return {
+      node: config.nodeName,
+      at: new Date(this.#wallClock()).toISOString(),
+      notProbing: this.#notProbing ?? null,
+      underlay: underlayOf(this.#state),
+      podMtuBytes: this.#state?.podMtuBytes ?? null,
+      paths: paths.map((path) =>
+        reportPath(config.nodeName, path, states.get(path.node) ?? [], (ms) => this.#timestamp(ms)),
+      ),
+    };
+  }
+
+  /** Before the metrics are read. */
+  collect(): void {
+    const { metrics } = this.#options;
+    metrics.pathProvenBytes.reset();
+    metrics.pathVerdict.reset();
+    for (const { to, mode, provenBytes, verdict } of this.report().paths) {
+      if (provenBytes !== null) metrics.pathProvenBytes.set({ peer: to, mode }, provenBytes);
+      metrics.pathVerdict.set({ peer: to, verdict }, 1);
+    }
+    const counters = this.#prober?.counters;
+    if (counters === undefined) return;
+    for (const [kind, value] of Object.entries(counters)) metrics.probePackets.set({ kind }, value);
+  }
+
+  #open(): void {
+    const { kernel, config, log, metrics } = this.#options;
+    const now = this.#clock.now();
+    const port = config.probePort ?? 0;
+    if (this.#prober !== undefined || port === 0 || now - this.#triedMs < OPEN_RETRY_MS) return;
+    this.#triedMs = now;
+    try {
+      this.#prober = new Prober({
+        open: kernel.openProbePort,
+        port,
+        clock: this.#clock,
+        peerAt: (address) => this.#peerByAddress.get(address),
+        onSettled: (target, state, before) => this.#settled(target, state, before),
+        onProven: this.#options.onProven,
+      });
+      this.#notProbing = undefined;
+    } catch (error) {
+      if (this.#notProbing !== undefined) return;
+      this.#notProbing = describeError(error);
+      metrics.problems.set({ code: "BW_PROBE_PORT" }, 1);
+      const remedy =
+        "Free the port, or give all agents another --probe-port; until then the MTU is planned, not proven";
+      log.error({ code: "BW_PROBE_PORT", remedy }, `Paths are not probed: ${this.#notProbing}`);
+    }
+  }
+
+  #settled(target: ProbeTarget, state: ProofState, before: ProofState): void {
+    if (isLarger(state, before)) this.#forgetLearned();
+    const changed = state.verdict !== before.verdict || state.inForceBytes !== before.inForceBytes;
+    if (!changed) return;
+    const { peer, layer, family, bytes } = target;
+    const fields = { peer, layer, family, planned: bytes, proven: state.inForceBytes, verdict: state.verdict };
+    const why = explain({ target, state }, state.verdict);
+    const small = state.inForceBytes !== undefined && state.inForceBytes < bytes;
+    if (isNarrow(state)) this.#options.log.warn(fields, `path to ${peer}: ${why}`);
+    else this.#options.log.info(fields, why === "" ? `path to ${peer} carries the planned ${bytes} bytes` : why);
+    if (small !== (before.inForceBytes ?? bytes) < bytes || (small && state.inForceBytes !== before.inForceBytes)) {
+      this.#tell({ target, state }, small);
+    }
+  }
+
+  /** On the Node, where `kubectl describe node` shows it. */
+  #tell(each: TargetState, small: boolean): void {
+    const { events, config } = this.#options;
+    const { target, state } = each;
+    const subject = { apiVersion: "v1", kind: "Node", name: config.nodeName, uid: config.nodeName };
+    if (!small) {
+      events.record(
+        subject,
+        "Normal",
+        "PathMtuRestored",
+        `Path to node ${target.peer} (IPv${target.family} ${target.layer}) carries the planned ${target.bytes} bytes again`,
+      );
+      return;
+    }
+    const message = `Path to node ${target.peer} carries ${state.inForceBytes} bytes, ${target.bytes} were planned. ${explain(each, state.verdict)}. ${advise(each, state.verdict)}`;
+    events.record(subject, "Warning", "PathMtuTooSmall", message);
+  }
+
+  /** ICMP that was true holds for ten minutes in the kernel: what a probe disproved is forgotten now. */
+  #forgetLearned(): void {
+    const now = this.#clock.now();
+    if (now - this.#flushedMs < FLUSH_INTERVAL_MS) return;
+    this.#flushedMs = now;
+    try {
+      this.#options.kernel.pmtuCache.flush();
+    } catch (error) {
+      this.#options.log.warn({}, `Cannot make the kernel forget old path MTUs: ${describeError(error)}`);
+    }
+  }
+
+  #timestamp(ms: number): string {
+    return new Date(this.#wallClock() - (this.#clock.now() - ms)).toISOString();
+  }
+}
+
+function underlayOf(state: DesiredState | undefined): MtuReport["underlay"] {
+  const path = state?.paths[0];
+  if (state === undefined || path === undefined) return null;
+  return { device: state.vxlan?.underlay ?? path.device, mtuBytes: path.underlayMtuBytes };
+}
+
+/** A larger size passes than what is in force, or was until now. */
+function isLarger(state: ProofState, before: ProofState): boolean {
+  return state.raise !== undefined || (before.inForceBytes ?? 0) < (state.inForceBytes ?? 0);
+}
+
+function isNarrow({ verdict }: ProofState): boolean {
+  return verdict === "local" || verdict === "too-big" || verdict === "black-hole" || verdict === "unreachable";
+}
+
+/** All addresses that agents probe from. */
+function addressBook(nodes: ReadonlyMap<string, ClusterNode>): Map<Ip, string> {
+  const book = new Map<Ip, string>();
+  for (const { name, internalIps, podCidrs } of nodes.values()) {
+    for (const ip of internalIps) book.set(ip, name);
+    for (const podCidr of podCidrs) book.set(vtepAddress(podCidr), name);
+  }
+  return book;
+}

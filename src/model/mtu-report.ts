@@ -1,0 +1,52 @@
+/** What a node's agent says about the MTU of its paths: the answer to GET /mtu, and what `breakwater mtu` prints. */
+import type { Family, Ip } from "./ip.ts";
+import type { Layer, TooBig, Verdict } from "./proof.ts";
+import type { PlannedPath } from "./state.ts";
+
+/** Sizes are whole IP packets, bytes; times are RFC 3339, UTC. */
+export interface TargetReport {
+  readonly layer: Layer;
+  readonly family: Family;
+  readonly address: Ip;
+  readonly plannedBytes: number;
+  /** The size in force; null while nothing is proven. */
+  readonly provenBytes: number | null;
+  readonly verdict: Verdict;
+  readonly tooBig: TooBig | null;
+  readonly reason: string | null;
+  readonly since: string;
+  readonly checked: string | null;
+  /** A larger size that passes and is used when it has passed for long enough. */
+  readonly raisingToBytes: number | null;
+}
+
+export interface PathReport {
+  readonly from: string;
+  readonly to: string;
+  readonly mode: PlannedPath["mode"];
+  readonly underlayBytes: number;
+  readonly overheadBytes: number;
+  /** What the path should carry for pods: underlay less overhead. */
+  readonly plannedBytes: number;
+  /** What it was proven to carry for pods; null while nothing is proven. */
+  readonly provenBytes: number | null;
+  /** min(planned, proven): what routes and pods have. */
+  readonly mtuBytes: number;
+  readonly verdict: Verdict;
+  /** The verdict in a sentence; empty when all is well. */
+  readonly why: string;
+  /** What to do about it; empty when all is well. */
+  readonly remedy: string;
+  readonly since: string;
+  readonly targets: readonly TargetReport[];
+}
+
+export interface MtuReport {
+  readonly node: string;
+  readonly at: string;
+  /** Why nothing is proven here; null when paths are probed. */
+  readonly notProbing: string | null;
+  readonly underlay: { readonly device: string; readonly mtuBytes: number } | null;
+  readonly podMtuBytes: number | null;
+  readonly paths: readonly PathReport[];
+}
