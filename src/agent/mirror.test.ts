@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { FakeHost, type OtherHand } from "../kernel/fake/host.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { isBreakwaterError } from "../model/errors.ts";
-import { VXLAN_DEVICE } from "../model/marks.ts";
+import type { LinkChange } from "../model/kernel-objects.ts";
+import { DOOMED_GROUP, VXLAN_DEVICE } from "../model/marks.ts";
 import { Mirror } from "./mirror.ts";
 
 const NODE = "/run/netns/node";
@@ -150,6 +151,9 @@ test("Mirror.apply() says whether a plan or a diff may change", async () => {
   });
   mirror.list();
   const eth0 = other.routes.link("eth0")?.index ?? 0;
+  const pod = "bwh0123456789a";
+  const forwarding = (name: string) => other.sysctl.write(`net/ipv4/conf/${name}/forwarding`, "0");
+  const onPod = (change: LinkChange) => other.routes.changeLink(other.routes.link(pod)?.index ?? 0, change);
   const ours = { destination: "10.244.2.0/24", gateway: "192.168.1.2", oif: eth0, protocol: 98 };
   const cases: [string, () => void, boolean][] = [
     ["a foreign route", () => other.routes.setRoute({ ...ours, destination: "10.9.0.0/16", protocol: 3 }), false],
@@ -162,6 +166,12 @@ test("Mirror.apply() says whether a plan or a diff may change", async () => {
     ["the MTU", () => other.routes.changeLink(eth0, { mtuBytes: 1400 }), true],
     ["nothing at all of a link", () => other.routes.changeLink(eth0, { mtuBytes: 1400 }), false],
     ["forwarding", () => other.sysctl.write("net/ipv4/ip_forward", "1"), true],
+    ["forwarding of a device", () => forwarding("eth0"), true],
+    ["a pod's link", () => other.routes.createLink({ name: pod, kind: { type: "bridge" }, up: true }), true],
+    ["forwarding of a pod's link", () => forwarding(pod), false],
+    ["a pod's link is given up", () => onPod({ group: DOOMED_GROUP }), true],
+    ["a pod's link that was given up goes down", () => onPod({ up: false }), false],
+    ["a pod's link that was given up is deleted", () => other.deleteLink(pod), false],
     ["lost events", () => other.loseEvents(), true],
   ];
   for (const [name, act, expected] of cases) {

@@ -152,8 +152,8 @@ export class Mirror {
         this.list();
         return true;
       case "forwarding":
-        // Sysctls are not mirrored: every round reads those it wants.
-        return true;
+        // Sysctls are not mirrored: every round reads those it wants. None wants those of a pod's link.
+        return event.index === undefined || !this.#isPodLink(event.index);
       case "link":
         return this.#applyLink(event.link, event.deleted);
       case "address":
@@ -202,16 +202,17 @@ export class Mirror {
 
   #applyLink(link: Link, deleted: boolean): boolean {
     const before = this.#linksByIndex.get(link.index);
+    // A link that was given up is nobody's until it is gone: its pod's DEL dealt with what hung on it.
+    const wasGivenUp = before?.group === DOOMED_GROUP;
     if (deleted) {
       if (before !== undefined) this.#deleteLink(before);
-      // A doomed link was nobody's already: its pod's DEL dealt with what hung on it.
-      return before !== undefined && before.group !== DOOMED_GROUP;
+      return before !== undefined && !wasGivenUp;
     }
     this.#setLink(link);
     // The kernel drops the routes and neighbours of a device that goes down, IPv4 routes without a message for each.
     // Permanent forwarding entries stay.
-    // What still hangs on a link that was given up goes with it.
     if ((before?.up === true && !link.up) || link.group === DOOMED_GROUP) this.#forgetRoutes(link.index);
+    if (wasGivenUp && link.group === DOOMED_GROUP) return false;
     // Features are not mirrored, every round reads those it wants: a message that changes nothing else may tell of them.
     return before === undefined || link.name === VXLAN_DEVICE || !sameForPlans(before, link);
   }

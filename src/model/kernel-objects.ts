@@ -138,7 +138,7 @@ export type RouteEvent =
   | { readonly type: "route"; readonly route: Route; readonly deleted: boolean }
   | { readonly type: "neighbour"; readonly neighbour: Neighbour; readonly deleted: boolean }
   | { readonly type: "fdb"; readonly entry: FdbEntry; readonly deleted: boolean }
-  /** Somebody switched forwarding or another per-device setting (RTM_NEWNETCONF). */
-  | { readonly type: "forwarding" }
+  /** Somebody switched forwarding (RTM_NEWNETCONF): off for one device, or either way for all, without an index. */
+  | { readonly type: "forwarding"; readonly index?: number }
   /** The queue overran: the listener must list everything again. */
   | { readonly type: "lost" };

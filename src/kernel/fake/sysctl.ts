@@ -34,7 +34,11 @@ export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): 
         namespace.sysctls.set(name, value);
         // The switch for all sets every device's (inet_forward_change in the kernel's devinet.c).
         if (name === IP_FORWARD) forgetDevices(namespace);
-        if (DEFAULTS.has(name) || DEVICE_FORWARDING.test(name)) namespace.events.emit({ type: "forwarding" });
+        if (DEFAULTS.has(name)) namespace.events.emit({ type: "forwarding" });
+        else if (DEVICE_FORWARDING.test(name)) {
+          const index = namespace.linkNamed(PER_DEVICE.exec(name)?.[1] ?? "")?.index;
+          namespace.events.emit({ type: "forwarding", index });
+        }
       });
     },
   };

@@ -91,8 +91,9 @@ const ALL_DEVICES = -1;
 
 function decodeNetconfEvent(message: NetlinkMessage): RouteEvent | undefined {
   const { index, forwarding } = netconf.read(message.payload.subarray(NETCONFMSG_BYTES));
+  if (index === ALL_DEVICES) return { type: "forwarding" };
   // New devices announce themselves too, forwarding as they were born to: nobody waits for that.
-  return index === ALL_DEVICES || forwarding === 0 ? { type: "forwarding" } : undefined;
+  return forwarding === 0 ? { type: "forwarding", index } : undefined;
 }
 
 function decodeNeighbourEvent(message: NetlinkMessage): RouteEvent | undefined {
