@@ -12,6 +12,7 @@ import type { ApiConnection } from "../kube/connection.ts";
 import { EventRecorder } from "../kube/events.ts";
 import { messageOf } from "../model/errors.ts";
 import type { NodeConfig } from "../model/node-config.ts";
+import type { DesiredState } from "../model/state.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
 import type { Log } from "./log.ts";
@@ -20,6 +21,7 @@ import { Mirror } from "./mirror.ts";
 import { MtuProof, type ProofKernel } from "./mtu-proof.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
+import { readCounters, reportPodMtu } from "./pod-mtu.ts";
 import { Reconciler } from "./reconciler.ts";
 
 export interface AgentOptions {
@@ -102,7 +104,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       collect(metrics, reconciler, network, source);
       proof.collect();
     },
-    document: (url) => (url.pathname === "/mtu" ? proof.report() : undefined),
+    document: (url) => mtuDocument(url, options, proof, mirror, reconciler.status.state),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
@@ -195,6 +197,21 @@ function watchCluster(
       log.warn({ resource, retryInMs, error: messageOf(error) }, "the API cannot be read; the last known state stands");
     },
   });
+}
+
+function mtuDocument(
+  { pathname, searchParams }: URL,
+  { kernel, proofKernel }: AgentOptions,
+  proof: MtuProof,
+  mirror: Mirror,
+  state: DesiredState | undefined,
+): unknown {
+  if (pathname === "/mtu") return proof.report();
+  if (state === undefined) return undefined;
+  if (pathname === "/mtu/counters") return readCounters(kernel, state.pods);
+  const { pmtuCache } = proofKernel;
+  const name = searchParams.get("name") ?? "";
+  return pathname === "/mtu/pod" ? reportPodMtu({ kernel, mirror, pmtuCache }, state, name) : undefined;
 }
 
 function recordEvents({ config, log }: AgentOptions, client: KubeClient): EventRecorder {

@@ -21,6 +21,10 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: "Print what the agent would change on this node, and why",
     load: async () => (await import("./plan.ts")).plan,
   },
+  mtu: {
+    summary: "Print what this node's paths carry, planned and proven, and what to do where they differ",
+    load: async () => (await import("./mtu.ts")).mtu,
+  },
   cleanup: {
     summary: "Remove everything Breakwater made on this node, and nothing else",
     load: async () => (await import("./cleanup.ts")).cleanup,

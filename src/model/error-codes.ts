@@ -12,6 +12,10 @@ const code = (meaning: string, remedy: string): ErrorCode => ({ meaning, remedy 
 
 /** CNI_ERROR codes beside the spec's: docs/design/cni.md. */
 export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
+  BW_AGENT_AWAY: code(
+    "No agent answers on this node, or it cannot answer",
+    "Run the command where 'breakwater agent' runs, with the agent's --metrics-address",
+  ),
   BW_API_LISTEN: code("The lab's API server cannot listen", "End the program that has the port, or choose another"),
   BW_CNI: code("A CNI call failed", "Read its message and details"),
   BW_CNI_CHAINED_PLUGIN: code(
@@ -147,6 +151,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_POD_INTERFACE_EXISTS: code(
     "The pod's interface exists already",
     "Delete the sandbox: the runtime makes a new one",
+  ),
+  BW_PROBE_PORT: code(
+    "The port for MTU probes cannot be opened: the MTU is planned, not proven",
+    "Free it, or give all agents another --probe-port",
   ),
   BW_PROC_NET: code("The kernel's network counters cannot be read", "See that /proc is mounted and shows this process"),
   BW_REFUSED: code("The command was refused, to keep something from harm", "The message says what stands in the way"),

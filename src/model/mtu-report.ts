@@ -50,3 +50,20 @@ export interface MtuReport {
   readonly podMtuBytes: number | null;
   readonly paths: readonly PathReport[];
 }
+
+/** The answer to GET /mtu/pod?name=NAMESPACE/NAME. */
+export interface PodMtuReport {
+  readonly pod: string;
+  /** What both ends of its device should have. */
+  readonly plannedBytes: number;
+  readonly device: { readonly name: string; readonly mtuBytes: number | null };
+  readonly hostDevice: { readonly name: string; readonly mtuBytes: number | null };
+  /** The pod's routes; `mtuBytes` is null where the device's MTU holds. */
+  readonly routes: readonly {
+    readonly destination: string;
+    readonly gateway: Ip | null;
+    readonly mtuBytes: number | null;
+  }[];
+  /** Destinations whose path the pod's kernel learned to be narrower (ICMP). */
+  readonly learned: readonly { readonly destination: Ip; readonly mtuBytes: number }[];
+}

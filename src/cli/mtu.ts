@@ -1,0 +1,186 @@
+/** `breakwater mtu`: what every path carries, proven; what a pod has; and the counters that a wrong MTU moves. */
+import { setTimeout as pause } from "node:timers/promises";
+import { counterRates, IP_COUNTERS, type IpCounterName, type IpCounters } from "../kernel/ip-counters.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import type { MtuReport, PathReport, PodMtuReport } from "../model/mtu-report.ts";
+import { agentAddressOption, askAgent } from "./agent-documents.ts";
+import {
+  type CommandSpec,
+  choiceOption,
+  formatHelp,
+  integerOption,
+  type OptionTable,
+  type OptionValues,
+  parseOptions,
+} from "./options.ts";
+import { formatTable } from "./table.ts";
+
+const options = {
+  ...agentAddressOption,
+  pod: { type: "string", value: "NS/POD", help: "What this pod of the node has, beside what it should have" },
+  seconds: { type: "string", value: "N", default: "1", help: "Count fragments and ICMP for so long; 0: do not count" },
+  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+} as const satisfies OptionTable;
+
+export const mtuSpec = {
+  usage: "breakwater mtu [options]",
+  summary: "Prints the MTU of this node's paths: planned, proven by probes, why they differ, what to do.",
+  options,
+} as const satisfies CommandSpec;
+
+interface Rates {
+  /** "" is the node itself. */
+  readonly namespace: string;
+  readonly perSecond: IpCounters;
+}
+
+export async function mtu(args: readonly string[]): Promise<number> {
+  const parsed = parseOptions(mtuSpec, args);
+  if (parsed === undefined) {
+    process.stdout.write(formatHelp(mtuSpec));
+    return 0;
+  }
+  const { values } = parsed;
+  const format = choiceOption(mtuSpec, "output", values.output, ["text", "json"]);
+  const json = (value: unknown) => process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  if (values.pod !== undefined) {
+    const report = await podReport(values, values.pod);
+    if (format === "json") json(report);
+    else process.stdout.write(formatPod(report));
+    return podIsRight(report) ? 0 : 1;
+  }
+  const rates = await countFor(values);
+  const report = await askAgent<MtuReport>(values["metrics-address"], "/mtu");
+  if (report === undefined) throw new BreakwaterError("BW_AGENT_AWAY", "The agent does not know the paths yet");
+  if (format === "json")
+    json({ ...report, counters: Object.fromEntries(rates.map((r) => [r.namespace, r.perSecond])) });
+  else process.stdout.write(formatReport(report, rates, Date.now()));
+  return report.paths.some(isNarrow) ? 1 : 0;
+}
+
+async function podReport(values: OptionValues<typeof options>, pod: string): Promise<PodMtuReport> {
+  const path = `/mtu/pod?name=${encodeURIComponent(pod)}`;
+  const report = await askAgent<PodMtuReport>(values["metrics-address"], path);
+  if (report !== undefined) return report;
+  throw new BreakwaterError("BW_USAGE", `This node's agent has no pod "${pod}"`, {
+    object: pod,
+    remedy: "Give NAMESPACE/NAME of a pod that runs here and is not on the host network (kubectl get pods -A -o wide)",
+  });
+}
+
+/** Two samples of every namespace; only what moved is kept, the node always. */
+async function countFor(values: OptionValues<typeof options>): Promise<Rates[]> {
+  const seconds = integerOption(mtuSpec, "seconds", values.seconds, 0, 3600);
+  if (seconds === 0) return [];
+  const sample = async () => ({
+    at: performance.now(),
+    counters: (await askAgent<Record<string, IpCounters>>(values["metrics-address"], "/mtu/counters")) ?? {},
+  });
+  const before = await sample();
+  await pause(seconds * 1000);
+  const after = await sample();
+  return Object.entries(after.counters)
+    .filter(([namespace]) => before.counters[namespace] !== undefined)
+    .map(([namespace, counters]) => ({
+      namespace,
+      perSecond: counterRates(before.counters[namespace] ?? {}, counters, (after.at - before.at) / 1000),
+    }));
+}
+
+/** Something that needs a person: not what is only unproven or unknown. */
+function isNarrow({ verdict }: PathReport): boolean {
+  return verdict === "local" || verdict === "too-big" || verdict === "black-hole" || verdict === "unreachable";
+}
+
+const HEAD = ["FROM", "TO", "ROUTE", "UNDERLAY", "OVERHEAD", "PLANNED", "PROVEN", "IN USE", "VERDICT", "SINCE"];
+
+export function formatReport(report: MtuReport, rates: readonly Rates[], now: number): string {
+  const underlay = report.underlay === null ? "" : `, underlay ${report.underlay.device} ${report.underlay.mtuBytes}`;
+  const rows = report.paths.map((path) => [
+    path.from,
+    path.to,
+    path.mode,
+    String(path.underlayBytes),
+    String(path.overheadBytes),
+    String(path.plannedBytes),
+    path.provenBytes === null ? "-" : String(path.provenBytes),
+    String(path.mtuBytes),
+    path.verdict,
+    path.since === "" ? "-" : age(now - Date.parse(path.since)),
+  ]);
+  const remarks = report.paths
+    .filter(({ why }) => why !== "")
+    .map((path) => `${path.from} to ${path.to}: ${remark(path)}`);
+  return [
+    `${report.node}: pods have MTU ${report.podMtuBytes ?? "unknown"}${underlay}\n`,
+    ...(report.notProbing === null ? [] : [`Nothing is proven here: ${report.notProbing}\n`]),
+    formatTable(HEAD, rows),
+    ...(remarks.length === 0 ? [] : [remarks.join("")]),
+    ...(rates.length === 0 ? [] : [formatRates(rates)]),
+  ].join("\n");
+}
+
+function remark({ why, remedy }: PathReport): string {
+  return remedy === "" ? `${why}\n` : `${why}\n  -> ${remedy}\n`;
+}
+
+/** "12s", "5m", "3h", "2d", as kubectl prints ages. */
+export function age(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
+  return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`;
+}
+
+function formatRates(rates: readonly Rates[]): string {
+  const rows = rates.flatMap(({ namespace, perSecond }) =>
+    (Object.keys(IP_COUNTERS) as IpCounterName[])
+      // To compare with; it says nothing alone.
+      .filter((name) => name !== "TcpOutSegs" && (perSecond[name] ?? 0) > 0)
+      .map((name) => [
+        namespace === "" ? "(node)" : namespace,
+        name,
+        (perSecond[name] ?? 0).toFixed(1),
+        IP_COUNTERS[name],
+      ]),
+  );
+  if (rows.length === 0)
+    return "Fragments, reassemblies, ICMP and retransmissions: none, on the node and in its pods\n";
+  return formatTable(["NAMESPACE", "COUNTER", "PER SECOND", "MEANING"], rows);
+}
+
+function podIsRight({ plannedBytes, device, hostDevice, routes }: PodMtuReport): boolean {
+  return (
+    device.mtuBytes === plannedBytes &&
+    hostDevice.mtuBytes === plannedBytes &&
+    routes.every(({ mtuBytes }) => mtuBytes === null || mtuBytes <= plannedBytes)
+  );
+}
+
+function formatPod(report: PodMtuReport): string {
+  const { plannedBytes, device, hostDevice, routes, learned } = report;
+  const line = (what: string, has: number | null, should: number) => [
+    what,
+    has === null ? "missing" : String(has),
+    String(should),
+    has === should ? "right" : "WRONG",
+  ];
+  const rows = [
+    line(`${device.name} in the pod`, device.mtuBytes, plannedBytes),
+    line(`${hostDevice.name} on the node`, hostDevice.mtuBytes, plannedBytes),
+    ...routes.map(({ destination, gateway, mtuBytes }) => [
+      `route ${destination}${gateway === null ? "" : ` via ${gateway}`}`,
+      mtuBytes === null ? "as the device" : String(mtuBytes),
+      "as the device",
+      mtuBytes === null || mtuBytes <= plannedBytes ? "right" : "WRONG",
+    ]),
+  ];
+  const cache = learned.map(({ destination, mtuBytes }) => [destination, String(mtuBytes)]);
+  return [
+    `${report.pod}\n`,
+    formatTable(["WHAT", "HAS", "SHOULD HAVE", ""], rows),
+    cache.length === 0
+      ? "The pod's kernel has learned of no narrower path.\n"
+      : formatTable(["DESTINATION", "LEARNED BY ICMP"], cache),
+  ].join("\n");
+}
