@@ -19,8 +19,28 @@ export function createLog(level: string, nodeName: string): Log {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  // Written behind the work, so that no pod waits for a log; what is left goes out when the process ends.
+  return pino(options, gatheringOutput());
+}
+
+/** Lines are gathered this long: a write for each pod that comes or goes would wake a thread for each. */
+const GATHER_MS = 20;
+
+/** Written behind the work, so that no pod waits for a log; what is left goes out when the process ends. */
+function gatheringOutput(): { write(line: string): void } {
   const output = destination({ fd: 1, sync: false });
-  process.once("exit", () => output.flushSync());
-  return pino(options, output);
+  let lines = "";
+  const pass = () => {
+    output.write(lines);
+    lines = "";
+  };
+  process.once("exit", () => {
+    if (lines !== "") pass();
+    output.flushSync();
+  });
+  return {
+    write(line) {
+      if (lines === "") setTimeout(pass, GATHER_MS).unref();
+      lines += line;
+    },
+  };
 }

@@ -211,8 +211,9 @@ export class Mirror {
     this.#setLink(link);
     // The kernel drops the routes and neighbours of a device that goes down, IPv4 routes without a message for each.
     // Permanent forwarding entries stay.
-    if ((before?.up === true && !link.up) || link.group === DOOMED_GROUP) this.#forgetRoutes(link.index);
-    if (wasGivenUp && link.group === DOOMED_GROUP) return false;
+    const isGivenUp = link.group === DOOMED_GROUP;
+    if ((before?.up === true && !link.up) || (isGivenUp && !wasGivenUp)) this.#forgetRoutes(link.index);
+    if (isGivenUp && wasGivenUp) return false;
     // Features are not mirrored, every round reads those it wants: a message that changes nothing else may tell of them.
     return before === undefined || link.name === VXLAN_DEVICE || !sameForPlans(before, link);
   }

@@ -118,7 +118,11 @@ export class NetlinkSocket implements Disposable {
   #requestTogether(requests: readonly NetlinkRequest[]): (BreakwaterError | undefined)[] {
     const purposes = new Map<number, NetlinkRequest>();
     this.#writer.reset();
-    for (const request of requests) purposes.set(this.#append(request, c.NLM_F_ACK), request);
+    // The kernel works in order and always tells of errors: when the last is acknowledged, those without one are done.
+    const last = requests.length - 1;
+    for (const [i, request] of requests.entries()) {
+      purposes.set(this.#append(request, i === last ? c.NLM_F_ACK : 0), request);
+    }
     const first = requests[0] as NetlinkRequest;
     this.sendBytes(this.#writer.bytes(), first);
     return this.#receiveAcks(purposes);
@@ -209,10 +213,11 @@ export class NetlinkSocket implements Disposable {
     return sequence;
   }
 
-  /** Waits until every sequence number of `purposes` is answered; errors in the order of the requests. */
+  /** Waits until the last sequence number of `purposes` is answered; errors in the order of the requests. */
   #receiveAcks(purposes: ReadonlyMap<number, Purpose>): (BreakwaterError | undefined)[] {
     const answers = new Map<number, BreakwaterError | undefined>();
-    while (answers.size < purposes.size) {
+    const last = this.#sequence;
+    while (!answers.has(last)) {
       for (const message of this.#receive("an acknowledgement")) {
         const purpose = purposes.get(message.sequence);
         if (purpose === undefined || message.type !== c.NLMSG_ERROR) continue;
