@@ -173,17 +173,14 @@ export class MtuProof implements Disposable {
     const { events, config } = this.#options;
     const { target, state } = each;
     const subject = { apiVersion: "v1", kind: "Node", name: config.nodeName, uid: config.nodeName };
-    if (!small) {
-      events.record(
-        subject,
-        "Normal",
-        "PathMtuRestored",
-        `Path to node ${target.peer} (IPv${target.family} ${target.layer}) carries the planned ${target.bytes} bytes again`,
-      );
-      return;
+    const path = `Path to node ${target.peer}`;
+    if (small) {
+      const message = `${path}: ${explain(each, state.verdict)}. ${advise(each, state.verdict)}`;
+      events.record(subject, "Warning", "PathMtuTooSmall", message);
+    } else {
+      const message = `${path}: IPv${target.family} ${target.layer} carries the planned ${target.bytes} bytes again`;
+      events.record(subject, "Normal", "PathMtuRestored", message);
     }
-    const message = `Path to node ${target.peer} carries ${state.inForceBytes} bytes, ${target.bytes} were planned. ${explain(each, state.verdict)}. ${advise(each, state.verdict)}`;
-    events.record(subject, "Warning", "PathMtuTooSmall", message);
   }
 
   /** ICMP that was true holds for ten minutes in the kernel: what a probe disproved is forgotten now. */

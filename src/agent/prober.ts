@@ -206,7 +206,8 @@ export class Prober implements Disposable {
     const { targets } = peer;
     const searches = new Map<ProbeTarget, Search>();
     for (const target of targets) {
-      searches.set(target, startSearch(target.bytes, peer.states.get(targetKey(target))?.inForceBytes));
+      const bytes = Math.min(target.bytes, underlayLimit(target, peer));
+      searches.set(target, startSearch(bytes, peer.states.get(targetKey(target))?.inForceBytes));
     }
     let told = suspect;
     for (let first = true; searches.size > 0; first = false) {
@@ -217,9 +218,11 @@ export class Prober implements Disposable {
         const outcome = endRound(searches.get(target) as Search, results[i] as (typeof results)[number]);
         if ("search" in outcome) searches.set(target, outcome.search);
         else {
+          const { target: searched } = searches.get(target) as Search;
           searches.delete(target);
           // The plan may have changed meanwhile: what was found is about a target that nobody has any more.
-          if (peer.targets === targets && this.#peers.get(peer.name) === peer) this.#found(peer, target, outcome.found);
+          if (peer.targets !== targets || this.#peers.get(peer.name) !== peer) return;
+          this.#found(peer, target, searched < target.bytes ? asFarAsTried(outcome.found) : outcome.found);
         }
       }
       told = told || searches.size > 0;
@@ -234,7 +237,10 @@ export class Prober implements Disposable {
     if (state.raise !== undefined) this.#lookAgainSoon(peer);
     if (isLower(state, before, target)) this.#suspectAlike(target);
     this.#options.onSettled(target, state, before);
-    if (state.inForceBytes !== before.inForceBytes && this.#updateProven(peer)) this.#options.onProven();
+    if (state.inForceBytes === before.inForceBytes) return;
+    // The underlay carries more: now the overlay can be tried with more.
+    if (state.inForceBytes === target.bytes && target.overheadBytes > 0) this.#makeUrgent(peer, "raise");
+    if (this.#updateProven(peer)) this.#options.onProven();
   }
 
   #lookAgainSoon(peer: Peer): void {
@@ -263,6 +269,23 @@ export class Prober implements Disposable {
     else this.#proven.set(name, bytes);
     return bytes !== before;
   }
+}
+
+/**
+ * What the underlay was proven to leave to the overlay. Larger packets inside would only be cut up outside, where DF is
+ * not set: they prove nothing.
+ */
+function underlayLimit({ layer }: ProbeTarget, { targets, states }: Peer): number {
+  if (layer === "underlay") return Number.POSITIVE_INFINITY;
+  const limits = targets
+    .filter((target) => target.layer === "underlay")
+    .map((target) => (states.get(targetKey(target))?.inForceBytes ?? target.bytes) - target.overheadBytes);
+  return Math.min(...limits);
+}
+
+/** All that was tried passes: that is no news about the sizes above. */
+function asFarAsTried(finding: Finding): Finding {
+  return finding.verdict === "passes" ? { ...finding, provenBytes: undefined } : finding;
 }
 
 function firstIdle(names: Iterable<string>, peers: ReadonlyMap<string, Peer>): string | undefined {

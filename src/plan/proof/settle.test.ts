@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Finding, ProofState } from "../../model/proof.ts";
+import { HOLD_MS, holdMs, settle, unproven } from "./settle.ts";
+
+const passes = (provenBytes: number): Finding => ({ verdict: "passes", provenBytes });
+const hole = (provenBytes: number): Finding => ({ verdict: "black-hole", provenBytes });
+const unknown: Finding = { verdict: "unknown", provenBytes: undefined };
+
+/** Findings at seconds -> the state behind the last. */
+function follow(...findings: readonly (readonly [number, Finding])[]): ProofState {
+  return findings.reduce((state, [second, finding]) => settle(state, finding, second * 1000), unproven(0));
+}
+
+test("settle(): sizes in force", () => {
+  const table: [string, readonly (readonly [number, Finding])[], number | undefined][] = [
+    ["nothing known", [[1, unknown]], undefined],
+    ["first proof", [[1, passes(1500)]], 1500],
+    ["first proof of less", [[1, hole(1400)]], 1400],
+    [
+      "less holds at once",
+      [
+        [1, passes(1500)],
+        [2, hole(1400)],
+      ],
+      1400,
+    ],
+    [
+      "no answer is no news",
+      [
+        [1, hole(1400)],
+        [2, unknown],
+      ],
+      1400,
+    ],
+    [
+      "more waits",
+      [
+        [1, hole(1400)],
+        [2, passes(1500)],
+        [6.9, passes(1500)],
+      ],
+      1400,
+    ],
+    [
+      "more that lasted",
+      [
+        [1, hole(1400)],
+        [2, passes(1500)],
+        [7, passes(1500)],
+      ],
+      1500,
+    ],
+    [
+      "more that was interrupted",
+      [
+        [1, hole(1400)],
+        [2, passes(1500)],
+        [4, hole(1400)],
+        [5, passes(1500)],
+        [8, passes(1500)],
+      ],
+      1400,
+    ],
+    [
+      "what lasted is what was there all the while",
+      [
+        [1, hole(1300)],
+        [2, hole(1400)],
+        [5, passes(1500)],
+        [7, passes(1500)],
+      ],
+      1400,
+    ],
+    [
+      "a size that shrank while it waited waits anew",
+      [
+        [1, hole(1300)],
+        [2, passes(1500)],
+        [5, hole(1400)],
+        [7, hole(1400)],
+      ],
+      1300,
+    ],
+    [
+      "silence while more waits ends the wait",
+      [
+        [1, hole(1400)],
+        [2, passes(1500)],
+        [5, unknown],
+        [7, passes(1500)],
+      ],
+      1400,
+    ],
+  ];
+  for (const [name, findings, expected] of table) assert.equal(follow(...findings).inForceBytes, expected, name);
+});
+
+test("a path that flaps is raised later and later, and trusted again when it was quiet for half an hour", () => {
+  let state = unproven(0);
+  let now = 0;
+  const waits: number[] = [];
+  for (let flap = 0; flap < 9; flap++) {
+    state = settle(state, passes(1500), now);
+    now += 1000;
+    state = settle(state, hole(1400), now);
+    waits.push(holdMs(state, now) / HOLD_MS);
+    now += 1000;
+  }
+  // The first pass is a proof and no raise; so is the size never in force again meanwhile.
+  assert.deepEqual(waits.slice(0, 2), [1, 1]);
+  assert.equal(state.inForceBytes, 1400);
+  for (let flap = 0; flap < 3; flap++) {
+    const hold = holdMs(state, now);
+    state = settle(state, passes(1500), now);
+    now += hold;
+    state = settle(state, passes(1500), now);
+    assert.equal(state.inForceBytes, 1500);
+    now += 1000;
+    state = settle(state, hole(1400), now);
+    assert.equal(holdMs(state, now), 2 * hold);
+  }
+  assert.equal(holdMs(state, now + 1_800_000), HOLD_MS);
+});
+
+test("the time of a verdict is when it began, not when it was last seen", () => {
+  const state = follow([1, passes(1500)], [2, hole(1400)], [3, hole(1400)], [4, hole(1400)]);
+  assert.equal(state.sinceMs, 2000);
+  assert.equal(state.checkedMs, 4000);
+});
