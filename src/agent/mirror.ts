@@ -7,7 +7,7 @@ import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, isOurLink, NFT_TABLE, ROUTE_PROTOCOL, VXLAN_DEVICE } from "../model/marks.ts";
+import { DOOMED_GROUP, isOurLink, NFT_TABLE, RECEIVE_OFFLOAD, ROUTE_PROTOCOL, VXLAN_DEVICE } from "../model/marks.ts";
 import type { ObservedTable } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { DesiredFeature, DesiredState, NodeInterface } from "../model/state.ts";
@@ -95,14 +95,23 @@ export class Mirror {
     const addresses = Map.groupBy(this.#addresses.values(), (address) => address.index);
     return [...this.#links.values()]
       .filter((link) => !isOurLink(link.name))
-      .map(({ name, index, mtuBytes, up }) => ({
-        name,
-        index,
-        mtuBytes,
-        up,
-        addresses: (addresses.get(index) ?? []).map(({ address, length }) => ({ address, length })),
-      }))
+      .map((link) => this.#describe(link, addresses.get(link.index) ?? []))
       .sort((a, b) => a.index - b.index);
+  }
+
+  #describe({ name, index, mtuBytes, up, kind }: Link, addresses: readonly Address[]): NodeInterface {
+    // Only a device with an address can be the underlay, and of a veth nobody wants to know.
+    const isAsked = addresses.length > 0 && kind !== "veth";
+    const receiveOffload = isAsked ? this.#kernel.features.read(name, RECEIVE_OFFLOAD) : undefined;
+    return {
+      name,
+      index,
+      mtuBytes,
+      up,
+      ...(kind === undefined ? {} : { kind }),
+      ...(receiveOffload === undefined ? {} : { receiveOffload }),
+      addresses: addresses.map(({ address, length }) => ({ address, length })),
+    };
   }
 
   /** Names of the host ends of pods that are there, those that wait for deletion left out. */

@@ -229,6 +229,19 @@ test("Reconciler outlives a kernel that cannot be listed, says so once, and list
   assert.equal(rig.text(), whole);
 });
 
+test("Reconciler lets the tunnel join segments while the underlay's device does not", async (t) => {
+  using rig = new NodeRig(t.mock.timers);
+  const whole = await wholeNode(rig);
+  const tunnelJoins = async (underlayJoins: boolean) => {
+    rig.other.features.write("eth0", "rx-gro", underlayJoins);
+    await rig.elapse(60_000);
+    return rig.other.features.read(VXLAN_DEVICE, "rx-gro");
+  };
+  assert.equal(await tunnelJoins(false), true);
+  assert.equal(await tunnelJoins(true), false);
+  assert.equal(rig.text(), whole);
+});
+
 test("Reconciler does without ethtool netlink, and says so once", async (t) => {
   using rig = new NodeRig(t.mock.timers);
   rig.other.loseFeatures();

@@ -5,6 +5,8 @@
 /** rtm_protocol of our routes. 98 is unassigned in include/uapi/linux/rtnetlink.h and iproute2's rt_protos. */
 export const ROUTE_PROTOCOL = 98;
 export const VXLAN_DEVICE = "bwvxlan";
+/** Generic receive offload (NETIF_F_GRO) in the kernel's words: netdev_features_strings of net/ethtool/common.c. */
+export const RECEIVE_OFFLOAD = "rx-gro";
 /**
  * Host ends of pods: prefix and 11 hexadecimal digits, 14 of the kernel's 15 characters. Not "bwp": so the bandwidth
  * plugin of the CNI project names its ifb devices.

@@ -13,6 +13,10 @@ export interface NodeInterface {
   readonly index: number;
   readonly mtuBytes: number;
   readonly up: boolean;
+  /** "veth", "bond"; absent for hardware. */
+  readonly kind?: string;
+  /** Whether it joins received segments (GRO); absent where nobody asked, or the kernel cannot say. */
+  readonly receiveOffload?: boolean;
   readonly addresses: readonly { readonly address: Ip; readonly length: number }[];
 }
 

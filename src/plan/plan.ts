@@ -81,7 +81,7 @@ function assemble(
   return {
     podCidrs: local,
     vxlan: usesVxlan ? planVxlanDevice(config, underlay, paths) : undefined,
-    features: usesVxlan ? planTunnelFeatures() : [],
+    features: usesVxlan ? planTunnelFeatures(underlay.device) : [],
     addresses: usesVxlan ? planVtepAddresses(config, local) : [],
     routes: [...peers, ...pods]
       .flatMap((plan) => plan.routes)
