@@ -12,17 +12,20 @@ import { loadConnection } from "../kube/config.ts";
 import { parseNode } from "../kube/parse-node.ts";
 import { nodes } from "../kube/resource.ts";
 import type { ClusterNode } from "../model/cluster.ts";
-import { BreakwaterError } from "../model/errors.ts";
+import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
+import type { MtuReport } from "../model/mtu-report.ts";
 import { formatNftTable } from "../model/nft.ts";
 import { formatOperation, type Operation } from "../model/operation.ts";
 import type { DesiredState, LocalPod } from "../model/state.ts";
 import { planNode } from "../plan/plan.ts";
+import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
 import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
   ...nodeOptions,
+  ...agentAddressOption,
   output: {
     type: "string",
     short: "o",
@@ -59,7 +62,8 @@ export async function plan(args: readonly string[]): Promise<number> {
   const mirror = new Mirror(kernel);
   mirror.list();
   const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
-  const planned = planNode({ config, facts, nodes: known, pods });
+  const provenMtuBytes = await provenByAgent(values["metrics-address"]);
+  const planned = planNode({ config, facts, nodes: known, pods, provenMtuBytes });
   if ("notReady" in planned) {
     const { code, message, remedy, object } = planned.notReady;
     throw new BreakwaterError(code, message, { operation: "plan", object, remedy });
@@ -68,6 +72,20 @@ export async function plan(args: readonly string[]): Promise<number> {
   const operations = diffNode(state, mirror.observed(state));
   process.stdout.write(format === "json" ? formatJson(state, operations) : formatText(state, operations));
   return operations.length === 0 ? 0 : 1;
+}
+
+/** What the agent's probes found, where one runs: without that its routes would look wrong. */
+async function provenByAgent(address: string): Promise<Map<string, number> | undefined> {
+  try {
+    const report = await askAgent<MtuReport>(address, "/mtu");
+    const proven = (report?.paths ?? []).flatMap(({ to, provenBytes }) =>
+      provenBytes === null ? [] : [[to, provenBytes] as const],
+    );
+    return new Map(proven);
+  } catch (error) {
+    if (isBreakwaterError(error, "BW_AGENT_AWAY")) return undefined;
+    throw error;
+  }
 }
 
 async function listNodes(client: KubeClient, nodeName: string): Promise<Map<string, ClusterNode>> {

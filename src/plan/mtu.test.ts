@@ -32,7 +32,7 @@ test("planPathMtu() is the underlay less the overhead, or less where a probe has
   }
 });
 
-test("planPodMtu() is the smallest of all paths, the underlay and the limit", () => {
+test("planPodMtu() is the smallest of fewer than ten paths, the underlay and the limit", () => {
   const paths = (...mtus: number[]) => mtus.map((mtuBytes) => ({ mtuBytes }));
   const ipv4 = { ipv6: false };
   assert.equal(planPodMtu([], 1500, ipv4), 1500);
@@ -46,4 +46,79 @@ test("planPodMtu() is the smallest of all paths, the underlay and the limit", ()
 test("planPodMtu() leaves pods with IPv6 what IPv6 needs, also where a path carries less", () => {
   assert.equal(planPodMtu([{ mtuBytes: 1230 }], 1300, { ipv6: true }), 1280);
   assert.equal(planPodMtu([{ mtuBytes: 1430 }], 1500, { ipv6: true }), 1430);
+});
+
+test("planPodMtu() is what nine of ten paths carry, so that a narrow path takes nothing from the many", () => {
+  const table: [string, [number, number][], number][] = [
+    [
+      "one of nine",
+      [
+        [8, 1500],
+        [1, 1300],
+      ],
+      1300,
+    ],
+    [
+      "one of ten",
+      [
+        [9, 1500],
+        [1, 1300],
+      ],
+      1500,
+    ],
+    [
+      "two of ten",
+      [
+        [8, 1500],
+        [2, 1300],
+      ],
+      1300,
+    ],
+    [
+      "two of twenty",
+      [
+        [18, 1500],
+        [2, 1300],
+      ],
+      1500,
+    ],
+    [
+      "three of twenty",
+      [
+        [17, 1500],
+        [2, 1300],
+        [1, 1280],
+      ],
+      1300,
+    ],
+    [
+      "half behind a router",
+      [
+        [50, 1500],
+        [50, 1450],
+      ],
+      1450,
+    ],
+    [
+      "nearly all behind a router, one of them broken",
+      [
+        [5, 1500],
+        [94, 1450],
+        [1, 1250],
+      ],
+      1450,
+    ],
+    [
+      "99 of 1,000",
+      [
+        [901, 8950],
+        [99, 1400],
+      ],
+      8950,
+    ],
+  ];
+  for (const [name, groups, expected] of table) {
+    const paths = groups.flatMap(([count, mtuBytes]) => Array.from({ length: count }, () => ({ mtuBytes })));
+    assert.equal(planPodMtu(paths, 9000, { ipv6: false }), expected, name);
+  }
 });

@@ -27,16 +27,28 @@ export function planPathMtu(input: PathMtuInput): number {
   return Math.min(planned, input.provenBytes ?? planned);
 }
 
+/** Of ten paths the widest nine have their say: see {@link planPodMtu}. */
+const SHARE_OF_PATHS = 0.9;
+
 /**
- * The MTU of every pod's device: the smallest of all paths, so that no packet of a pod ever depends on an ICMP message
- * that a firewall may eat. Without peers it is what the underlay carries. Pods with IPv6 get at least what IPv6 needs,
- * also where a path carries less: that path is reported (BW_PATH_MTU), the others work.
+ * The MTU of every pod's device: the largest size that is safe on nine of ten paths of the node, so on all of them where
+ * there are fewer than ten. There no packet of a pod depends on an ICMP message that a firewall may eat; and one broken
+ * wire among many takes nothing from the others: its routes carry less, and this node tells the pods. Without peers it is
+ * what the underlay carries. Pods with IPv6 get at least what IPv6 needs, also where a path carries less: that path is
+ * reported (BW_PATH_MTU), the others work. See docs/design/mtu.md.
  */
 export function planPodMtu(
   paths: readonly { readonly mtuBytes: number }[],
   underlayMtuBytes: number,
   limits: { readonly most?: number; readonly ipv6: boolean },
 ): number {
-  const smallest = Math.min(underlayMtuBytes, limits.most ?? underlayMtuBytes, ...paths.map((path) => path.mtuBytes));
-  return limits.ipv6 ? Math.max(IPV6_MINIMUM_BYTES, smallest) : smallest;
+  const most = Math.min(underlayMtuBytes, limits.most ?? underlayMtuBytes);
+  const safe = Math.min(most, largestSafe(paths));
+  return limits.ipv6 ? Math.max(IPV6_MINIMUM_BYTES, safe) : safe;
+}
+
+/** The largest size that {@link SHARE_OF_PATHS} of the paths carry. */
+function largestSafe(paths: readonly { readonly mtuBytes: number }[]): number {
+  const sizes = paths.map(({ mtuBytes }) => mtuBytes).sort((a, b) => b - a);
+  return sizes[Math.ceil(sizes.length * SHARE_OF_PATHS) - 1] ?? Number.POSITIVE_INFINITY;
 }
