@@ -13,6 +13,7 @@ import { labFaultSpec } from "../src/cli/lab-fault.ts";
 import { labProbeSpec } from "../src/cli/lab-probe.ts";
 import { labKubeconfigSpec, labStatusSpec } from "../src/cli/lab-status.ts";
 import { labDownSpec, labUpSpec } from "../src/cli/lab-up.ts";
+import { mtuSpec } from "../src/cli/mtu.ts";
 import { type CommandSpec, commandOf, optionLabel } from "../src/cli/options.ts";
 import { planSpec } from "../src/cli/plan.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
@@ -31,6 +32,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 const specs: readonly CommandSpec[] = [
   agentSpec,
   planSpec,
+  mtuSpec,
   cleanupSpec,
   labDemoSpec,
   labUpSpec,
@@ -102,7 +104,7 @@ function faultsPage(): string {
   return [
     "# Faults of the lab",
     "",
-    "`breakwater lab fault add NAME [--node NODE] [--set KEY=VALUE]`, taken back by `breakwater lab fault clear [NAME]`.",
+    "`breakwater lab fault add NAME [--node NODE] [--pod NS/POD] [--size BYTES] [--set KEY=VALUE]`, taken back by `breakwater lab fault clear [NAME]`.",
     "",
     table(["fault", "parameters", "what happens"], rows),
   ].join("\n");

@@ -12,8 +12,9 @@ export const labFaultSpec = {
   options: {
     ...nameOption,
     ...outputOption,
-    node: { type: "string", value: "NODE", help: "Where; the first node when absent" },
+    node: { type: "string", value: "NODE", help: "Where; when absent the first node, or all for faults of all" },
     pod: { type: "string", value: "NS/POD", help: "Which pod, for faults of pods" },
+    size: { type: "string", value: "BYTES", help: "For faults of sizes: the same as --set bytes=BYTES" },
     set: { type: "string", multiple: true, value: "KEY=VALUE", help: "A parameter of the fault" },
   },
   positionals: [1, 2],
@@ -43,7 +44,7 @@ export async function labFault(args: readonly string[]): Promise<number> {
       }));
       const rows = kinds.map(({ name, summary, parameters, active }) => [
         name,
-        active.map(({ node }) => node).join(","),
+        active.map(({ node, pod }) => pod ?? node).join(","),
         Object.entries(parameters)
           .map(([key, value]) => `${key}=${value}`)
           .join(" "),
@@ -54,7 +55,7 @@ export async function labFault(args: readonly string[]): Promise<number> {
     }
     case "add": {
       if (fault === undefined) throw usageError(labFaultSpec, "Which fault? See 'breakwater lab fault list'");
-      const parameters = Object.fromEntries(values.set.map(parseParameter));
+      const parameters = parametersOf(values);
       const added = await callLab(control, "addFault", { name: fault, node: values.node, pod: values.pod, parameters });
       print(added, `${added.name}: ${added.description}\n`);
       return 0;
@@ -65,13 +66,21 @@ export async function labFault(args: readonly string[]): Promise<number> {
         cleared,
         cleared.length === 0
           ? "No fault was in force.\n"
-          : cleared.map(({ name, node }) => `cleared ${name} on ${node}\n`).join(""),
+          : cleared.map(({ name, node, pod }) => `cleared ${name} on ${pod ?? node}\n`).join(""),
       );
       return 0;
     }
     default:
       throw usageError(labFaultSpec, `"${verb}" is neither list, add nor clear`);
   }
+}
+
+function parametersOf({ set, size }: { set: readonly string[]; size: string | undefined }): Record<string, string> {
+  const parameters = Object.fromEntries(set.map(parseParameter));
+  if (size === undefined) return parameters;
+  if (parameters["bytes"] !== undefined)
+    throw usageError(labFaultSpec, "--size and --set bytes= say the same: give one");
+  return { ...parameters, bytes: size };
 }
 
 function parseParameter(text: string): [string, string] {

@@ -15,6 +15,7 @@ import type { ControlMethods, LabStatus, NodeStatus, PathRow, ProbeRequest } fro
 import { serveControl } from "./control-server.ts";
 import { type DialResult, dial } from "./dial.ts";
 import { Faults } from "./faults/catalogue.ts";
+import { faultPods } from "./faults/pods.ts";
 import { formatKubeconfig } from "./kubeconfig.ts";
 import { podNetns } from "./kubelet/pod-worker.ts";
 import { applyManifests, type ManifestObject, readManifests } from "./manifests.ts";
@@ -84,11 +85,7 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
   progress(`API server listens on https://127.0.0.1:${config.apiPort}`);
   const agents = new Map(topology.nodes.map((node) => [node.name, agentProcess(config, paths, node, underlay)]));
   const kubelets = new Map(topology.nodes.map((node) => [node.name, kubeletProcess(config, paths, node, underlay)]));
-  const nodeOfPod = (namespace: string, name: string) => {
-    const spec = api.store.get("pods", namespace, name)?.["spec"] as { nodeName?: string } | undefined;
-    return spec?.nodeName;
-  };
-  const faults = new Faults({ topology, underlay, agents, nodeOfPod });
+  const faults = new Faults({ topology, underlay, agents, pods: faultPods(api.store, paths.netns) });
   const lab: Lab = { config, paths, topology, underlay, api, agents, kubelets, faults };
   const { ended } = await serveLab(lab);
   for (const process of [...kubelets.values(), ...agents.values()]) process.start();

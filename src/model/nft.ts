@@ -12,6 +12,7 @@ export type NftField =
   | "ip6 daddr"
   | "ip protocol"
   | "icmp type"
+  | "icmp code"
   | "icmpv6 type"
   | "th sport"
   | "th dport"

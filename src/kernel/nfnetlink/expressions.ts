@@ -49,6 +49,7 @@ const payloads: Partial<Record<NftField, PayloadField>> = {
   "ip6 saddr": { base: c.PAYLOAD_NETWORK_HEADER, offset: 8, length: 16 },
   "ip6 daddr": { base: c.PAYLOAD_NETWORK_HEADER, offset: 24, length: 16 },
   "icmp type": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 },
+  "icmp code": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 1, length: 1 },
   "icmpv6 type": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 },
   "th sport": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 },
   "th dport": { base: c.PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 },

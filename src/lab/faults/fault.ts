@@ -4,29 +4,47 @@ import type { SupervisedProcess } from "../supervisor.ts";
 import type { Topology } from "../topology.ts";
 import type { LabHost } from "../underlay/host.ts";
 import type { Underlay } from "../underlay/underlay.ts";
+import type { FaultPod, FaultPods } from "./pods.ts";
+import type { Segmentation } from "./segmentation.ts";
 
 export interface FaultSurroundings {
   readonly topology: Topology;
   readonly underlay: Underlay;
   readonly agents: ReadonlyMap<string, SupervisedProcess>;
-  /** The node that a pod runs on; undefined when there is no such pod, or it has none yet. */
-  readonly nodeOfPod: (namespace: string, name: string) => string | undefined;
+  readonly pods: FaultPods;
+  readonly segmentation: Segmentation;
 }
 
 export interface FaultTarget {
-  /** The node given with --node, or the first one. */
+  /** The node given with --node, or that of --pod, or the first one. */
   readonly node: string;
   readonly host: LabHost;
+  /** All that are struck: with scope "cluster" every node unless one was named, else the one. */
+  readonly hosts: readonly LabHost[];
+  /** True with scope "cluster" when no node was named. */
+  readonly everywhere: boolean;
+  /** The pod of --pod; always there with scope "pod". */
+  readonly pod: FaultPod | undefined;
   readonly parameters: Readonly<Record<string, string>>;
 }
+
+/**
+ * Where a fault is in force, once in each place: on one node, in the whole cluster unless --node or --pod names a node,
+ * on the router, in one pod.
+ */
+export type FaultScope = "node" | "cluster" | "router" | "pod";
 
 export interface FaultKind {
   readonly name: string;
   readonly summary: string;
-  /** Parameters it takes as --set KEY=VALUE, with their defaults. */
+  /** Parameters it takes as --set KEY=VALUE, with their defaults. --size BYTES is --set bytes=BYTES. */
   readonly parameters?: Readonly<Record<string, string>>;
-  /** True when it is not of one node: the router's, say. It can be in force once. */
-  readonly global?: boolean;
+  /** @default "node" */
+  readonly scope?: FaultScope;
+  /** What it changes, where two kinds change the same: only one of them can be in force in a place. @default its name */
+  readonly subject?: string;
+  /** True when machines and pods learn path MTUs from it: they are made to forget them when it is taken back. */
+  readonly teachesPathMtu?: boolean;
   /** Makes it happen. @returns what was done in one sentence, and how to take it back; once done, such a fault is over */
   readonly add: (
     target: FaultTarget,
@@ -35,5 +53,6 @@ export interface FaultKind {
 }
 
 export interface InjectedFault extends ActiveFault {
+  readonly kind: FaultKind;
   readonly undo: () => Promise<void>;
 }
