@@ -7,9 +7,10 @@ import type { Finding, ProofState } from "../../model/proof.ts";
 /** A larger size must pass for so long before it is used. */
 export const HOLD_MS = 5000;
 const LONGEST_HOLD_MS = 600_000;
-/** Each time that a path came down within this span doubles the wait. */
-const MEMORY_MS = 1_800_000;
-const REMEMBERED = 8;
+/** A path that came down more often than this within the span flaps: each time more doubles the wait. */
+const PATIENCE = 10;
+const MEMORY_MS = 600_000;
+const REMEMBERED = 20;
 
 export function unproven(nowMs: number): ProofState {
   return { verdict: "unproven", inForceBytes: undefined, sinceMs: nowMs, checkedMs: undefined, loweredMs: [] };
@@ -18,7 +19,7 @@ export function unproven(nowMs: number): ProofState {
 /** How long a larger size must pass before it is used, milliseconds. */
 export function holdMs(state: ProofState, nowMs: number): number {
   const recent = state.loweredMs.filter((at) => nowMs - at < MEMORY_MS).length;
-  return Math.min(LONGEST_HOLD_MS, HOLD_MS * 2 ** Math.max(0, recent - 1));
+  return Math.min(LONGEST_HOLD_MS, HOLD_MS * 2 ** Math.max(0, recent - PATIENCE));
 }
 
 export function settle(state: ProofState, finding: Finding, nowMs: number): ProofState {
