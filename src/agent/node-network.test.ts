@@ -142,7 +142,7 @@ for (const [family, ips, up, forwards] of [
   });
 }
 
-test("links are deleted when no pod came or went for 25 ms, or when 64 wait", async (t) => {
+test("links are deleted when no pod came or went for 25 ms, or when 32 wait", async (t) => {
   using rig = new NodeRig(t.mock.timers);
   await node(rig);
   rig.host.addNamespace(attachment(2).netns);
@@ -159,7 +159,7 @@ test("links are deleted when no pod came or went for 25 ms, or when 64 wait", as
   assert.equal(deletions(), 0, "a pod came meanwhile");
   await tick(10);
   assert.equal(deletions(), 1);
-  for (let i = 0; i < 63; i++) await rig.network.detach(attachment(2));
+  for (let i = 0; i < 31; i++) await rig.network.detach(attachment(2));
   await rig.host.settled();
   assert.equal(deletions(), 0);
   await rig.network.detach(attachment(2));

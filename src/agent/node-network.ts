@@ -19,9 +19,10 @@ import type { ReconcilerStatus } from "./reconciler.ts";
  * only once, and it lets nobody else configure a link meanwhile.
  */
 const REAP_QUIET_MS = 25;
-/** However busy the node is, a link waits no longer than this, and no more than so many links wait. */
+/** However busy the node is, a link waits no longer than this. */
 const REAP_WITHIN_MS = 250;
-const REAP_AT_MOST = 64;
+/** So many make a group: each adds half a millisecond and more to the time in which nobody else gets on. */
+const REAP_AT_MOST = 32;
 /** Links that could not be deleted are tried again after this long. */
 const REAP_RETRY_MS = 1000;
 
