@@ -22,6 +22,8 @@ export interface ApplyResult {
 export interface PodLinks {
   attach(pod: DesiredPod): void;
   setMtu(pod: DesiredPod): void;
+  /** MTU of the pod's own end; undefined when it is not there. */
+  endMtu(pod: DesiredPod): number | undefined;
 }
 
 export function applyOperations(

@@ -21,6 +21,7 @@ export class Mirror {
   #neighbours = new Map<string, Neighbour>();
   #fdb = new Map<string, FdbEntry>();
   #nft: ObservedTable | undefined;
+  readonly #podEndMtus = new Map<string, number>();
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -59,6 +60,26 @@ export class Mirror {
     return changed;
   }
 
+  /**
+   * Follows links of all namespaces: of them the other ends of our pods' links count.
+   * @returns true when one has another MTU than its host end
+   */
+  applyPodEnds(links: readonly Link[]): boolean {
+    let differs = false;
+    for (const { index, peerIndex, mtuBytes } of links) {
+      const host = peerIndex === undefined ? undefined : this.#linksByIndex.get(peerIndex);
+      if (host?.peerIndex !== index || !this.#isPodLink(host.index)) continue;
+      this.setPodEndMtu(host.name, mtuBytes);
+      differs = differs || mtuBytes !== host.mtuBytes;
+    }
+    return differs;
+  }
+
+  /** What the pod's own end has. */
+  setPodEndMtu(hostIfname: string, mtuBytes: number): void {
+    this.#podEndMtus.set(hostIfname, mtuBytes);
+  }
+
   /** With the sysctls and features that are wanted, read now. */
   observed(wanted: Pick<DesiredState, "sysctls" | "features">): Observed {
     const sysctls = new Map<string, string>();
@@ -69,6 +90,7 @@ export class Mirror {
     return {
       links: this.#links,
       linksByIndex: this.#linksByIndex,
+      podEndMtus: this.#podEndMtus,
       addresses: this.#addresses,
       routes: this.#routes,
       neighbours: this.#neighbours,
@@ -235,7 +257,10 @@ export class Mirror {
   }
 
   #deleteLink(link: Link): void {
-    if (this.#links.get(link.name)?.index === link.index) this.#links.delete(link.name);
+    if (this.#links.get(link.name)?.index === link.index) {
+      this.#links.delete(link.name);
+      this.#podEndMtus.delete(link.name);
+    }
     this.#linksByIndex.delete(link.index);
     this.#forgetRoutes(link.index);
     for (const [key, entry] of this.#fdb) if (entry.index === link.index) this.#fdb.delete(key);

@@ -18,6 +18,7 @@ export function createPodLinks(kernel: Kernel, mirror: Mirror): PodLinks & { cut
   return {
     attach: (pod) => attach(kernel, mirror, indexes, pod),
     setMtu: (pod) => setMtu(kernel, mirror, pod),
+    endMtu: (pod) => endMtu(kernel, pod),
     cutOff: (hostIfname) => cutOff(kernel, mirror, hostIfname),
   };
 }
@@ -175,6 +176,12 @@ function setMtu(kernel: Kernel, mirror: Mirror, pod: DesiredPod): void {
   });
   kernel.routes.changeLink(host.index, { mtuBytes: pod.mtuBytes });
   mirror.refreshLink(pod.hostIfname);
+  mirror.setPodEndMtu(pod.hostIfname, pod.mtuBytes);
+}
+
+function endMtu(kernel: Kernel, pod: DesiredPod): number | undefined {
+  using namespace = kernel.openPod(pod.netns);
+  return namespace.enter(({ routes }) => routes.link(pod.ifname)?.mtuBytes);
 }
 
 /**

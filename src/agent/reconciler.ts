@@ -21,6 +21,7 @@ import type { Mirror } from "./mirror.ts";
 const ROUND_INTERVAL_MS = 20;
 /** Everything is listed anew this often, in case an event was lost without a trace. */
 const RESYNC_INTERVAL_MS = 60_000;
+const FIRST_LOOK_MS = 2000;
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 30_000;
 
@@ -73,6 +74,8 @@ export class Reconciler implements Disposable {
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   readonly #resync: NodeJS.Timeout;
+  /** Pods that an earlier agent attached are looked into once, behind the first round. */
+  readonly #firstLook: NodeJS.Timeout;
   #retryMs = RETRY_FIRST_MS;
   #reported = new Set<string>();
   #cause = "start";
@@ -89,6 +92,7 @@ export class Reconciler implements Disposable {
         this.#notice(() => mirror.apply(events));
         this.#options.onEvents?.(events);
       }),
+      kernel.watchPodEnds((links) => this.#notice(() => mirror.applyPodEnds(links))),
       kernel.nftables.watch(NFT_TABLE, () =>
         this.#notice(() => {
           mirror.listNft();
@@ -98,12 +102,14 @@ export class Reconciler implements Disposable {
     ];
     mirror.list();
     this.#resync = setInterval(() => this.#listAnew(), RESYNC_INTERVAL_MS);
+    this.#firstLook = setTimeout(() => this.#listAnew(), FIRST_LOOK_MS);
   }
 
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
     clearInterval(this.#resync);
+    clearTimeout(this.#firstLook);
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 
@@ -123,7 +129,7 @@ export class Reconciler implements Disposable {
     this.#timerAt = Number.POSITIVE_INFINITY;
     const started = performance.now();
     try {
-      if (this.#stale) this.#options.mirror.list();
+      if (this.#stale) this.#lookAtEverything();
       this.#stale = false;
       this.#round();
     } catch (error) {
@@ -132,6 +138,20 @@ export class Reconciler implements Disposable {
     this.#options.metrics.reconcileSeconds.observe((performance.now() - started) / 1000);
     this.#options.onRound?.();
     return this.#status;
+  }
+
+  #lookAtEverything(): void {
+    const { mirror, podLinks, log } = this.#options;
+    mirror.list();
+    for (const pod of this.#status.state?.pods ?? []) {
+      try {
+        const mtuBytes = podLinks.endMtu(pod);
+        if (mtuBytes !== undefined) mirror.setPodEndMtu(pod.hostIfname, mtuBytes);
+      } catch (error) {
+        // Its runtime may be taking it away right now.
+        log.debug({ pod: pod.name, error: messageOf(error) }, "cannot look into the pod");
+      }
+    }
   }
 
   #schedule(delayMs: number): void {

@@ -23,6 +23,7 @@ const text = (operations: readonly Operation[]) => operations.map(formatOperatio
 const empty: Observed = {
   links: new Map(),
   linksByIndex: new Map(),
+  podEndMtus: new Map(),
   addresses: new Map(),
   routes: new Map(),
   neighbours: new Map(),
@@ -156,6 +157,17 @@ test("diffNode() makes a VXLAN device anew for what a living one cannot change, 
       JSON.stringify(change),
     );
   }
+});
+
+test("a pod's own end that somebody changed is put right; one that nobody looked at is left alone", () => {
+  const state = planned(twoSubnets);
+  const observed = observedAs(state);
+  const [pod] = state.pods;
+  assert.ok(pod);
+  const name = pod.hostIfname;
+  const changed = { ...observed, podEndMtus: new Map([...observed.podEndMtus, [name, 9000] as const]) };
+  assert.deepEqual(text(diffNode(state, changed)), [`set mtu ${pod.mtuBytes} on ${name} and the pod's eth0`]);
+  assert.deepEqual(diffNode(state, { ...observed, podEndMtus: new Map() }), []);
 });
 
 /** Replaces or adds links by name. */

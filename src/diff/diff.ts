@@ -71,7 +71,10 @@ function diffFeatures(desired: DesiredState, { features }: Observed, fresh: Read
 
 function diffLinks(desired: DesiredState, observed: Observed): Operation[] {
   const vxlan = desired.vxlan === undefined ? [] : diffVxlan(desired.vxlan, observed.links.get(desired.vxlan.name));
-  return [...vxlan, ...desired.pods.flatMap((pod) => diffPod(pod, observed.links.get(pod.hostIfname)))];
+  const pods = desired.pods.flatMap((pod) =>
+    diffPod(pod, observed.links.get(pod.hostIfname), observed.podEndMtus.get(pod.hostIfname)),
+  );
+  return [...vxlan, ...pods];
 }
 
 function diffVxlan(vxlan: DesiredVxlan, link: Link | undefined): Operation[] {
@@ -98,12 +101,13 @@ function diffVxlan(vxlan: DesiredVxlan, link: Link | undefined): Operation[] {
   return Object.keys(change).length === 0 ? [] : [{ do: "changeLink", device, change, cause }];
 }
 
-function diffPod(pod: DesiredPod, link: Link | undefined): Operation[] {
+/** @param inside MTU of the pod's own end */
+function diffPod(pod: DesiredPod, link: Link | undefined, inside = pod.mtuBytes): Operation[] {
   const cause = `Pod ${pod.name}`;
   // A link that was given up and still has the name is in the way; attaching removes it.
   if (link === undefined || link.group === DOOMED_GROUP) return [{ do: "attachPod", pod, cause }];
   return [
-    ...(link.mtuBytes === pod.mtuBytes ? [] : [{ do: "setPodMtu", pod, cause } as const]),
+    ...(link.mtuBytes === pod.mtuBytes && inside === pod.mtuBytes ? [] : [{ do: "setPodMtu", pod, cause } as const]),
     ...(link.up ? [] : [{ do: "changeLink", device: link.name, change: { up: true }, cause } as const]),
   ];
 }

@@ -8,9 +8,10 @@ import { inNamespace, isOwnNamespace, namespaceExists, openNamespace } from "./n
 import { openNftables } from "./nfnetlink/nft-socket.ts";
 import type { Nftables } from "./nfnetlink/types.ts";
 import { openLinkReaper } from "./rtnetlink/link-reaper.ts";
+import { watchPodEnds } from "./rtnetlink/pod-end-events.ts";
 import { watchRoutes } from "./rtnetlink/route-events.ts";
 import { openRouteTable } from "./rtnetlink/route-socket.ts";
-import type { LinkReaper, RouteEvent, RouteTable } from "./rtnetlink/types.ts";
+import type { Link, LinkReaper, RouteEvent, RouteTable } from "./rtnetlink/types.ts";
 import { procSysctl, type Sysctl } from "./sysctl.ts";
 
 /** The inside of a pod's namespace, for the length of one synchronous call. */
@@ -27,6 +28,8 @@ export interface Kernel extends Disposable {
   readonly reaper: LinkReaper;
   /** Bursts of events in the kernel's order, until disposed. */
   watch(listener: (events: RouteEvent[]) => void): Disposable;
+  /** Links that changed in the namespaces of pods, among others; some may be missed. Until disposed. */
+  watchPodEnds(listener: (links: Link[]) => void): Disposable;
   namespaceExists(path: string): boolean;
   /**
    * Opens a namespace: `fd` is for {@link NewLink} peers, `enter` runs synchronous code inside.
@@ -53,6 +56,7 @@ export function openKernel(): Kernel {
     features,
     sysctl: procSysctl,
     watch: watchRoutes,
+    watchPodEnds,
     namespaceExists,
     openPod: openRealPod,
     [Symbol.dispose]: () => {

@@ -6,6 +6,8 @@ export interface Observed {
   /** All links of the node by name; the diff touches only ours. */
   readonly links: ReadonlyMap<string, Link>;
   readonly linksByIndex: ReadonlyMap<number, Link>;
+  /** MTU of the pods' own ends, by the name of the host end; absent where nobody has looked. */
+  readonly podEndMtus: ReadonlyMap<string, number>;
   /** Addresses of all links by {@link addressKey}. */
   readonly addresses: ReadonlyMap<string, Address>;
   /** Routes with our protocol number in the main table, by destination. */

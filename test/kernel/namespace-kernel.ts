@@ -18,6 +18,7 @@ export function namespaceKernel(namespace: TestNamespace): Kernel {
       [Symbol.dispose]: () => nftables[Symbol.dispose](),
     },
     watch: (listener) => namespace.run(() => kernel.watch(listener)),
+    watchPodEnds: (listener) => namespace.run(() => kernel.watchPodEnds(listener)),
     [Symbol.dispose]: () => kernel[Symbol.dispose](),
   };
 }

@@ -27,6 +27,7 @@ const PATIENCE_MS = 5000;
 
 interface Node {
   readonly ns: TestNamespace;
+  readonly pod: TestNamespace;
   readonly kernel: Kernel;
   readonly changes: string[];
   readonly nodes: Map<string, ClusterNode>;
@@ -95,7 +96,7 @@ async function wholeNode(t: TestContext): Promise<Node> {
     return performance.now() - started;
   };
   await start().network.attach(value);
-  return { ns, kernel, changes, nodes, start, text, until };
+  return { ns, pod, kernel, changes, nodes, start, text, until };
 }
 
 /** Without what the kernel does by itself and in its own time: dynamic neighbours, link-local addresses. */
@@ -109,6 +110,7 @@ function describeNode(kernel: Kernel, pod: TestNamespace): string {
     JSON.stringify(kernel.nftables.table(NFT_TABLE)),
     ...sysctls,
     `bwvxlan rx-gro ${kernel.features.read("bwvxlan", "rx-gro")}`,
+    `pod eth0 mtu ${pod.routes.link("eth0")?.mtuBytes}`,
     ...describeRoutes(pod.routes)
       .filter(own)
       .map((line) => `pod: ${line}`),
@@ -145,6 +147,8 @@ const damages: Readonly<Record<string, string>> = {
   "a pod's link goes down": `ip link set ${POD} down`,
   "a pod's route is deleted": "ip route del 10.244.1.2/32",
   "a pod's neighbour is deleted": `ip neigh del 10.244.1.2 dev ${POD}`,
+  "somebody gives a pod's own end another MTU": "nsenter --net=$POD ip link set eth0 mtu 9000",
+  "somebody gives both ends of a pod's link another MTU": `ip link set ${POD} mtu 9000; nsenter --net=$POD ip link set eth0 mtu 9000`,
   "the underlay loses its address and gets it back":
     "ip address del 192.168.1.1/24 dev eth0; ip address add 192.168.1.1/24 dev eth0",
   "the underlay goes down and up":
@@ -158,7 +162,8 @@ for (const [damage, command] of Object.entries(damages)) {
     assert.match(whole, /route 10\.244\.3\.0\/24/);
     assert.match(whole, /^bwvxlan rx-gro false$/m);
     assert.match(whole, /^link bwvxlan .*"udpChecksum":false/m);
-    const done = node.ns.run(() => spawnSync("sh", ["-ec", command], { encoding: "utf8" }));
+    const env = { ...process.env, POD: node.pod.path };
+    const done = node.ns.run(() => spawnSync("sh", ["-ec", command], { encoding: "utf8", env }));
     assert.deepEqual([done.status, done.stderr], [0, ""], command);
     assert.notEqual(node.text(), whole, "the damage shows");
     const elapsedMs = await node.until(whole);

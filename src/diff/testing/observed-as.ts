@@ -13,6 +13,7 @@ export function observedAs(state: DesiredState): Observed {
   const index = (device: string) => links.get(device)?.index ?? 0;
   return {
     links,
+    podEndMtus: new Map(state.pods.map((pod) => [pod.hostIfname, pod.mtuBytes])),
     linksByIndex: new Map([...links.values()].map((link) => [link.index, link])),
     addresses: keyed(
       state.addresses.map(({ device, address, length }) => ({

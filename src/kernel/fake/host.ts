@@ -8,7 +8,7 @@ import type { DeviceFeatures } from "../genetlink/ethtool.ts";
 import { noFamily } from "../genetlink/genetlink-socket.ts";
 import type { Kernel, OpenPod } from "../kernel.ts";
 import type { Nftables } from "../nfnetlink/types.ts";
-import type { LinkReaper, RouteTable } from "../rtnetlink/types.ts";
+import type { Link, LinkReaper, RouteTable } from "../rtnetlink/types.ts";
 import type { Sysctl } from "../sysctl.ts";
 import { setNeighbour } from "./entries.ts";
 import { Failures, refuse } from "./failures.ts";
@@ -57,6 +57,8 @@ export class FakeHost {
   readonly log = new OperationLog();
   readonly #namespaces = new Map<string, FakeNamespace>();
   readonly #descriptors = new Map<number, FakeNamespace>();
+  /** Each takes a namespace that is new into what it watches. */
+  readonly #podEndWatches = new Set<(namespace: FakeNamespace) => void>();
   #nextFd = FIRST_FD;
 
   /** Makes an empty namespace: a loopback device that is up. */
@@ -64,6 +66,7 @@ export class FakeHost {
     if (this.#namespaces.has(path)) throw new RangeError(`There is a namespace ${path} already`);
     const namespace = new FakeNamespace(path);
     this.#namespaces.set(path, namespace);
+    for (const join of this.#podEndWatches) join(namespace);
     const other = this.otherHand(path);
     const loopback = namespace.linkNamed("lo");
     if (loopback !== undefined) namespace.setUp(loopback);
@@ -88,6 +91,7 @@ export class FakeHost {
       features: fakeFeatures(namespace, supervision),
       reaper: fakeReaper(namespace, supervision),
       watch: (listener) => namespace.events.watch(listener),
+      watchPodEnds: (listener) => this.#watchPodEnds(listener),
       namespaceExists: (pod) => this.#namespaces.has(pod),
       openPod: (pod) => this.#openPod(pod, supervision),
       [Symbol.dispose]: () => undefined,
@@ -124,6 +128,25 @@ export class FakeHost {
 
   #routes(namespace: FakeNamespace, supervision: Supervision): RouteTable {
     return new FakeRouteTable(namespace, supervision, (fd) => this.#descriptors.get(fd));
+  }
+
+  #watchPodEnds(listener: (links: Link[]) => void): Disposable {
+    const watches: Disposable[] = [];
+    const join = (namespace: FakeNamespace) => {
+      const watch = namespace.events.watch((events) => {
+        const links = events.flatMap((event) => (event.type === "link" && !event.deleted ? [event.link] : []));
+        if (links.length > 0) listener(links);
+      });
+      watches.push(watch);
+    };
+    for (const namespace of this.#namespaces.values()) join(namespace);
+    this.#podEndWatches.add(join);
+    return {
+      [Symbol.dispose]: () => {
+        this.#podEndWatches.delete(join);
+        for (const watch of watches) watch[Symbol.dispose]();
+      },
+    };
   }
 
   #openPod(path: string, supervision: Supervision): OpenPod {
