@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createMetrics } from "../src/agent/metrics.ts";
 import { agentSpec } from "../src/cli/agent.ts";
+import { benchSpec } from "../src/cli/bench.ts";
 import { cleanupSpec } from "../src/cli/cleanup.ts";
 import { labDemoSpec } from "../src/cli/lab-demo.ts";
 import { labExecSpec } from "../src/cli/lab-exec.ts";
@@ -34,6 +35,7 @@ const specs: readonly CommandSpec[] = [
   planSpec,
   mtuSpec,
   cleanupSpec,
+  benchSpec,
   labDemoSpec,
   labUpSpec,
   labDownSpec,

@@ -33,10 +33,15 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: "A whole cluster on this machine, to try and to rehearse",
     load: async () => (await import("./lab.ts")).lab,
   },
+  bench: {
+    summary: "Measure on this machine what a wrong MTU costs",
+    load: async () => (await import("./bench.ts")).bench,
+  },
 };
 
-/** Processes that the lab starts; no command for people. */
+/** Processes that the lab and benchmarks start; no command for people. */
 const internal: Readonly<Record<string, () => Promise<Verb>>> = {
+  "bench-peer": async () => (await import("./bench-peer.ts")).benchPeer,
   "lab-daemon": async () => (await import("./lab-processes.ts")).labDaemon,
   "lab-frontend": async () => (await import("./lab-processes.ts")).labFrontend,
   "lab-kubelet": async () => (await import("./lab-processes.ts")).labKubelet,

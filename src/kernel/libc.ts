@@ -24,6 +24,8 @@ const accept4: (fd: number, address: null, length: null, flags: number) => numbe
 );
 /** The next waiting connection's descriptor, close-on-exec and non-blocking, or a negative number. */
 export const accept = (fd: number): number => accept4(fd, null, null, 0x80800);
+/** The same, but it waits, and so do the calls on what it returns. */
+export const acceptWaiting = (fd: number): number => accept4(fd, null, null, 0x80000);
 export const connect: (fd: number, address: Uint8Array, length: number) => number = libc.func(
   "int connect(int, const void *, uint32_t)",
 );

@@ -74,8 +74,11 @@ async function refuseRunning(paths: LabPaths, name: string): Promise<void> {
   });
 }
 
-/** Root can always make namespaces; others where the kernel lets them make a user namespace. */
-function refuseWithoutNamespaces(): void {
+/**
+ * Root can always make namespaces; others where the kernel lets them make a user namespace.
+ * @throws BreakwaterError BW_NOT_ROOT naming the setting that forbids it
+ */
+export function refuseWithoutNamespaces(what = "a lab"): void {
   if (process.geteuid?.() === 0) return;
   const limits = [
     ["/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"],
@@ -88,8 +91,8 @@ function refuseWithoutNamespaces(): void {
   ] as const;
   for (const [file, bad, remedy] of limits) {
     if (!existsSync(file) || readFileSync(file, "utf8").trim() !== bad) continue;
-    throw new BreakwaterError("BW_NOT_ROOT", `Without root a lab needs user namespaces, and ${file} is ${bad}`, {
-      operation: "start lab",
+    throw new BreakwaterError("BW_NOT_ROOT", `Without root ${what} needs user namespaces, and ${file} is ${bad}`, {
+      operation: `start ${what}`,
       object: file,
       remedy: `Run as root, or let the administrator set: ${remedy}`,
     });

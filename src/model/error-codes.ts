@@ -17,6 +17,7 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "Run the command where 'breakwater agent' runs, with the agent's --metrics-address",
   ),
   BW_API_LISTEN: code("The lab's API server cannot listen", "End the program that has the port, or choose another"),
+  BW_BENCH_PEER: code("One end of a measurement ended too early", "Read what it said"),
   BW_CNI: code("A CNI call failed", "Read its message and details"),
   BW_CNI_CHAINED_PLUGIN: code(
     "A plugin of the CNI chain cannot be asked which versions it speaks",

@@ -19,6 +19,8 @@ export interface VxlanParameters {
   readonly learning: boolean;
   /** Of the outer UDP header over IPv4: RFC 7348 asks for zero. */
   readonly udpChecksum: boolean;
+  /** Outer IPv4 packets have DF (IFLA_VXLAN_DF); never set by the agent, so never read back. @default false */
+  readonly dontFragment?: boolean;
 }
 
 export interface Link {

@@ -12,6 +12,8 @@ export interface BenchOptions {
 
 export interface Suite {
   readonly name: string;
+  /** Another name that it goes by: that of the command for users that measures the same. */
+  readonly alias?: string;
   readonly run: (bench: Bench) => Promise<void>;
 }
 

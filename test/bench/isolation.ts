@@ -1,12 +1,9 @@
 /**
- * Benchmarks run in network, mount and process namespaces of their own: when the first process in them ends, whatever
- * ended it, the kernel ends all others and takes every namespace, link and mount away. /run is an empty tmpfs inside, so
- * that neither our files nor those of other plugins (/run/xtables.lock) are the machine's.
- *
- *   bench ── setpriv (dies with bench) + unshare(1) ── sh (pid 1, reaps) ── bench again, agents, labs, drivers
+ * Benchmarks run in network, mount and process namespaces of their own (src/bench/isolated-run.ts). /run is an empty tmpfs
+ * inside, so that neither our files nor those of other plugins (/run/xtables.lock) are the machine's.
  */
-import { spawn } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
+import { runIsolated as runInNamespaces } from "../../src/bench/isolated-run.ts";
 import * as libc from "../../src/kernel/libc.ts";
 import { inNamespaceAt } from "../../src/kernel/netns.ts";
 import { openRouteTable } from "../../src/kernel/rtnetlink/route-socket.ts";
@@ -31,28 +28,8 @@ export async function runIsolated(program: string, args: readonly string[], disk
   }
   mkdirSync(diskFolder, { recursive: true });
   const again = [process.execPath, ...process.execArgv, program, ...args];
-  const shell = ["sh", "-c", '"$@" & wait $!', "breakwater-bench", ...again];
-  const unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", ...shell];
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", ...unshare], {
-    stdio: "inherit",
-    env: { ...process.env, [INSIDE]: diskFolder },
-  });
-  // Nothing inside is worth saving: the kernel cleans up.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      process.stderr.write(`bench: stopped by ${signal}\n`);
-      child.kill("SIGKILL");
-    });
-  }
   try {
-    return await new Promise<number>((resolve, reject) => {
-      child.on("error", reject);
-      child.on("exit", (code) => {
-        // A shell says 128 and the signal's number for a process that a signal ended: nobody else tells.
-        if (code !== null && code > 128) process.stderr.write(`bench: ended by signal ${code - 128}\n`);
-        resolve(code ?? 130);
-      });
-    });
+    return await runInNamespaces(again, { ...process.env, [INSIDE]: diskFolder });
   } finally {
     rmSync(diskFolder, { recursive: true, force: true });
   }

@@ -11,11 +11,12 @@ import { Bench, type BenchOptions, type Suite } from "./bench.ts";
 import { furnish, isolatedDisk, runIsolated } from "./isolation.ts";
 import { formatTable, type Row } from "./row.ts";
 import { cni } from "./suites/cni.ts";
+import { mtu } from "./suites/mtu.ts";
 import { path } from "./suites/path.ts";
 import { scale } from "./suites/scale.ts";
 import { benchBuild } from "./tools.ts";
 
-const suites: readonly Suite[] = [cni, path, scale];
+const suites: readonly Suite[] = [cni, path, mtu, scale];
 
 interface Command {
   readonly chosen: readonly Suite[];
@@ -59,7 +60,7 @@ function parse(args: readonly string[]) {
 }
 
 function findSuite(name: string): Suite {
-  const suite = suites.find((candidate) => candidate.name === name);
+  const suite = suites.find((candidate) => candidate.name === name || candidate.alias === name);
   if (suite === undefined) throw usage(`There is no suite "${name}"`);
   return suite;
 }

@@ -23,6 +23,7 @@ const vxlanData = attributes({
   port: [15, u16be],
   local6: [17, ip],
   udpChecksum: [18, u8],
+  dontFragment: [29, u8],
 });
 
 /** VETH_INFO_PEER holds a whole link message: header, then attributes. */
@@ -136,6 +137,8 @@ function vxlanAttributes(vxlan: VxlanParameters) {
     port: vxlan.port,
     // The kernel's own default is a checksum.
     udpChecksum: vxlan.udpChecksum ? 1 : 0,
+    // VXLAN_DF_SET
+    dontFragment: vxlan.dontFragment === true ? 1 : undefined,
   };
 }
 

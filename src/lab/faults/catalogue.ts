@@ -10,7 +10,7 @@ import { mtuBlackhole } from "./mtu-blackhole.ts";
 import { podMtu } from "./pod-mtu.ts";
 import type { FaultPod } from "./pods.ts";
 import { routerMtu } from "./router-mtu.ts";
-import { Segmentation } from "./segmentation.ts";
+import { Segmentation, switchSenders } from "./segmentation.ts";
 import { mtu, underlayMtu } from "./underlay-mtu.ts";
 import { vxlanMtu } from "./vxlan-mtu.ts";
 
@@ -42,7 +42,7 @@ export class Faults {
   #active: InjectedFault[] = [];
 
   constructor(around: Omit<FaultSurroundings, "segmentation">) {
-    this.#around = { ...around, segmentation: new Segmentation(around.underlay) };
+    this.#around = { ...around, segmentation: new Segmentation(() => switchSenders(around.underlay)) };
   }
 
   list(): ActiveFault[] {

@@ -9,6 +9,9 @@ import { type DeviceFeatures, openDeviceFeatures } from "../../kernel/genetlink/
 import type { LabHost } from "../underlay/host.ts";
 import type { Underlay } from "../underlay/underlay.ts";
 
+/** A device that sends into a switch. */
+export type Sender = readonly [host: LabHost, device: string];
+
 /**
  * Everything that lets a buffer with more than one segment pass (NETIF_F_GSO_SOFTWARE and NETIF_F_GSO_ENCAP_ALL of
  * include/linux/netdev_features.h), by the kernel's names. A device may lack some.
@@ -38,12 +41,12 @@ interface SwitchedOff {
 
 /** Counts who needs it: it ends, exactly as it was before, with the last one. */
 export class Segmentation {
-  readonly #underlay: Underlay;
+  readonly #senders: () => readonly Sender[];
   #holders = 0;
   #switchedOff: SwitchedOff[] = [];
 
-  constructor(underlay: Underlay) {
-    this.#underlay = underlay;
+  constructor(senders: () => readonly Sender[]) {
+    this.#senders = senders;
   }
 
   /** From now on wires carry single frames. @returns what gives that up; further calls of it do nothing */
@@ -82,16 +85,15 @@ export class Segmentation {
     }
     this.#switchedOff = [];
   }
+}
 
-  /** Devices that send into a switch. */
-  #senders(): [LabHost, string][] {
-    const { nodes, router } = this.#underlay;
-    const ports = router.routes.links().filter(({ name }) => /^r\d+$/.test(name));
-    return [
-      ...[...nodes.values()].map((host): [LabHost, string] => [host, "eth0"]),
-      ...ports.map(({ name }): [LabHost, string] => [router, name]),
-    ];
-  }
+/** Everything of a lab that sends into one of its switches. */
+export function switchSenders({ nodes, router }: Underlay): Sender[] {
+  const ports = router.routes.links().filter(({ name }) => /^r\d+$/.test(name));
+  return [
+    ...[...nodes.values()].map((host): Sender => [host, "eth0"]),
+    ...ports.map(({ name }): Sender => [router, name]),
+  ];
 }
 
 function withFeatures(host: LabHost, body: (features: DeviceFeatures) => void): void {

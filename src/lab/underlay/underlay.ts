@@ -73,7 +73,7 @@ function buildNode(node: LabNode, fabric: LabHost, folder: string, mtuBytes: num
 }
 
 /** A veth pair between two hosts. MACs follow from the names, so that two labs look alike in a capture. */
-function wire(a: LabHost, nameA: string, b: LabHost, nameB: string, mtuBytes: number, master?: number): void {
+export function wire(a: LabHost, nameA: string, b: LabHost, nameB: string, mtuBytes: number, master?: number): void {
   using far = openNamespace(b.netns);
   a.routes.createLink({
     name: nameA,
