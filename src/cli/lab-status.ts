@@ -53,11 +53,11 @@ export function formatStatus(status: LabStatus): string {
         ? "running"
         : `running (${node.agentRestarts} restarts)`,
   ]);
-  const faults = status.faults.map(({ name, node, description }) => [name, node ?? "", description]);
+  const faults = status.faults.map(({ name, node, pod, description }) => [name, pod ?? node ?? "", description]);
   return [
     formatTable(["NODE", "STATUS", "SUBNET", "ADDRESS", "POD CIDR", "PODS", "AGENT"], rows),
     ...(status.pods.length === 0 ? [] : [formatPods(status)]),
-    ...(faults.length === 0 ? [] : [formatTable(["FAULT", "NODE", "WHAT"], faults)]),
+    ...(faults.length === 0 ? [] : [formatTable(["FAULT", "WHERE", "WHAT"], faults)]),
   ].join("\n");
 }
 

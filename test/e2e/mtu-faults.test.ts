@@ -231,6 +231,8 @@ test("vxlan-mtu-1500 makes every full packet two fragments, where no agent mends
 });
 
 test("vxlan-mtu-1500 is mended by a living agent at once", async () => {
+  // The test before let its agents go on only now.
+  await eventually(20_000, async () => assert.match(await exec("node/node1", "ss", "-ltn"), /127\.0\.0\.1:9098/));
   await fault("add", "vxlan-mtu-1500", "--node", "node1");
   await eventually(2000, async () => {
     assert.equal(await mtuOf("node/node1", "bwvxlan"), 1450);

@@ -1,7 +1,8 @@
 /** ICMP errors that somebody's firewall eats: path MTU discovery (RFC 1191, RFC 8201) is deaf. */
 import type { NftRule } from "../../model/nft.ts";
+import { allOrNothing } from "./all-or-nothing.ts";
 import type { FaultKind } from "./fault.ts";
-import { filterTable, withTable } from "./nft-table.ts";
+import { filterTable, removeTable, replaceTable, withTable } from "./nft-table.ts";
 
 /** Destination unreachable; its code 4 is "fragmentation needed and DF set" (RFC 792, RFC 1191). */
 const ICMP_UNREACHABLE = 3;
@@ -45,14 +46,19 @@ export const icmpFiltered: FaultKind = {
   scope: "router",
   add: async (_, { underlay }) => {
     const rules = dropTooBig(ICMP_FRAGMENTATION_NEEDED);
-    const undoRouter = withTable(underlay.router, routerTable("icmp-filtered", rules));
-    const undoSwitches = withTable(underlay.fabric, filterTable("icmp-filtered", "bridge", "forward", rules));
+    const places = [
+      [underlay.router, routerTable("icmp-filtered", rules)],
+      [underlay.fabric, filterTable("icmp-filtered", "bridge", "forward", rules)],
+    ] as const;
+    const undo = allOrNothing((steps) => {
+      for (const [host, table] of places) {
+        replaceTable(host, table);
+        steps.defer(() => removeTable(host, table));
+      }
+    });
     return {
       description: "the router and the switches drop ICMP fragmentation needed and ICMPv6 packet too big",
-      undo: async () => {
-        await undoSwitches();
-        await undoRouter();
-      },
+      undo,
     };
   },
 };

@@ -1,7 +1,8 @@
 /** A switch that drops large frames and tells nobody: a port whose MTU somebody forgot, a tunnel of the provider's. */
 import type { NftRule } from "../../model/nft.ts";
+import { allOrNothing } from "./all-or-nothing.ts";
 import type { FaultKind } from "./fault.ts";
-import { filterTable, withTable } from "./nft-table.ts";
+import { filterTable, removeTable, replaceTable } from "./nft-table.ts";
 import { sizeParameter } from "./sizes.ts";
 
 export const mtuBlackhole: FaultKind = {
@@ -12,17 +13,18 @@ export const mtuBlackhole: FaultKind = {
   teachesPathMtu: true,
   add: async ({ node, everywhere, parameters }, { underlay, segmentation }) => {
     const bytes = sizeParameter(parameters, { remedy: "Say with --size BYTES what the largest IP packet shall be" });
-    const release = segmentation.hold();
     const rules = everywhere ? [dropLarger(bytes)] : PORT_FIELDS.map((field) => dropLarger(bytes, field, node));
     const name = `mtu-blackhole-${everywhere ? "all" : node}`;
-    const remove = withTable(underlay.fabric, filterTable(name, "bridge", "forward", rules));
+    const table = filterTable(name, "bridge", "forward", rules);
+    const undo = allOrNothing((steps) => {
+      steps.defer(segmentation.hold());
+      replaceTable(underlay.fabric, table);
+      steps.defer(() => removeTable(underlay.fabric, table));
+    });
     const whose = everywhere ? "" : ` to and from ${node}`;
     return {
       description: `IP packets${whose} of more than ${bytes} bytes vanish in the switches, without ICMP`,
-      undo: async () => {
-        await remove();
-        release();
-      },
+      undo,
     };
   },
 };

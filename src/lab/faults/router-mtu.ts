@@ -9,6 +9,7 @@ import { procSysctl } from "../../kernel/sysctl.ts";
 import { ipFamily, ipFromBigInt, ipToBigInt } from "../../model/ip.ts";
 import { OUTSIDE, type Topology } from "../topology.ts";
 import { type LabHost, linkIndex } from "../underlay/host.ts";
+import { allOrNothing } from "./all-or-nothing.ts";
 import type { FaultKind } from "./fault.ts";
 import { LEAST_IPV6_MTU_BYTES, sizeParameter } from "./sizes.ts";
 
@@ -26,16 +27,16 @@ export const routerMtu: FaultKind = {
     });
     // No link may carry less of IPv6 (RFC 8200, section 5).
     const bytes6 = Math.max(bytes, LEAST_IPV6_MTU_BYTES);
-    const undo = routerPorts(topology).flatMap((port) => [
-      limitIpv4(underlay.router, port, bytes),
-      limitIpv6(underlay.router, port.name, bytes6),
-    ]);
+    const undo = allOrNothing((steps) => {
+      for (const port of routerPorts(topology)) {
+        limitIpv4(underlay.router, port, bytes, steps);
+        limitIpv6(underlay.router, port.name, bytes6, steps);
+      }
+    });
     const other = bytes6 === bytes ? "" : ` (${bytes6} of IPv6)`;
     return {
       description: `the router forwards packets of at most ${bytes} bytes${other} and answers larger ones with ICMP`,
-      undo: async () => {
-        for (const step of undo.toReversed()) step();
-      },
+      undo,
     };
   },
 };
@@ -53,16 +54,16 @@ function routerPorts({ subnets }: Topology): RouterPort[] {
 const RTPROT_STATIC = 4;
 
 /** The kernel forwards by the MTU of the route: two halves come before the connected subnet, which stays as it is. */
-function limitIpv4(router: LabHost, { name, gateways }: RouterPort, mtuBytes: number): () => void {
+function limitIpv4(router: LabHost, { name, gateways }: RouterPort, mtuBytes: number, undo: DisposableStack): void {
   const oif = linkIndex(router, name);
   const routes = gateways
     .filter(({ address }) => ipFamily(address) === 4)
     .flatMap(({ address, length }) => halves(address, length))
     .map((destination) => ({ destination, oif, mtuBytes, scope: "link", protocol: RTPROT_STATIC }) as const);
-  for (const route of routes) router.routes.setRoute(route);
-  return () => {
-    for (const route of routes) router.routes.deleteRoute(route);
-  };
+  for (const route of routes) {
+    router.routes.setRoute(route);
+    undo.defer(() => router.routes.deleteRoute(route));
+  }
 }
 
 function halves(gateway: string, length: number): string[] {
@@ -72,10 +73,10 @@ function halves(gateway: string, length: number): string[] {
 }
 
 /** IPv6 forwards by a limit of the device's own, apart from its MTU. Kernels without IPv6 have none. */
-function limitIpv6(router: LabHost, device: string, mtuBytes: number): () => void {
+function limitIpv6(router: LabHost, device: string, mtuBytes: number, undo: DisposableStack): void {
   const name = `net/ipv6/conf/${device}/mtu`;
   const before = router.run(() => procSysctl.read(name));
-  if (before === undefined) return () => undefined;
+  if (before === undefined) return;
   router.sysctl(name, String(mtuBytes));
-  return () => router.sysctl(name, before);
+  undo.defer(() => router.sysctl(name, before));
 }

@@ -7,8 +7,10 @@ import { BreakwaterError } from "../../model/errors.ts";
 import type { NftRule } from "../../model/nft.ts";
 import type { LabNode, Topology } from "../topology.ts";
 import { addDefaultRoutes, type LabHost, linkIndex } from "../underlay/host.ts";
+import { allOrNothing } from "./all-or-nothing.ts";
 import type { FaultKind, FaultSurroundings, FaultTarget } from "./fault.ts";
 import { filterTable, removeTable, replaceTable } from "./nft-table.ts";
+import type { Sender } from "./segmentation.ts";
 import { LEAST_IPV6_MTU_BYTES, sizeParameter } from "./sizes.ts";
 
 const SUBJECT = "MTU of a node's wire";
@@ -56,25 +58,26 @@ function wireMtu({ host }: FaultTarget): number {
 function renegotiate(target: FaultTarget, { topology, underlay, segmentation }: FaultSurroundings, bytes: number) {
   const { node, host } = target;
   const before = wireMtu(target);
-  const release = segmentation.hold();
-  const set = (mtuBytes: number) => {
-    for (const [end, name] of [
-      [underlay.fabric, node],
-      [host, "eth0"],
-    ] as const) {
-      end.routes.changeLink(linkIndex(end, name), { mtuBytes });
-    }
-    limitPorts(underlay.fabric, topology);
-  };
-  set(bytes);
-  const undo = async () => {
-    set(before);
-    restoreIpv6(
-      host,
-      topology.nodes.find(({ name }) => name === node),
+  const { fabric } = underlay;
+  const ends: readonly Sender[] = [
+    [fabric, node],
+    [host, "eth0"],
+  ];
+  const undo = allOrNothing((steps) => {
+    steps.defer(segmentation.hold());
+    steps.defer(() =>
+      restoreIpv6(
+        host,
+        topology.nodes.find(({ name }) => name === node),
+      ),
     );
-    release();
-  };
+    steps.defer(() => limitPorts(fabric, topology));
+    for (const [end, device] of ends) {
+      steps.defer(() => end.routes.changeLink(linkIndex(end, device), { mtuBytes: before }));
+      end.routes.changeLink(linkIndex(end, device), { mtuBytes: bytes });
+    }
+    limitPorts(fabric, topology);
+  });
   return { description: `${node} eth0 has MTU ${bytes}, ${before} before`, undo };
 }
 

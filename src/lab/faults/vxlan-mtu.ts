@@ -10,6 +10,7 @@ import type { Link, RouteTable } from "../../kernel/rtnetlink/types.ts";
 import { BreakwaterError } from "../../model/errors.ts";
 import { VXLAN_DEVICE } from "../../model/marks.ts";
 import type { LabHost } from "../underlay/host.ts";
+import { allOrNothing } from "./all-or-nothing.ts";
 import type { FaultKind } from "./fault.ts";
 import type { FaultPod } from "./pods.ts";
 import { sizeParameter } from "./sizes.ts";
@@ -32,12 +33,12 @@ export const vxlanMtu: FaultKind = {
         remedy: "VXLAN is there when a lab has --subnets 2 or --routing vxlan",
       });
     }
-    const undo = struck.flatMap((host) => believeIn(host, podsOn(host, pods.all()), bytes));
+    const undo = allOrNothing((steps) => {
+      for (const host of struck) believeIn(host, podsOn(host, pods.all()), bytes, steps);
+    });
     return {
       description: `${VXLAN_DEVICE} and the pods of ${struck.map(({ name }) => name).join(", ")} have MTU ${bytes}`,
-      undo: async () => {
-        for (const step of undo.toReversed()) step();
-      },
+      undo,
     };
   },
 };
@@ -46,15 +47,15 @@ function podsOn(host: LabHost, pods: readonly FaultPod[]): string[] {
   return pods.flatMap(({ node, netns }) => (node === host.name && netns !== undefined ? [netns] : []));
 }
 
-/** The node's VXLAN device, and both ends of its pods' pairs. @returns what takes each back */
-function believeIn(host: LabHost, pods: readonly string[], bytes: number): (() => void)[] {
-  const ends = pods.flatMap((netns) => {
+/** The node's VXLAN device, and both ends of its pods' pairs. */
+function believeIn(host: LabHost, pods: readonly string[], bytes: number, undo: DisposableStack): void {
+  for (const netns of pods) {
     const peer = inRoutes(netns, (routes) => routes.link("eth0")?.peerIndex);
     const hostEnd = host.routes.links().find(({ index }) => index === peer);
-    const undoHostEnd = hostEnd === undefined ? [] : [setWrongMtu(host.netns, hostEnd.name, bytes)];
-    return [setWrongMtu(netns, "eth0", bytes), ...undoHostEnd];
-  });
-  return [...ends, setWrongMtu(host.netns, VXLAN_DEVICE, bytes, setPastTheCheck)];
+    undo.defer(setWrongMtu(netns, "eth0", bytes));
+    if (hostEnd !== undefined) undo.defer(setWrongMtu(host.netns, hostEnd.name, bytes));
+  }
+  undo.defer(setWrongMtu(host.netns, VXLAN_DEVICE, bytes, setPastTheCheck));
 }
 
 function setPastTheCheck(routes: RouteTable, { index, vxlan }: Link, mtuBytes: number): void {
