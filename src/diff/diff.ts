@@ -42,9 +42,12 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
 }
 
 function onlyRemoves(operations: readonly Operation[]): boolean {
-  return operations.every(
-    (op) => op.do === "changeNft" && op.changes.every((change) => change.do.startsWith("delete")),
-  );
+  return operations.every((operation) => {
+    if (operation.do !== "changeNft") return false;
+    const { changes } = operation;
+    const gone = new Set(changes.map((change) => (change.do === "deleteChain" ? change.chain : undefined)));
+    return changes.every((each) => each.do.startsWith("delete") || (each.do === "flushChain" && gone.has(each.chain)));
+  });
 }
 
 type IndexOf = (device: string) => number | undefined;
@@ -213,5 +216,5 @@ function deleteLinks(desired: DesiredState, observed: Observed): Operation[] {
 
 function diffTable(desired: DesiredState, observed: Observed): Operation[] {
   const changes = diffNft(desired.nft, observed.nft);
-  return changes.length === 0 ? [] : [{ do: "changeNft", changes, cause: "masquerade of pods that leave the cluster" }];
+  return changes.length === 0 ? [] : [{ do: "changeNft", changes, cause: "masquerade and MSS of the pods' packets" }];
 }

@@ -38,6 +38,10 @@ export type NftStatement =
   /** True for `below` of `modulus` packets, at random: `numgen random mod modulus < below`. */
   | { readonly random: { readonly modulus: number; readonly below: number } }
   | { readonly counter: true }
+  /** TCP segments that open a connection. */
+  | { readonly tcpSyn: true }
+  /** Lowers the MSS option of a TCP segment to what its route carries, in both directions; never raises it. */
+  | { readonly clampMss: true }
   /** Source NAT to the address of the outgoing device, ports chosen fully at random. */
   | { readonly masquerade: true }
   | { readonly verdict: NftVerdict };
@@ -127,6 +131,8 @@ function formatStatement(statement: NftStatement): string {
   if ("lookup" in statement) return `${statement.lookup} ${statement.negate === true ? "!= " : ""}@${statement.set}`;
   if ("random" in statement) return `numgen random mod ${statement.random.modulus} < ${statement.random.below}`;
   if ("counter" in statement) return "counter";
+  if ("tcpSyn" in statement) return "tcp flags & (syn | rst) == syn";
+  if ("clampMss" in statement) return "tcp option maxseg size set rt mtu";
   if ("masquerade" in statement) return "masquerade fully-random";
   const { verdict } = statement;
   if (typeof verdict === "string") return verdict;

@@ -18,6 +18,7 @@ import type {
   Problem,
 } from "../model/state.ts";
 import { planMasquerade } from "./masquerade.ts";
+import { planMssClamp } from "./mss-clamp.ts";
 import { planPodMtu } from "./mtu.ts";
 import { type PeerPlan, planPeer, vtepAddress, vtepMac } from "./peers.ts";
 import { claimPodCidrs } from "./pod-cidrs.ts";
@@ -93,7 +94,7 @@ function assemble(
       ? {}
       : { strangers: [...input.strangers].sort() }),
     sysctls: planSysctls(local, underlay),
-    nft: planTable(config, local, [...claims.byNode.values()].flat()),
+    nft: planTable(config, local, [...claims.byNode.values()].flat(), paths),
     paths,
     podMtuBytes,
     problems: [...claims.problems, ...peers.flatMap((peer) => peer.problems)],
@@ -139,9 +140,16 @@ function planSysctls(local: readonly Prefix[], underlay: Underlay): DesiredSysct
   ];
 }
 
-function planTable(config: NodeConfig, local: readonly Prefix[], cluster: readonly Prefix[]): NftTable {
-  if (!config.masquerade) return { ...NFT_TABLE, sets: [], chains: [] };
-  return { ...NFT_TABLE, ...planMasquerade(local, [...cluster, ...config.masqueradeExceptions]) };
+function planTable(
+  config: NodeConfig,
+  local: readonly Prefix[],
+  cluster: readonly Prefix[],
+  paths: DesiredState["paths"],
+): NftTable {
+  const clamp = planMssClamp(paths);
+  if (!config.masquerade) return { ...NFT_TABLE, sets: [], chains: clamp };
+  const { sets, chains } = planMasquerade(local, [...cluster, ...config.masqueradeExceptions]);
+  return { ...NFT_TABLE, sets, chains: [...clamp, ...chains] };
 }
 
 function noNode(name: string): Problem {

@@ -6,7 +6,8 @@ import { randomTable } from "../../src/diff/testing/random-table.ts";
 import { openNftables } from "../../src/kernel/nfnetlink/nft-socket.ts";
 import { type NftChange, ruleFingerprint } from "../../src/kernel/nfnetlink/types.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
-import type { NftRule, NftSet } from "../../src/model/nft.ts";
+import { formatNftRule, type NftRule, type NftSet } from "../../src/model/nft.ts";
+import { planMssClamp } from "../../src/plan/mss-clamp.ts";
 import { testNamespace } from "./namespaces.ts";
 
 const table = { family: "inet", name: "breakwater" } as const;
@@ -100,6 +101,35 @@ test("nft(8) prints the table and loads its own print", (t) => {
   assert.equal(loaded.stderr, "");
   const again = ns.run(() => spawnSync("nft", ["list", "ruleset"], { encoding: "utf8" }));
   assert.equal(again.stdout, listed.stdout);
+});
+
+test("the MSS clamp is what nft itself writes for the same words", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  const chains = planMssClamp([
+    {
+      ...{ node: "peer", mode: "vxlan", podCidrs: [], peer: "192.168.1.2", device: "bwvxlan" },
+      ...{ underlayMtuBytes: 1500, overheadBytes: 50, mtuBytes: 1450 },
+    },
+  ]);
+  nft.commit(table, diffNft({ ...table, sets: [], chains }, nft.table(table)));
+  const list = (name: string) =>
+    ns
+      .run(() => spawnSync("nft", ["--debug=netlink", "list", "table", "inet", name], { encoding: "utf8" }))
+      .stdout.replaceAll(name, "NAME")
+      // Numbers of registers for the same bytes, and of handles.
+      .replaceAll(/ userdata.*/g, "")
+      .replaceAll(/# handle \d+/g, "");
+  const words = chains
+    .flatMap(({ rules }) => rules)
+    .map((each) => `add rule inet byhand mss ${formatNftRule(each)}`)
+    .join("\n");
+  const chain = "add chain inet byhand mss { type filter hook forward priority -150; policy accept; }";
+  const input = `add table inet byhand\n${chain}\n${words}\n`;
+  const loaded = ns.run(() => spawnSync("nft", ["-f", "-"], { input, encoding: "utf8" }));
+  assert.equal(loaded.stderr, "");
+  assert.match(list("breakwater"), /oifname "bwvxlan" .*tcp option maxseg size set rt mtu/);
+  assert.equal(list("breakwater"), list("byhand"));
 });
 
 test("the kernel makes of diffNft()'s steps the table that is wanted: 60 random tables, one behind the other", (t) => {

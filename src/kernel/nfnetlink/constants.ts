@@ -47,6 +47,10 @@ export const META = { length: 0, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l
 export const NFT_SET_INTERVAL = 0x4;
 export const NFT_SET_ELEM_INTERVAL_END = 0x1;
 export const NFT_NG_RANDOM = 1;
+export const NFT_RT_TCPMSS = 3;
+export const NFT_EXTHDR_OP_TCPOPT = 1;
+/** TCP option kind 2: maximum segment size (RFC 9293, section 3.2). */
+export const TCPOPT_MSS = 2;
 /** NF_NAT_RANGE_PROTO_RANDOM_FULLY of include/uapi/linux/netfilter/nf_nat.h. */
 export const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10;
 

@@ -14,6 +14,8 @@ export function writeStatement(w: MessageWriter, statement: NftStatement): void 
   else if ("lookup" in statement) writeLookup(w, statement);
   else if ("random" in statement) writeRandom(w, statement.random);
   else if ("counter" in statement) expression(w, "counter", () => undefined);
+  else if ("tcpSyn" in statement) writeTcpSyn(w);
+  else if ("clampMss" in statement) writeClampMss(w);
   else if ("masquerade" in statement) {
     expression(w, "masq", () => u32Attribute(w, 1, c.NF_NAT_RANGE_PROTO_RANDOM_FULLY));
   } else writeVerdict(w, statement.verdict);
@@ -177,14 +179,51 @@ function writeRandom(w: MessageWriter, random: { readonly modulus: number; reado
   });
 }
 
-/** Host order -> network order in the register: less-than compares bytes (NFT_BYTEORDER_HTON, 4 bytes). */
-function writeByteorder(w: MessageWriter): void {
+/** Host order -> network order in the register (NFT_BYTEORDER_HTON): less-than compares bytes. */
+function writeByteorder(w: MessageWriter, bytes = 4): void {
   expression(w, "byteorder", () => {
     u32Attribute(w, 1, c.REGISTER);
     u32Attribute(w, 2, c.REGISTER);
     u32Attribute(w, 3, 1);
-    u32Attribute(w, 4, 4);
-    u32Attribute(w, 5, 4);
+    u32Attribute(w, 4, bytes);
+    u32Attribute(w, 5, bytes);
+  });
+}
+
+/** Byte 13 of the TCP header (RFC 9293): SYN without RST. The protocol has to be matched before. */
+function writeTcpSyn(w: MessageWriter): void {
+  const SYN = 0x02;
+  const RST = 0x04;
+  expression(w, "payload", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.PAYLOAD_TRANSPORT_HEADER);
+    u32Attribute(w, 3, 13);
+    u32Attribute(w, 4, 1);
+  });
+  writeBitwise(w, Uint8Array.of(SYN | RST));
+  expression(w, "cmp", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.CMP["=="]);
+    dataAttribute(w, 3, Uint8Array.of(SYN));
+  });
+}
+
+/**
+ * nft_rt_get_eval() loads the smaller MTU of the route there and the route back, less the headers; nft_exthdr's writer
+ * only ever lowers an MSS (RFC 9293, option kind 2, the value at offset 2).
+ */
+function writeClampMss(w: MessageWriter): void {
+  expression(w, "rt", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.NFT_RT_TCPMSS);
+  });
+  writeByteorder(w, 2);
+  expression(w, "exthdr", () => {
+    w.attribute(2, () => w.u8(c.TCPOPT_MSS));
+    u32Attribute(w, 3, 2);
+    u32Attribute(w, 4, 2);
+    u32Attribute(w, 6, c.NFT_EXTHDR_OP_TCPOPT);
+    u32Attribute(w, 7, c.REGISTER);
   });
 }
 
