@@ -143,6 +143,16 @@ test("icmp-filtered makes the router's answers vanish: with router-mtu a silent 
   for (const family of families) assert.equal(await ping("node/node1", addressOf("node2", family), 1301), "ok");
 });
 
+test("icmp-blackhole, the older one, does so at the router", async () => {
+  await stopAgents();
+  await fault("add", "icmp-blackhole");
+  await fault("add", "router-mtu", "--size", "1400");
+  for (const family of families) assert.equal(await ping("node/node1", addressOf("node2", family), 1401), "lost");
+  await fault("clear", "icmp-blackhole");
+  for (const family of families)
+    assert.equal(await ping("node/node1", addressOf("node2", family), 1401), "router 1400");
+});
+
 test("icmp-filtered drops the answers of machines on the same switch too", async () => {
   await stopAgents();
   // node3 forwards to its pod, over a device of less than the wire's MTU, and says so.
