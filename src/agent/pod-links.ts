@@ -8,7 +8,7 @@ import type { RouteChange } from "../kernel/rtnetlink/types.ts";
 import { BreakwaterError, isBreakwaterError, messageOf } from "../model/errors.ts";
 import { familyBits, ipFamily } from "../model/ip.ts";
 import type { Link } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, HOST_END_MAC, POD_GATEWAY } from "../model/marks.ts";
+import { DOOMED_GROUP, GIVEN_UP_MAC, HOST_END_MAC, POD_GATEWAY } from "../model/marks.ts";
 import type { DesiredPod } from "../model/state.ts";
 import type { PodLinks } from "./apply.ts";
 import type { Mirror } from "./mirror.ts";
@@ -187,20 +187,19 @@ function endMtu(kernel: Kernel, pod: DesiredPod): number | undefined {
 /**
  * Takes the pod off the network at once and leaves the link to the reaper.
  *
- * A link that goes down makes the kernel wait for RCU, a millisecond on a busy machine, in which no other pod gets on. A
- * pod that has IPv4 alone is cut off without that: no route leads to it, and what comes from it is not forwarded. For
- * IPv6 rtnetlink has no such switch: those links go down, and those of which we know no route.
+ * A link that goes down makes the kernel wait for RCU, a millisecond on a busy machine, in which no other pod gets on.
+ * Another MAC does the same without that: whatever the pod sends is addressed to somebody else (PACKET_OTHERHOST), and
+ * the node takes none of it. No route leads to the pod any more.
  */
 function cutOff(kernel: Kernel, mirror: Mirror, hostIfname: string): void {
   const link = mirror.link(hostIfname) ?? mirror.refreshLink(hostIfname);
   if (link === undefined) return;
   const { index } = link;
   const routes = mirror.routesOver(index);
-  const up = link.up && routes.length > 0 && routes.every(({ destination }) => ipFamily(destination) === 4);
-  const change = { group: DOOMED_GROUP, ...(up ? { ipv4Forwarding: false } : { up: false }) };
+  const change = { group: DOOMED_GROUP, mac: GIVEN_UP_MAC };
   const [error, ...others] = kernel.routes.applyMany([
     { do: "changeLink", index, change, name: hostIfname },
-    ...(up ? routes.map((route) => ({ do: "deleteRoute", route }) as const) : []),
+    ...routes.map((route) => ({ do: "deleteRoute", route }) as const),
   ]);
   if (isNotFound(error)) {
     mirror.refreshLink(hostIfname);
@@ -208,7 +207,7 @@ function cutOff(kernel: Kernel, mirror: Mirror, hostIfname: string): void {
   }
   const failed = [error, ...others].find((entry) => entry !== undefined && !isNotFound(entry));
   if (failed !== undefined) throw failed;
-  mirror.apply([{ type: "link", link: { ...link, up, group: DOOMED_GROUP }, deleted: false }]);
+  mirror.apply([{ type: "link", link: { ...link, ...change }, deleted: false }]);
 }
 
 function removeLink(kernel: Kernel, mirror: Mirror, name: string): void {

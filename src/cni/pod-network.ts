@@ -48,7 +48,7 @@ export interface PodNetwork {
    */
   attach(attachment: PodAttachment): Promise<AttachedPod>;
   /**
-   * Cuts the pod off at once (nothing is routed to it nor forwarded from it) and deletes the link in the background.
+   * Cuts the pod off at once (nothing is routed to it nor taken from it) and deletes the link in the background.
    * Never fails for something that is already gone. `netns` may be missing or stale.
    */
   detach(

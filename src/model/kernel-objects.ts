@@ -79,8 +79,6 @@ export interface LinkChange {
   /** 0 takes the link out of its bridge. */
   readonly master?: number;
   readonly namespaceFd?: number;
-  /** Whether IPv4 packets that come in here are forwarded: net.ipv4.conf.NAME.forwarding. */
-  readonly ipv4Forwarding?: boolean;
 }
 
 export interface Address {

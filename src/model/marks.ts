@@ -29,6 +29,8 @@ export const DOOMED_GROUP = 0x62770001;
 export const POD_GATEWAY = { 4: "169.254.1.1", 6: "fe80::1" } as const;
 /** MAC of every pod's host end. Each veth is a link of its own, so one address serves all. */
 export const HOST_END_MAC = "02:62:77:67:77:01";
+/** MAC of a host end whose pod is gone: nobody sends to it. */
+export const GIVEN_UP_MAC = "02:62:77:67:77:ff";
 /** IFLA defaults and RFC 7348: the VXLAN port that IANA assigned. */
 export const DEFAULT_VXLAN_PORT = 4789;
 export const DEFAULT_VNI = 4098;

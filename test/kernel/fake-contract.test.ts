@@ -159,7 +159,7 @@ const scenarios: Record<string, Scenario> = {
     t.try("neighbour", (k) => k.setNeighbour({ index: t.index("bwh1"), ip: "10.244.1.5", mac: MAC }));
     t.try("route", (k) => k.setRoute({ destination: "10.244.1.5/32", oif: t.index("bwh1"), protocol: 98 }));
     await t.show("attached");
-    t.try("forwards no more", (k) => k.changeLink(t.index("bwh1"), { group: 77, ipv4Forwarding: false }));
+    t.try("takes no more", (k) => k.changeLink(t.index("bwh1"), { group: 77, mac: "02:00:00:00:00:77" }));
     t.try("no way there", (k) => k.deleteRoute({ destination: "10.244.1.5/32", oif: t.index("bwh1"), protocol: 98 }));
     await t.show("given up");
     t.try("cut off", (k) => k.changeLink(t.index("bwh1"), { up: false, group: 77 }));

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
 import { openNamespace } from "../../src/kernel/netns.ts";
 import { openLinkReaper } from "../../src/kernel/rtnetlink/link-reaper.ts";
 import { watchRoutes } from "../../src/kernel/rtnetlink/route-events.ts";
 import type { RouteEvent } from "../../src/kernel/rtnetlink/types.ts";
-import { procSysctl } from "../../src/kernel/sysctl.ts";
+
 import { isBreakwaterError } from "../../src/model/errors.ts";
+import { GIVEN_UP_MAC } from "../../src/model/marks.ts";
 import { linkOf, testNamespace } from "./namespaces.ts";
 
 const HOST_MAC = "02:62:77:00:00:01";
@@ -35,16 +37,32 @@ test("createLink() makes a veth pair whose peer is born in the pod's namespace",
   assert.deepEqual([podEnd.mac, podEnd.mtuBytes, podEnd.up], [POD_MAC, 1450, false]);
 });
 
-test("changeLink() switches a device's IPv4 forwarding, and no other's", (t) => {
-  const ns = testNamespace(t);
-  const peer = { name: "bwpeer", mac: POD_MAC, mtuBytes: 1450 };
-  ns.routes.createLink({ name: "bwtest", mac: HOST_MAC, mtuBytes: 1450, up: true, kind: { type: "veth", peer } });
-  const forwarding = (name: string) => ns.run(() => procSysctl.read(`net/ipv4/conf/${name}/forwarding`));
-  ns.run(() => procSysctl.write("net/ipv4/ip_forward", "1"));
-  ns.routes.changeLink(linkOf(ns, "bwtest").index, { group: 7, ipv4Forwarding: false });
-  assert.deepEqual([forwarding("bwtest"), forwarding("bwpeer"), linkOf(ns, "bwtest").group], ["0", "1", 7]);
-  ns.routes.changeLink(linkOf(ns, "bwtest").index, { ipv4Forwarding: true });
-  assert.equal(forwarding("bwtest"), "1");
+test("a host end with another MAC takes nothing more from its pod, in either family", (t) => {
+  const node = testNamespace(t, "node");
+  const pod = testNamespace(t, "pod");
+  const namespace = openNamespace(pod.path);
+  t.after(() => namespace.close());
+  const peer = { name: "eth0", mac: POD_MAC, mtuBytes: 1450, namespaceFd: namespace.fd };
+  node.routes.createLink({ name: "bwtest", mac: HOST_MAC, mtuBytes: 1450, up: true, kind: { type: "veth", peer } });
+  const [outer, inner] = [linkOf(node, "bwtest").index, linkOf(pod, "eth0").index];
+  pod.routes.changeLink(inner, { up: true });
+  const pings = (["10.9.0.", "fd09::"] as const).map((prefix) => {
+    const length = prefix.includes(":") ? 64 : 24;
+    node.routes.addAddress({ index: outer, address: `${prefix}1`, length, noDad: true });
+    pod.routes.addAddress({ index: inner, address: `${prefix}2`, length, noDad: true });
+    // As pods have it: nobody asks who has the address.
+    pod.routes.setNeighbour({ index: inner, ip: `${prefix}1`, mac: HOST_MAC });
+    return () => pod.run(() => spawnSync("ping", ["-n", "-c", "1", "-W", "1", `${prefix}1`]).status);
+  });
+  assert.deepEqual(
+    pings.map((ping) => ping()),
+    [0, 0],
+  );
+  node.routes.changeLink(outer, { group: 7, mac: GIVEN_UP_MAC });
+  assert.deepEqual(
+    pings.map((ping) => ping()),
+    [1, 1],
+  );
 });
 
 test("vxlan devices, addresses, routes, neighbours and forwarding entries read back as they were set", (t) => {

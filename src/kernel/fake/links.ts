@@ -104,12 +104,9 @@ export function changeLink(
   const { name, namespaceFd } = change;
   if (name !== undefined && name !== link.name && namespace.linkNamed(name) !== undefined) refuse("EEXIST", purpose);
   link.mtuBytes = change.mtuBytes ?? link.mtuBytes;
-  link.mac = change.mac ?? link.mac;
+  if (change.mac !== undefined && change.mac !== link.mac) namespace.changeMac(link, change.mac);
   link.name = name ?? link.name;
   link.group = change.group ?? link.group;
-  if (change.ipv4Forwarding !== undefined) {
-    namespace.sysctls.set(`net/ipv4/conf/${link.name}/forwarding`, change.ipv4Forwarding ? "1" : "0");
-  }
   if (change.master !== undefined) link.master = change.master === 0 ? undefined : change.master;
   if (namespaceFd !== undefined) {
     move(namespace, link, byFd(namespaceFd) ?? refuse("EBADF", purpose), purpose);

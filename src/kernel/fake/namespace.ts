@@ -100,6 +100,14 @@ export class FakeNamespace {
     this.#announceCarrier(link);
   }
 
+  /** Neighbours were resolved for the old address: neigh_changeaddr() forgets them all, permanent ones too. */
+  changeMac(link: FakeLink, mac: Mac): void {
+    link.mac = mac;
+    this.announce(link);
+    this.#dropNeighbours(link.index, 4);
+    this.#dropNeighbours(link.index, 6);
+  }
+
   /** Takes all that hangs on a link away, before {@link unlink}. */
   strip(link: FakeLink): void {
     for (const entry of this.fdb.filter((e) => e.index === link.index)) this.removeFdb(entry);
@@ -112,7 +120,6 @@ export class FakeNamespace {
   /** Takes the link out of this namespace alone. */
   unlink(link: FakeLink): void {
     this.links.delete(link.index);
-    this.sysctls.delete(`net/ipv4/conf/${link.name}/forwarding`);
     this.events.emit({ type: "link", link: toLink(link), deleted: true });
   }
 

@@ -42,9 +42,6 @@ const peerAttributes = attributes({
 const ONE_QUEUE = { txQueues: 1, rxQueues: 1 } as const;
 const peerMessage = message(ifinfo, peerAttributes);
 
-/** IFLA_AF_SPEC: AF_INET, IFLA_INET_CONF, IPV4_DEVCONF_FORWARDING (include/uapi/linux/ip.h). */
-const familySettings = attributes({ inet: [2, attributes({ conf: [1, attributes({ forwarding: [1, u32] })] })] });
-
 const linkInfo = attributes({ kind: [1, text], data: [2, bytes] });
 
 const linkAttributes = attributes({
@@ -54,7 +51,6 @@ const linkAttributes = attributes({
   link: [5, u32],
   master: [10, u32],
   linkInfo: [18, linkInfo],
-  families: [26, familySettings],
   group: [27, u32],
   namespaceFd: [28, u32],
   extMask: [29, u32],
@@ -160,14 +156,9 @@ export function changeLinkRequest(index: number, change: LinkChange, name = `lin
           master: change.master,
           group: change.group,
           namespaceFd: change.namespaceFd,
-          families: forwardingSetting(change.ipv4Forwarding),
         },
       ),
   };
-}
-
-function forwardingSetting(on: boolean | undefined) {
-  return on === undefined ? undefined : { inet: { conf: { forwarding: on ? 1 : 0 } } };
 }
 
 export function deleteLinkRequest(index: number): NetlinkRequest {
