@@ -5,6 +5,7 @@
  */
 import type { Link } from "../model/kernel-objects.ts";
 import { DOOMED_GROUP, isOurLink } from "../model/marks.ts";
+import type { NftChange } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod, DesiredRoute, DesiredState, DesiredVxlan } from "../model/state.ts";
@@ -27,7 +28,7 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
     ...links,
     ...diffFeatures(desired, observed, fresh),
     // Before the routes: a new peer's pods are inside the cluster from their first packet, and never masqueraded.
-    ...(onlyRemoves(table) ? [] : table),
+    ...table.gains,
     ...addAddresses(desired, observed, index),
     ...setFdb(desired, observed, index),
     ...setNeighbours(desired, observed, index),
@@ -37,17 +38,8 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
     ...deleteFdb(desired, observed),
     ...deleteAddresses(desired, observed),
     ...deleteLinks(desired, observed),
-    ...(onlyRemoves(table) ? table : []),
+    ...table.losses,
   ];
-}
-
-function onlyRemoves(operations: readonly Operation[]): boolean {
-  return operations.every((operation) => {
-    if (operation.do !== "changeNft") return false;
-    const { changes } = operation;
-    const gone = new Set(changes.map((change) => (change.do === "deleteChain" ? change.chain : undefined)));
-    return changes.every((each) => each.do.startsWith("delete") || (each.do === "flushChain" && gone.has(each.chain)));
-  });
 }
 
 type IndexOf = (device: string) => number | undefined;
@@ -214,7 +206,14 @@ function deleteLinks(desired: DesiredState, observed: Observed): Operation[] {
     .map((link) => ({ do: "deleteLink", device: link.name, cause: GONE }));
 }
 
-function diffTable(desired: DesiredState, observed: Observed): Operation[] {
+/** What the table gains comes before the routes, what it only loses behind them: two transactions where there is both. */
+function diffTable(desired: DesiredState, observed: Observed): { gains: Operation[]; losses: Operation[] } {
   const changes = diffNft(desired.nft, observed.nft);
-  return changes.length === 0 ? [] : [{ do: "changeNft", changes, cause: "masquerade and MSS of the pods' packets" }];
+  const gone = new Set(changes.map((change) => (change.do === "deleteChain" ? change.chain : undefined)));
+  const removes = (change: NftChange) =>
+    change.do.startsWith("delete") || (change.do === "flushChain" && gone.has(change.chain));
+  const split = changes.findLastIndex((change) => !removes(change)) + 1;
+  const operation = (some: readonly NftChange[]): Operation[] =>
+    some.length === 0 ? [] : [{ do: "changeNft", changes: some, cause: "masquerade and MSS of the pods' packets" }];
+  return { gains: operation(changes.slice(0, split)), losses: operation(changes.slice(split)) };
 }

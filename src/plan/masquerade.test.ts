@@ -37,7 +37,7 @@ test("planMasquerade() keeps no prefix that lies inside another: an interval set
 
 test("planMasquerade() makes a rule for each range of the node", () => {
   const plan = planMasquerade(["10.1.0.0/24", "10.9.0.0/24", "fd00::/64"], []);
-  const text = formatNftTable({ family: "inet", name: "t", ...plan });
+  const text = formatNftTable({ family: "inet", name: "t", sets: plan.sets, chains: [plan.chain] });
   assert.match(text, /type nat hook postrouting priority 100; policy accept;/);
   assert.deepEqual(text.match(/saddr \S+ ip6? daddr != @\S+ masquerade fully-random/g), [
     "saddr 10.1.0.0/24 ip daddr != @cluster4 masquerade fully-random",

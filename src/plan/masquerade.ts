@@ -15,7 +15,7 @@ const MULTICAST: Record<4 | 6, Prefix> = { 4: "224.0.0.0/4", 6: "ff00::/8" };
 
 export interface MasqueradePlan {
   readonly sets: readonly NftSet[];
-  readonly chains: readonly NftChain[];
+  readonly chain: NftChain;
 }
 
 /**
@@ -29,13 +29,11 @@ export function planMasquerade(local: readonly Prefix[], cluster: readonly Prefi
   );
   return {
     sets: families.map((family) => exceptionSet(family, cluster)),
-    chains: [
-      {
-        name: "postrouting",
-        base: { type: "nat", hook: "postrouting", priority: PRIORITY_SRCNAT, policy: "accept" },
-        rules,
-      },
-    ],
+    chain: {
+      name: "postrouting",
+      base: { type: "nat", hook: "postrouting", priority: PRIORITY_SRCNAT, policy: "accept" },
+      rules,
+    },
   };
 }
 

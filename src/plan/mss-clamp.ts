@@ -10,20 +10,34 @@ import type { PlannedPath } from "../model/state.ts";
 const PRIORITY_MANGLE = -150;
 const TCP = 6;
 
+export interface MssClampPlan {
+  /** For the chain of type nat, hook postrouting: only the packets that open a connection pass it. */
+  readonly opening: readonly NftRule[];
+  readonly chains: readonly NftChain[];
+}
+
 /**
- * One chain for the devices with such a path: always the tunnel, and the underlay's where a direct path was proven to
- * carry less than the device. Only packets that this node forwards for pods pass it.
+ * The tunnel's connections are always clamped; those over the underlay's device where a direct path was proven to carry
+ * less than the device.
+ *
+ * A chain in the hook forward sees every packet of every connection, for the sake of two: that is 4 % of what a packet
+ * through the tunnel costs (docs/adr/0007-mss-clamp.md). Where the pods' devices are no larger than their paths, the
+ * first SYN is enough: of the two ends' sizes the smaller one counts, and the other end's pod announces what fits. So
+ * the rules stand where only first packets pass, for nothing. Where pods' devices are larger than a path, or no other
+ * chain of type nat is there, each SYN and SYN-ACK is looked at on its way.
  */
-export function planMssClamp(paths: readonly PlannedPath[]): NftChain[] {
+export function planMssClamp(paths: readonly PlannedPath[], podMtuBytes: number, hasNatChain: boolean): MssClampPlan {
   const devices = new Set(paths.filter(isNarrow).map(({ device }) => device));
-  if (devices.size === 0) return [];
   const rules = [...devices].sort().flatMap((device) => [
     clampRule("meta oifname", device, "to"),
     // The answer's MSS limits what pods here may send.
     clampRule("meta iifname", device, "from"),
   ]);
+  const isLarger = paths.some(({ mode, mtuBytes }) => mode !== "none" && mtuBytes < podMtuBytes);
+  if (rules.length === 0) return { opening: [], chains: [] };
+  if (hasNatChain && !isLarger) return { opening: rules, chains: [] };
   const base = { type: "filter", hook: "forward", priority: PRIORITY_MANGLE, policy: "accept" } as const;
-  return [{ name: "mss", base, rules }];
+  return { opening: [], chains: [{ name: "mss", base, rules }] };
 }
 
 function isNarrow({ mode, mtuBytes, underlayMtuBytes, overheadBytes }: PlannedPath): boolean {

@@ -94,7 +94,7 @@ function assemble(
       ? {}
       : { strangers: [...input.strangers].sort() }),
     sysctls: planSysctls(local, underlay),
-    nft: planTable(config, local, [...claims.byNode.values()].flat(), paths),
+    nft: planTable(config, local, [...claims.byNode.values()].flat(), paths, podMtuBytes),
     paths,
     podMtuBytes,
     problems: [...claims.problems, ...peers.flatMap((peer) => peer.problems)],
@@ -145,11 +145,12 @@ function planTable(
   local: readonly Prefix[],
   cluster: readonly Prefix[],
   paths: DesiredState["paths"],
+  podMtuBytes: number,
 ): NftTable {
-  const clamp = planMssClamp(paths);
-  if (!config.masquerade) return { ...NFT_TABLE, sets: [], chains: clamp };
-  const { sets, chains } = planMasquerade(local, [...cluster, ...config.masqueradeExceptions]);
-  return { ...NFT_TABLE, sets, chains: [...clamp, ...chains] };
+  const { opening, chains } = planMssClamp(paths, podMtuBytes, config.masquerade);
+  if (!config.masquerade) return { ...NFT_TABLE, sets: [], chains };
+  const { sets, chain } = planMasquerade(local, [...cluster, ...config.masqueradeExceptions]);
+  return { ...NFT_TABLE, sets, chains: [...chains, { ...chain, rules: [...opening, ...chain.rules] }] };
 }
 
 function noNode(name: string): Problem {

@@ -106,12 +106,9 @@ test("nft(8) prints the table and loads its own print", (t) => {
 test("the MSS clamp is what nft itself writes for the same words", (t) => {
   const ns = testNamespace(t);
   using nft = ns.run(() => openNftables());
-  const chains = planMssClamp([
-    {
-      ...{ node: "peer", mode: "vxlan", podCidrs: [], peer: "192.168.1.2", device: "bwvxlan" },
-      ...{ underlayMtuBytes: 1500, overheadBytes: 50, mtuBytes: 1450 },
-    },
-  ]);
+  const path = { node: "peer", mode: "vxlan", podCidrs: [], peer: "192.168.1.2", device: "bwvxlan" } as const;
+  const sizes = { underlayMtuBytes: 1500, overheadBytes: 50, mtuBytes: 1450 };
+  const { chains } = planMssClamp([{ ...path, ...sizes }], 1500, true);
   nft.commit(table, diffNft({ ...table, sets: [], chains }, nft.table(table)));
   const list = (name: string) =>
     ns
