@@ -252,6 +252,25 @@ scenario(
 );
 
 scenario(
+  "a wire that was narrow for a while is used whole again within 10 s, inside the tunnel too",
+  () => new Cluster(2, 2, true),
+  async (cluster) => {
+    await cluster.pass(3000);
+    const plan = (bytes: number) => {
+      for (const i of [0, 1]) cluster.prober(i).setTargets(cluster.targets(i, true, bytes));
+    };
+    plan(1400);
+    await cluster.pass(3000);
+    assert.deepEqual(cluster.proven(0), { node1: 1350 });
+    plan(1500);
+    await cluster.pass(4500);
+    assert.deepEqual(cluster.proven(0), { node1: 1350 });
+    await cluster.pass(3000);
+    assert.deepEqual(cluster.proven(0), { node1: 1450 });
+  },
+);
+
+scenario(
   "a peer that went is forgotten, one with another address is another path",
   () => new Cluster(3),
   async (cluster) => {

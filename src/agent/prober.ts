@@ -222,7 +222,7 @@ export class Prober implements Disposable {
           searches.delete(target);
           // The plan may have changed meanwhile: what was found is about a target that nobody has any more.
           if (peer.targets !== targets || this.#peers.get(peer.name) !== peer) return;
-          this.#found(peer, target, searched < target.bytes ? asFarAsTried(outcome.found) : outcome.found);
+          this.#found(peer, target, asFarAsTried(target, searched, peer, outcome.found));
         }
       }
       told = told || searches.size > 0;
@@ -283,9 +283,14 @@ function underlayLimit({ layer }: ProbeTarget, { targets, states }: Peer): numbe
   return Math.min(...limits);
 }
 
-/** All that was tried passes: that is no news about the sizes above. */
-function asFarAsTried(finding: Finding): Finding {
-  return finding.verdict === "passes" ? { ...finding, provenBytes: undefined } : finding;
+/**
+ * The overlay is tried with what the underlay carries now. When that passes it is no news about the larger sizes that
+ * passed before: they count again as soon as the underlay carries them, and are tried at once then.
+ */
+function asFarAsTried(target: ProbeTarget, searched: number, { states }: Peer, finding: Finding): Finding {
+  const known = states.get(targetKey(target))?.inForceBytes ?? 0;
+  const isAll = target.layer === "underlay" || (searched >= target.bytes && searched >= known);
+  return finding.verdict === "passes" && !isAll ? { ...finding, provenBytes: undefined } : finding;
 }
 
 function firstIdle(names: Iterable<string>, peers: ReadonlyMap<string, Peer>): string | undefined {

@@ -229,7 +229,10 @@ test("an MTU that falls is followed by the device and by running pods", async ()
     assert.match(await exec("default/a", "ip", "link", "show", "eth0"), /mtu 1350 /);
   });
   await lab("fault", "clear");
-  await eventually(3000, async () => assert.match(await exec("default/a", "ip", "link", "show", "eth0"), /mtu 1450 /));
+  // A larger size is used when it has been proven for five seconds.
+  await eventually(10_000, async () =>
+    assert.match(await exec("default/a", "ip", "link", "show", "eth0"), /mtu 1450 /),
+  );
 });
 
 test("'breakwater plan' on a node says that there is nothing to change, and what it would change", async () => {

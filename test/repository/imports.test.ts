@@ -35,7 +35,7 @@ const sources = globSync("src/**/*.ts").filter((file) => !file.endsWith(".test.t
 
 function importsOf(file: string): string[] {
   const text = readFileSync(file, "utf8");
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1] ?? "");
+  return [...text.matchAll(/(?<=^|[\s;=(])(?:from|import)\s*\(?\s*"([^"\n]+)"/gm)].map((match) => match[1] ?? "");
 }
 
 function folderOf(file: string): string {

@@ -1,0 +1,224 @@
+/**
+ * The MTU of a running cluster follows its network: each fault of the lab, with transfers that run across the change,
+ * pod to pod and through a Service's address, in both families.
+ */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { after, afterEach, before, test } from "node:test";
+import { eventually, LabHome, podManifest } from "./lab-fixture.ts";
+
+const home = new LabHome();
+const NAME = "proof";
+const lab = (verb: string, ...args: string[]) => home.lab(NAME, verb, ...args);
+/** What the issue of an MTU that changed gives the cluster: pods are right, in both directions. */
+const DEADLINE_MS = 10_000;
+const MEGABYTES = 100;
+const SERVICE = "10.96.77.77";
+
+/** Answers each connection with the number and the hash of the bytes that it sent. */
+const RECEIVER = `
+const { createHash } = require("node:crypto");
+require("node:net").createServer({ allowHalfOpen: true }, (socket) => {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  socket.on("data", (chunk) => { hash.update(chunk); bytes += chunk.length; });
+  socket.on("end", () => socket.end(bytes + " " + hash.digest("hex")));
+  socket.on("error", () => socket.destroy());
+}).listen(9000, "::");`;
+
+/** Sends ${MEGABYTES} MB in eight seconds and prints what the other end says of them. */
+const SENDER = `
+const socket = require("node:net").connect({ host: process.argv[1], port: 9000 });
+const chunk = Buffer.alloc(1 << 20);
+for (let i = 0; i < chunk.length; i++) chunk[i] = (i * 31 + (i >> 8)) & 255;
+let sent = 0;
+const next = () => {
+  if (sent++ === ${MEGABYTES}) return socket.end();
+  chunk.writeUInt32BE(sent, 0);
+  socket.write(Buffer.from(chunk), () => setTimeout(next, 80));
+};
+socket.on("connect", next);
+socket.on("error", (error) => { console.log(error.message); process.exit(1); });
+socket.pipe(process.stdout);`;
+
+/** The answer of a receiver that got every byte, once and in order. */
+function intact(): string {
+  const chunk = Buffer.alloc(1 << 20);
+  for (let i = 0; i < chunk.length; i++) chunk[i] = (i * 31 + (i >> 8)) & 255;
+  const hash = createHash("sha256");
+  for (let sent = 1; sent <= MEGABYTES; sent++) {
+    chunk.writeUInt32BE(sent, 0);
+    hash.update(chunk);
+  }
+  return `${MEGABYTES << 20} ${hash.digest("hex")}`;
+}
+const INTACT = intact();
+
+const PODS = ["a", "b", "c"] as const;
+type Pod = (typeof PODS)[number];
+const addresses = new Map<Pod, { 4: string; 6: string }>();
+const addressOf = (pod: Pod, family: 4 | 6) => addresses.get(pod)?.[family] ?? "";
+
+async function exec(target: string, ...command: string[]): Promise<string> {
+  const outcome = await lab("exec", target, "--", ...command);
+  assert.equal(outcome.code, 0, `${target}: ${command.join(" ")}: ${outcome.stdout}${outcome.stderr}`);
+  return outcome.stdout;
+}
+
+async function fault(...args: string[]): Promise<void> {
+  const { code, stderr } = await lab("fault", ...args);
+  assert.equal(code, 0, `fault ${args.join(" ")}: ${stderr}`);
+}
+
+async function mtuOf(pod: Pod): Promise<number> {
+  return Number(/mtu (\d+)/.exec(await exec(`default/${pod}`, "ip", "link", "show", "eth0"))?.[1]);
+}
+
+/** A packet of the pod's whole MTU that nobody may cut up. */
+async function fullPacket(from: Pod, to: Pod, family: 4 | 6, mtu: number): Promise<void> {
+  const size = String(mtu - (family === 4 ? 28 : 48));
+  const command = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", size, addressOf(to, family)];
+  const { code, stdout } = await lab("exec", `default/${from}`, "--", ...command);
+  assert.equal(code, 0, `${mtu} bytes from ${from} to ${to}, IPv${family}: ${stdout}`);
+}
+
+/** Pods have these MTUs, and what they may send arrives, between all of them. */
+async function podsAreRight(expected: Readonly<Record<Pod, number>>): Promise<void> {
+  for (const pod of PODS) assert.equal(await mtuOf(pod), expected[pod], `MTU of pod ${pod}`);
+  const pairs = PODS.flatMap((from) => PODS.filter((to) => to !== from).map((to) => [from, to] as const));
+  // A larger pod's first packet to a smaller one may have to learn that from this cluster's own nodes.
+  await Promise.all(
+    pairs.flatMap(([from, to]) => {
+      const mtu = Math.min(expected[from], expected[to]);
+      return ([4, 6] as const).map((family) => fullPacket(from, to, family, mtu));
+    }),
+  );
+}
+
+/** Transfers that are under way while something happens. */
+function startTransfers(): Promise<void> {
+  const ways: [Pod, string][] = [
+    ["a", addressOf("b", 4)],
+    ["a", addressOf("b", 6)],
+    ["b", addressOf("c", 4)],
+    ["a", SERVICE],
+  ];
+  const transfers = ways.map(async ([from, to]) => {
+    const { stdout } = await lab("exec", `default/${from}`, "--", "timeout", "90", process.execPath, "-e", SENDER, to);
+    assert.equal(stdout.trim(), INTACT, `transfer from ${from} to ${to}`);
+  });
+  return Promise.all(transfers).then(() => undefined);
+}
+
+/** `breakwater mtu` on a node. */
+async function mtuText(node: string): Promise<string> {
+  const { stdout } = await lab("exec", `node/${node}`, "--", "bin/breakwater", "mtu", "--seconds", "0");
+  return stdout;
+}
+
+before(async () => {
+  const receiver = { containers: [{ name: "c", image: "x", command: [process.execPath, "-e", RECEIVER] }] };
+  const items = PODS.map((name, i) => podManifest(name, { nodeName: `node${i + 1}`, ...receiver }));
+  const file = home.write("pods.json", JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+  const up = await lab("up", "--nodes", "3", "--subnets", "2", "--dual-stack", "--manifests", file);
+  assert.equal(up.code, 0, up.stderr);
+  for (const pod of PODS) {
+    const { stdout } = await home.kubectl(NAME, ["get", "pod", pod, "-o", "jsonpath={.status.podIPs[*].ip}"]);
+    const [four = "", six = ""] = stdout.split(" ");
+    addresses.set(pod, { 4: four, 6: six });
+  }
+  // What a kube-proxy would have on node 1 for a Service with pod b behind it.
+  const rules = `table ip service-stand-in {
+    chain prerouting { type nat hook prerouting priority dstnat; ip daddr ${SERVICE} dnat to ${addressOf("b", 4)}; }
+  }`;
+  await exec("node/node1", "sh", "-c", `echo '${rules}' | nft -f -`);
+  await eventually(DEADLINE_MS, () => podsAreRight({ a: 1450, b: 1450, c: 1450 }));
+});
+
+after(() => home.close());
+afterEach(async () => {
+  await lab("fault", "clear");
+});
+
+interface Case {
+  readonly name: string;
+  readonly faults: readonly (readonly string[])[];
+  readonly pods: Readonly<Record<Pod, number>>;
+  /** Where, and what it says there. */
+  readonly place: readonly [string, RegExp];
+  /** The agents put it right while the fault stands. */
+  readonly mended?: true;
+}
+
+const cases: readonly Case[] = [
+  {
+    name: "a node's wire drops to 1400",
+    faults: [["underlay-mtu", "--node", "node3"]],
+    pods: { a: 1400, b: 1350, c: 1350 },
+    place: ["node2", /node2 +node3 +vxlan +1500 +50 +1450 +1350 +1350 +black-hole/],
+  },
+  {
+    name: "the router drops to 1400",
+    faults: [["router-mtu", "--size", "1400"]],
+    pods: { a: 1350, b: 1350, c: 1350 },
+    place: ["node1", /node1 to node2: .* 192\.168\.1\.1 answers ICMP "too big, 1400", 1400 of 1500 bytes pass/],
+  },
+  {
+    name: "switches swallow what is above 1450",
+    faults: [["mtu-blackhole"]],
+    pods: { a: 1400, b: 1400, c: 1400 },
+    place: ["node1", /node1 to node3: .* packets above 1450 of 1500 bytes vanish in silence/],
+  },
+  {
+    name: "the router drops to 1400 and its ICMP is filtered",
+    faults: [["icmp-filtered"], ["router-mtu", "--size", "1400"]],
+    pods: { a: 1350, b: 1350, c: 1350 },
+    place: ["node1", /node1 +node2 +vxlan +1500 +50 +1450 +1350 +1350 +black-hole/],
+  },
+  {
+    name: "two faults at once: the narrower one counts on each path",
+    faults: [["mtu-blackhole"], ["router-mtu", "--size", "1400"]],
+    pods: { a: 1350, b: 1350, c: 1350 },
+    place: ["node1", /node1 +node3 +direct +1500 +0 +1500 +1450 +1450 +black-hole/],
+  },
+  {
+    name: "somebody sets a pod's device wrong",
+    faults: [["pod-mtu", "--pod", "default/a"]],
+    pods: { a: 1450, b: 1450, c: 1450 },
+    place: ["node1", /node1 +node2 +vxlan +1500 +50 +1450 +1450 +1450 +passes/],
+    mended: true,
+  },
+  {
+    name: "somebody makes the VXLAN device believe in 1500",
+    faults: [["vxlan-mtu-1500"]],
+    pods: { a: 1450, b: 1450, c: 1450 },
+    place: ["node1", /node1 +node2 +vxlan +1500 +50 +1450 +1450 +1450 +passes/],
+    mended: true,
+  },
+];
+
+for (const { name, faults, pods, place, mended } of cases) {
+  test(`${name}: pods are right within 10 s, there and back, and transfers go on`, async (t) => {
+    let since = performance.now();
+    const lap = (what: string) => {
+      t.diagnostic(`${what} after ${((performance.now() - since) / 1000).toFixed(1)} s`);
+      since = performance.now();
+    };
+    const transfers = startTransfers();
+    // It may fail before anybody waits for it.
+    transfers.catch(() => undefined);
+    await new Promise((next) => setTimeout(next, 1000));
+    for (const each of faults) await fault("add", ...each);
+    since = performance.now();
+    await eventually(DEADLINE_MS, () => podsAreRight(pods));
+    lap("right");
+    const [node, says] = place;
+    await eventually(DEADLINE_MS, async () => assert.match(await mtuText(node), says));
+    if (mended !== true) await transfers;
+    lap("transfers done");
+    await fault("clear");
+    await eventually(DEADLINE_MS, () => podsAreRight({ a: 1450, b: 1450, c: 1450 }));
+    lap("back");
+    await transfers;
+  });
+}
