@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { type CniServer, JOURNAL_FILE, startCniServer } from "../cni/server.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { KubeClient } from "../kube/client.ts";
+import { systemClock } from "../kube/clock.ts";
 import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
 import type { ApiConnection } from "../kube/connection.ts";
 import { EventRecorder } from "../kube/events.ts";
@@ -19,6 +20,7 @@ import type { Log } from "./log.ts";
 import { type AgentMetrics, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
 import { MtuProof, type ProofKernel } from "./mtu-proof.ts";
+import { MtuPublisher } from "./mtu-publisher.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
 import { readCounters, reportPodMtu } from "./pod-mtu.ts";
@@ -77,6 +79,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
     metrics,
     onProven: () => reconciler.request("proof"),
+    onReport: () => reports.touch(),
+  });
+  const reports: MtuPublisher = new MtuPublisher({
+    client,
+    clock: systemClock,
+    nodeName: config.nodeName,
+    report: () => proof.report(),
+    log,
   });
   const reconciler: Reconciler = new Reconciler({
     kernel,
@@ -123,6 +133,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     following[Symbol.dispose]();
     collector[Symbol.dispose]();
     proof[Symbol.dispose]();
+    reports[Symbol.dispose]();
     await events.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };

@@ -39,6 +39,8 @@ export interface MtuProofOptions {
   readonly metrics: AgentMetrics;
   /** Paths carry something else than before: a new plan is due. */
   readonly onProven: () => void;
+  /** Something in the report changed. */
+  readonly onReport: () => void;
   readonly clock?: Clock;
   /** Milliseconds since 1970. @default Date.now */
   readonly wallClock?: () => number;
@@ -84,6 +86,7 @@ export class MtuProof implements Disposable {
     this.#peerByAddress = addressBook(nodes);
     this.#open();
     this.#prober?.setTargets(planTargets(state.paths, nodes, this.#options.config.mtuBytes));
+    this.#options.onReport();
   }
 
   /** The underlay's device changed, or somebody's routes over it: that may concern every path. */
@@ -157,6 +160,7 @@ export class MtuProof implements Disposable {
     if (isLarger(state, before)) this.#forgetLearned();
     const changed = state.verdict !== before.verdict || state.inForceBytes !== before.inForceBytes;
     if (!changed) return;
+    this.#options.onReport();
     const { peer, layer, family, bytes } = target;
     const fields = { peer, layer, family, planned: bytes, proven: state.inForceBytes, verdict: state.verdict };
     const why = explain({ target, state }, state.verdict);

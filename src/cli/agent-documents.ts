@@ -28,7 +28,8 @@ export async function askAgent<T>(address: string, path: string): Promise<T | un
       operation: "ask the agent",
       object: url,
       cause,
-      remedy: "Run this on a node where 'breakwater agent' runs, and give it the agent's --metrics-address",
+      remedy:
+        "Run this on a node where 'breakwater agent' runs, with the agent's --metrics-address; or 'breakwater mtu --all'",
     });
   }
   if (response.status === 404) return undefined;

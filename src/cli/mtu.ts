@@ -1,9 +1,20 @@
 /** `breakwater mtu`: what every path carries, proven; what a pod has; and the counters that a wrong MTU moves. */
 import { setTimeout as pause } from "node:timers/promises";
 import { counterRates, IP_COUNTERS, type IpCounterName, type IpCounters } from "../kernel/ip-counters.ts";
+import { KubeClient } from "../kube/client.ts";
+import { loadConnection } from "../kube/config.ts";
+import { asObject, asString } from "../kube/json.ts";
+import { configMaps } from "../kube/resource.ts";
 import { BreakwaterError } from "../model/errors.ts";
-import type { MtuReport, PathReport, PodMtuReport } from "../model/mtu-report.ts";
+import {
+  type MtuReport,
+  type PathReport,
+  type PodMtuReport,
+  PUBLISHED,
+  type PublishedMtuReport,
+} from "../model/mtu-report.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
+import { connectionOptions } from "./node-options.ts";
 import {
   type CommandSpec,
   choiceOption,
@@ -12,11 +23,17 @@ import {
   type OptionTable,
   type OptionValues,
   parseOptions,
+  usageError,
 } from "./options.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
   ...agentAddressOption,
+  all: {
+    type: "boolean",
+    help: "The paths of all nodes, as their agents published them: needs a kubeconfig, no agent",
+  },
+  ...connectionOptions,
   pod: { type: "string", value: "NS/POD", help: "What this pod of the node has, beside what it should have" },
   seconds: { type: "string", value: "N", default: "1", help: "Count fragments and ICMP for so long; 0: do not count" },
   output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
@@ -43,6 +60,7 @@ export async function mtu(args: readonly string[]): Promise<number> {
   const { values } = parsed;
   const format = choiceOption(mtuSpec, "output", values.output, ["text", "json"]);
   const json = (value: unknown) => process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  if (values.all) return allNodes(values, format);
   if (values.pod !== undefined) {
     const report = await podReport(values, values.pod);
     if (format === "json") json(report);
@@ -56,6 +74,39 @@ export async function mtu(args: readonly string[]): Promise<number> {
     json({ ...report, counters: Object.fromEntries(rates.map((r) => [r.namespace, r.perSecond])) });
   else process.stdout.write(formatReport(report, rates, Date.now()));
   return report.paths.some(isNarrow) ? 1 : 0;
+}
+
+/** @returns the exit code */
+async function allNodes(values: OptionValues<typeof options>, format: string): Promise<number> {
+  if (values.pod !== undefined)
+    throw usageError(mtuSpec, "--all and --pod contradict each other: a pod is asked on its node");
+  const reports = await publishedReports(values);
+  if (format === "json") process.stdout.write(`${JSON.stringify(reports, null, 2)}\n`);
+  else process.stdout.write(formatAll(reports, Date.now()));
+  return reports.some(({ paths }) => paths.some(isNarrow)) ? 1 : 0;
+}
+
+async function publishedReports(values: OptionValues<typeof options>): Promise<PublishedMtuReport[]> {
+  const { kubeconfig, context, "api-server": server } = values;
+  const client = new KubeClient(await loadConnection({ kubeconfig, context, server }));
+  const { namespace, label, key } = PUBLISHED;
+  try {
+    const objects = await client.list(configMaps, { namespace, labelSelector: `${label.key}=${label.value}` });
+    const texts = objects.flatMap((object) => asString(asObject(object["data"])?.[key]) ?? []);
+    if (texts.length > 0) return texts.map((text) => JSON.parse(text) as PublishedMtuReport);
+  } finally {
+    client.close();
+  }
+  throw new BreakwaterError(
+    "BW_AGENT_AWAY",
+    `No agent has published a report (ConfigMaps with ${label.key}=${label.value} in ${namespace})`,
+    {
+      operation: "read the agents' reports",
+      object: namespace,
+      remedy:
+        "See that the agents run, and that they may create and patch ConfigMaps in kube-system (their logs say so)",
+    },
+  );
 }
 
 async function podReport(values: OptionValues<typeof options>, pod: string): Promise<PodMtuReport> {
@@ -88,15 +139,57 @@ async function countFor(values: OptionValues<typeof options>): Promise<Rates[]> 
 }
 
 /** Something that needs a person: not what is only unproven or unknown. */
-function isNarrow({ verdict }: PathReport): boolean {
+function isNarrow({ verdict }: Row): boolean {
   return verdict === "local" || verdict === "too-big" || verdict === "black-hole" || verdict === "unreachable";
+}
+
+/** One table for all nodes; what is not right is explained below it. */
+export function formatAll(reports: readonly PublishedMtuReport[], now: number): string {
+  const sorted = [...reports].sort((a, b) => (a.node < b.node ? -1 : 1));
+  const paths = sorted.flatMap((report) => report.paths);
+  const further = sorted.filter((report) => report.further > 0);
+  const silent = sorted.filter(({ notProbing }) => notProbing !== null);
+  return [
+    formatTable(
+      ["NODE", "UNDERLAY", "UNDERLAY MTU", "POD MTU", "REPORTED"],
+      sorted.map(({ node, underlay, podMtuBytes, at }) => [
+        node,
+        underlay?.device ?? "-",
+        underlay === null ? "-" : String(underlay.mtuBytes),
+        podMtuBytes === null ? "-" : String(podMtuBytes),
+        age(now - Date.parse(at)),
+      ]),
+    ),
+    formatTable(
+      HEAD,
+      paths.map((path) => row(path, now)),
+    ),
+    ...further.map(({ node, further: count }) => `${node}: ${count} further paths carry what was planned\n`),
+    ...silent.map(({ node, notProbing }) => `${node}: nothing is proven there: ${notProbing}\n`),
+    ...remarks(paths),
+  ].join("\n");
 }
 
 const HEAD = ["FROM", "TO", "ROUTE", "UNDERLAY", "OVERHEAD", "PLANNED", "PROVEN", "IN USE", "VERDICT", "SINCE"];
 
 export function formatReport(report: MtuReport, rates: readonly Rates[], now: number): string {
   const underlay = report.underlay === null ? "" : `, underlay ${report.underlay.device} ${report.underlay.mtuBytes}`;
-  const rows = report.paths.map((path) => [
+  return [
+    `${report.node}: pods have MTU ${report.podMtuBytes ?? "unknown"}${underlay}\n`,
+    ...(report.notProbing === null ? [] : [`Nothing is proven here: ${report.notProbing}\n`]),
+    formatTable(
+      HEAD,
+      report.paths.map((path) => row(path, now)),
+    ),
+    ...remarks(report.paths),
+    ...(rates.length === 0 ? [] : [formatRates(rates)]),
+  ].join("\n");
+}
+
+type Row = Omit<PathReport, "targets">;
+
+function row(path: Row, now: number): string[] {
+  return [
     path.from,
     path.to,
     path.mode,
@@ -107,21 +200,15 @@ export function formatReport(report: MtuReport, rates: readonly Rates[], now: nu
     String(path.mtuBytes),
     path.verdict,
     path.since === "" ? "-" : age(now - Date.parse(path.since)),
-  ]);
-  const remarks = report.paths
-    .filter(({ why }) => why !== "")
-    .map((path) => `${path.from} to ${path.to}: ${remark(path)}`);
-  return [
-    `${report.node}: pods have MTU ${report.podMtuBytes ?? "unknown"}${underlay}\n`,
-    ...(report.notProbing === null ? [] : [`Nothing is proven here: ${report.notProbing}\n`]),
-    formatTable(HEAD, rows),
-    ...(remarks.length === 0 ? [] : [remarks.join("")]),
-    ...(rates.length === 0 ? [] : [formatRates(rates)]),
-  ].join("\n");
+  ];
 }
 
-function remark({ why, remedy }: PathReport): string {
-  return remedy === "" ? `${why}\n` : `${why}\n  -> ${remedy}\n`;
+/** What is not as planned, in sentences; nothing when all is. */
+function remarks(paths: readonly Row[]): string[] {
+  const lines = paths
+    .filter(({ why }) => why !== "")
+    .map(({ from, to, why, remedy }) => `${from} to ${to}: ${why}\n${remedy === "" ? "" : `  -> ${remedy}\n`}`);
+  return lines.length === 0 ? [] : [lines.join("")];
 }
 
 /** "12s", "5m", "3h", "2d", as kubectl prints ages. */

@@ -14,8 +14,8 @@ import {
 
 export const ROUTING_MODES: readonly RoutingMode[] = ["auto", "direct", "vxlan"];
 
-export const nodeOptions = {
-  "node-name": { type: "string", value: "NAME", env: "NODE_NAME", help: "Name of this machine's Node object" },
+/** How to reach the API. */
+export const connectionOptions = {
   kubeconfig: {
     type: "string",
     value: "FILE",
@@ -23,6 +23,11 @@ export const nodeOptions = {
   },
   context: { type: "string", value: "NAME", help: "Context of the kubeconfig" },
   "api-server": { type: "string", value: "URL", help: "API address instead of the kubeconfig's or the cluster's own" },
+} as const satisfies OptionTable;
+
+export const nodeOptions = {
+  "node-name": { type: "string", value: "NAME", env: "NODE_NAME", help: "Name of this machine's Node object" },
+  ...connectionOptions,
   routing: {
     type: "string",
     value: "MODE",

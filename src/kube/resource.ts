@@ -28,6 +28,7 @@ export const nodes = core("nodes", false);
 export const pods = core("pods", true);
 export const namespaces = core("namespaces", false);
 export const events = core("events", true);
+export const configMaps = core("configmaps", true);
 
 /** Path of a collection: all namespaces when none is given. */
 export function collectionPath(resource: ResourceType, namespace?: string): string {

@@ -51,6 +51,33 @@ export interface MtuReport {
   readonly paths: readonly PathReport[];
 }
 
+/**
+ * What an agent publishes of its report, for `breakwater mtu --all`: without the targets, and in a large cluster without
+ * the paths that carry what was planned.
+ */
+export interface PublishedMtuReport extends Omit<MtuReport, "paths"> {
+  readonly paths: readonly Omit<PathReport, "targets">[];
+  /** Paths that are as planned and not among those above. */
+  readonly further: number;
+}
+
+/** Where it is: a ConfigMap a node, with this label, the report as JSON under this key. */
+export const PUBLISHED = {
+  namespace: "kube-system",
+  name: (node: string) => `breakwater-mtu-${node}`,
+  label: { key: "breakwater.dev/report", value: "mtu" },
+  key: "report.json",
+} as const;
+
+const MOST_PUBLISHED_PATHS = 100;
+
+export function publishedReport(report: MtuReport): PublishedMtuReport {
+  const rows = report.paths.map(({ targets: _, ...path }) => path);
+  if (rows.length <= MOST_PUBLISHED_PATHS) return { ...report, paths: rows, further: 0 };
+  const odd = rows.filter(({ verdict }) => verdict !== "passes").slice(0, MOST_PUBLISHED_PATHS);
+  return { ...report, paths: odd, further: rows.length - odd.length };
+}
+
 /** The answer to GET /mtu/pod?name=NAMESPACE/NAME. */
 export interface PodMtuReport {
   readonly pod: string;
