@@ -5,7 +5,7 @@ import { KubeClient } from "../kube/client.ts";
 import { loadConnection } from "../kube/config.ts";
 import { asObject, asString } from "../kube/json.ts";
 import { configMaps } from "../kube/resource.ts";
-import { BreakwaterError } from "../model/errors.ts";
+import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import {
   type MtuReport,
   type PathReport,
@@ -31,7 +31,7 @@ const options = {
   ...agentAddressOption,
   all: {
     type: "boolean",
-    help: "The paths of all nodes, as their agents published them: needs a kubeconfig, no agent",
+    help: "The paths of all nodes, as their agents published them; so too where no agent is, but KUBECONFIG is set",
   },
   ...connectionOptions,
   pod: { type: "string", value: "NS/POD", help: "What this pod of the node has, beside what it should have" },
@@ -60,7 +60,7 @@ export async function mtu(args: readonly string[]): Promise<number> {
   const { values } = parsed;
   const format = choiceOption(mtuSpec, "output", values.output, ["text", "json"]);
   const json = (value: unknown) => process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
-  if (values.all) return allNodes(values, format);
+  if (values.all || (await isAwayFromNodes(values))) return allNodes(values, format);
   if (values.pod !== undefined) {
     const report = await podReport(values, values.pod);
     if (format === "json") json(report);
@@ -74,6 +74,18 @@ export async function mtu(args: readonly string[]): Promise<number> {
     json({ ...report, counters: Object.fromEntries(rates.map((r) => [r.namespace, r.perSecond])) });
   else process.stdout.write(formatReport(report, rates, Date.now()));
   return report.paths.some(isNarrow) ? 1 : 0;
+}
+
+/** Nobody asked for a node, none is here, and there is a cluster to ask. */
+async function isAwayFromNodes(values: OptionValues<typeof options>): Promise<boolean> {
+  const isGiven = values.kubeconfig !== undefined || values["api-server"] !== undefined || process.env["KUBECONFIG"];
+  if (!isGiven || values.pod !== undefined) return false;
+  try {
+    await askAgent(values["metrics-address"], "/mtu");
+    return false;
+  } catch (error) {
+    return isBreakwaterError(error, "BW_AGENT_AWAY") && /ECONNREFUSED/.test(error.message);
+  }
 }
 
 /** @returns the exit code */
