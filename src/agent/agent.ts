@@ -79,6 +79,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
     metrics,
     onProven: () => reconciler.request("proof"),
+    routeMtu: (destination) => mirror.routeTo(destination)?.mtuBytes,
     onReport: () => reports.touch(),
   });
   const reports: MtuPublisher = new MtuPublisher({

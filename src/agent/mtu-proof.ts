@@ -13,6 +13,7 @@ import type { Ip } from "../model/ip.ts";
 import { ROUTE_PROTOCOL } from "../model/marks.ts";
 import type { MtuReport } from "../model/mtu-report.ts";
 import type { NodeConfig } from "../model/node-config.ts";
+import type { Prefix } from "../model/prefix.ts";
 import type { ProbeTarget, ProofState } from "../model/proof.ts";
 import type { DesiredState } from "../model/state.ts";
 import { vtepAddress } from "../plan/peers.ts";
@@ -39,6 +40,8 @@ export interface MtuProofOptions {
   readonly metrics: AgentMetrics;
   /** Paths carry something else than before: a new plan is due. */
   readonly onProven: () => void;
+  /** MTU that our route to a destination carries; undefined when there is no such route, or it carries none. */
+  readonly routeMtu: (destination: Prefix) => number | undefined;
   /** Something in the report changed. */
   readonly onReport: () => void;
   readonly clock?: Clock;
@@ -59,6 +62,7 @@ export class MtuProof implements Disposable {
   #notProbing: string | undefined;
   #triedMs = Number.NEGATIVE_INFINITY;
   #flushedMs = Number.NEGATIVE_INFINITY;
+  #adopted: ReadonlyMap<string, number> | undefined;
   #state: DesiredState | undefined;
   #peerByAddress: ReadonlyMap<Ip, string> = new Map();
 
@@ -73,9 +77,21 @@ export class MtuProof implements Disposable {
     this.#prober?.[Symbol.dispose]();
   }
 
-  /** See PlanInput.provenMtuBytes. */
+  /** See PlanInput.provenMtuBytes. Until paths are probed, what an earlier agent left in the routes stands. */
   proven(): ReadonlyMap<string, number> | undefined {
-    return this.#prober?.proven();
+    const nodes = this.#options.nodes();
+    if (nodes !== undefined) this.#adopted ??= this.#adopt(nodes);
+    return this.#prober?.proven() ?? this.#adopted;
+  }
+
+  /** Routes of ours carry an MTU where a path was proven to carry less than planned. */
+  #adopt(nodes: ReadonlyMap<string, ClusterNode>): Map<string, number> {
+    const adopted = new Map<string, number>();
+    for (const { name, podCidrs } of nodes.values()) {
+      const sizes = podCidrs.flatMap((podCidr) => this.#options.routeMtu(podCidr) ?? []);
+      if (sizes.length > 0) adopted.set(name, Math.min(...sizes));
+    }
+    return adopted;
   }
 
   /** Behind every round: follows the plan that is in force now. */
@@ -144,6 +160,7 @@ export class MtuProof implements Disposable {
         peerAt: (address) => this.#peerByAddress.get(address),
         onSettled: (target, state, before) => this.#settled(target, state, before),
         onProven: this.#options.onProven,
+        adopted: (peer) => this.#adopted?.get(peer),
       });
       this.#notProbing = undefined;
     } catch (error) {

@@ -20,7 +20,7 @@ class Cluster {
   plans = 0;
   readonly count: number;
 
-  constructor(count: number, real = count, overlay = false) {
+  constructor(count: number, real = count, overlay = false, adopted = new Map<string, number>()) {
     this.count = count;
     const names = new Map(Array.from({ length: count }, (_, i) => [address(i), `node${i}`] as const));
     for (let i = 0; i < count; i++) {
@@ -32,6 +32,7 @@ class Cluster {
         peerAt: (ip) => names.get(ip),
         onSettled: (target, state, before) => this.settled.push({ node: i, target, state, before }),
         onProven: () => this.plans++,
+        adopted: (peer) => adopted.get(peer),
       });
       this.probers.push(prober);
       if (i < real) prober.setTargets(this.targets(i, overlay));
@@ -267,6 +268,28 @@ scenario(
     assert.deepEqual(cluster.proven(0), { node1: 1350 });
     await cluster.pass(3000);
     assert.deepEqual(cluster.proven(0), { node1: 1450 });
+  },
+);
+
+scenario(
+  "what an earlier agent proved holds from the start: it is confirmed without a change, or raised when it lasted",
+  () =>
+    new Cluster(
+      3,
+      1,
+      true,
+      new Map([
+        ["node1", 1250],
+        ["node2", 1250],
+      ]),
+    ),
+  async (cluster) => {
+    cluster.network.fate = ({ to, bytes }) => (to === address(1) ? above(bytes, 1300, tooBig(1300)) : "arrives");
+    assert.deepEqual(cluster.proven(0), { node1: 1250, node2: 1250 });
+    await cluster.pass(4000);
+    assert.deepEqual(cluster.proven(0), { node1: 1250, node2: 1250 });
+    await cluster.pass(4000);
+    assert.deepEqual(cluster.proven(0), { node1: 1250, node2: 1450 });
   },
 );
 

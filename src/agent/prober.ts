@@ -22,6 +22,8 @@ export interface ProberOptions {
   readonly onSettled: (target: ProbeTarget, state: ProofState, before: ProofState) => void;
   /** What paths carry changed: a new plan is due. */
   readonly onProven: () => void;
+  /** What an earlier agent had proven of the path to a peer, bytes for its pods, where that was less than planned. */
+  readonly adopted?: (peer: string) => number | undefined;
 }
 
 export interface ProvenTarget {
@@ -130,10 +132,17 @@ export class Prober implements Disposable {
       const key = targetKey(target);
       // Another address is another path: what was proven of the old one says nothing.
       if (!peer.states.has(key) || addresses.get(key) !== target.address)
-        peer.states.set(key, unproven(this.#clock.now()));
+        peer.states.set(key, this.#firstState(target, known === undefined));
     }
     this.#updateProven(peer);
     this.#makeUrgent(peer, "own");
+  }
+
+  /** A path of which nothing is known has no size, but that of a predecessor of this agent holds until it is disproved. */
+  #firstState(target: ProbeTarget, isNew: boolean): ProofState {
+    const bytes = isNew && target.layer === "underlay" ? this.#options.adopted?.(target.peer) : undefined;
+    const state = unproven(this.#clock.now());
+    return bytes === undefined ? state : { ...state, inForceBytes: bytes + target.overheadBytes };
   }
 
   #forget(name: string): void {

@@ -4,13 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
 import { eventually, LabHome, podManifest } from "./lab-fixture.ts";
 
 const home = new LabHome();
 const NAME = "proof";
 const lab = (verb: string, ...args: string[]) => home.lab(NAME, verb, ...args);
-/** What the issue of an MTU that changed gives the cluster: pods are right, in both directions. */
+/** What a cluster is given when the network changed: then its pods are right, in both directions. */
 const DEADLINE_MS = 10_000;
 const MEGABYTES = 100;
 const SERVICE = "10.96.77.77";
@@ -222,3 +223,17 @@ for (const { name, faults, pods, place, mended } of cases) {
     await transfers;
   });
 }
+
+test("an agent that is killed while a path is narrow finds it again, and changes nothing", async () => {
+  const narrow = { a: 1350, b: 1350, c: 1350 };
+  await fault("add", "router-mtu", "--size", "1400");
+  await eventually(DEADLINE_MS, () => podsAreRight(narrow));
+  await fault("add", "kill-agent", "--node", "node1");
+  await fault("clear", "kill-agent");
+  await eventually(DEADLINE_MS, async () => assert.match(await mtuText("node1"), /node1 +node2 .* 1350 +too-big/));
+  const log = readFileSync(home.kubeconfig(NAME).replace(/kubeconfig$/, "log/agent-node1.log"), "utf8");
+  const since = log.slice(log.lastIndexOf("agent started"));
+  assert.match(since, /answers ICMP/);
+  assert.doesNotMatch(since, /"trigger"/, "operations after the restart");
+  await podsAreRight(narrow);
+});
