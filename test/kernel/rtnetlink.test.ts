@@ -65,6 +65,18 @@ test("a host end with another MAC takes nothing more from its pod, in either fam
   );
 });
 
+test("setNeighbour() marks next hops of IPv6 as routers: what was learned through others does not outlive 30 s", (t) => {
+  const ns = testNamespace(t);
+  ns.routes.createLink({ name: "u0", up: true, kind: { type: "bridge" } });
+  const { index } = linkOf(ns, "u0");
+  for (const ip of ["fe80::1", "fd09::2"]) ns.routes.setNeighbour({ index, ip, mac: POD_MAC });
+  const { stdout } = ns.run(() => spawnSync("ip", ["-6", "neigh", "show", "dev", "u0"], { encoding: "utf8" }));
+  assert.deepEqual(stdout.trim().split(/ *\n/).sort(), [
+    `fd09::2 lladdr ${POD_MAC} PERMANENT`,
+    `fe80::1 lladdr ${POD_MAC} router PERMANENT`,
+  ]);
+});
+
 test("vxlan devices, addresses, routes, neighbours and forwarding entries read back as they were set", (t) => {
   const ns = testNamespace(t);
   ns.routes.createLink({ name: "u0", up: true, kind: { type: "bridge" } });

@@ -2,6 +2,7 @@
  * Neighbours (ARP, ND) and VXLAN forwarding entries: both are RTM_NEWNEIGH messages (include/uapi/linux/neighbour.h);
  * family AF_BRIDGE with NTF_SELF makes it a forwarding entry of the VXLAN device itself.
  */
+import type { Ip } from "../../model/ip.ts";
 import { attributes, ip, mac, message, struct } from "../netlink/codec.ts";
 import * as c from "../netlink/constants.ts";
 import type { NetlinkMessage, NetlinkRequest } from "../netlink/socket.ts";
@@ -16,6 +17,7 @@ const NUD_PERMANENT = 0x80;
 /** States in which the entry leads nowhere: NUD_INCOMPLETE, NUD_FAILED. */
 const NUD_UNUSABLE = 0x01 | 0x20;
 const NTF_SELF = 0x02;
+const NTF_ROUTER = 0x80;
 
 const ndmsg = struct({ family: "u8", pad1: "u8", pad2: "u16", index: "s32", state: "u16", flags: "u8", type: "u8" });
 const neighbourMessage = message(ndmsg, attributes({ destination: [1, ip], mac: [2, mac] }));
@@ -41,7 +43,12 @@ export function fdbRequest(): NetlinkRequest {
 }
 
 export function setNeighbourRequest(neighbour: { index: number; ip: string; mac: string }): NetlinkRequest {
-  const header = { family: familyNumber(neighbour.ip), index: neighbour.index, state: NUD_PERMANENT };
+  const header = {
+    family: familyNumber(neighbour.ip),
+    index: neighbour.index,
+    state: NUD_PERMANENT,
+    flags: routerFlag(neighbour.ip),
+  };
   return {
     operation: "set neighbour",
     object: `${neighbour.ip} at ${neighbour.mac} on link ${neighbour.index}`,
@@ -49,6 +56,15 @@ export function setNeighbourRequest(neighbour: { index: number; ip: string; mac:
     flags: c.NLM_F_CREATE | c.NLM_F_REPLACE,
     body: (w) => neighbourMessage.write(w, header, { destination: neighbour.ip, mac: neighbour.mac }),
   };
+}
+
+/**
+ * Permanent link-local entries are next hops: the gateway of a pod, the tunnel ends of other nodes. The kernel's garbage
+ * collector throws away every path MTU that was learned through a next hop which is not marked as a router, within half a
+ * minute instead of ten (rt6_age_examine_exception, net/ipv6/route.c). One that is found by ND marks itself (RFC 4861, 4.4).
+ */
+function routerFlag(ip: Ip): number {
+  return ip.startsWith("fe80:") ? NTF_ROUTER : 0;
 }
 
 export function deleteNeighbourRequest(neighbour: { index: number; ip: string }): NetlinkRequest {
