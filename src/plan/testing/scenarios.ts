@@ -97,6 +97,12 @@ export const scenarios: Readonly<Record<string, PlanInput>> = {
       ["node3", 1500],
     ]),
   }),
+  "path-below-ipv6-minimum": input({
+    nodes: dualNodes,
+    interfaces: [loopback, dual],
+    pods: [pod(1, ["10.244.1.2", "fd00:10:244:1::2"])],
+    provenMtuBytes: new Map([["node2", 1250]]),
+  }),
   "peer-without-pod-cidr": input({ nodes: [...oneSubnet.slice(0, 2), node(3, ["192.168.1.3"], [])] }),
   "peer-without-address": input({ nodes: [...oneSubnet.slice(0, 2), node(3, [])] }),
   "overlapping-pod-cidrs": input({
