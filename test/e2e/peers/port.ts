@@ -1,0 +1,2 @@
+/** Where `server.ts` listens, TCP and UDP. */
+export const PEER_PORT = 9000;
