@@ -6,6 +6,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type CniServer, JOURNAL_FILE, startCniServer } from "../cni/server.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import type { OpenProbePort } from "../kernel/probe-port.ts";
+import type { PmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
 import { KubeClient } from "../kube/client.ts";
 import { systemClock } from "../kube/clock.ts";
 import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
@@ -16,15 +18,23 @@ import type { NodeConfig } from "../model/node-config.ts";
 import type { DesiredState } from "../model/state.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
+import { LearnedMtus } from "./learned-mtus.ts";
 import type { Log } from "./log.ts";
 import { type AgentMetrics, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
-import { MtuProof, type ProofKernel } from "./mtu-proof.ts";
+import { MtuProof } from "./mtu-proof.ts";
 import { MtuPublisher } from "./mtu-publisher.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
 import { readCounters, reportPodMtu } from "./pod-mtu.ts";
 import { Reconciler } from "./reconciler.ts";
+
+/** What proving paths needs of the kernel beyond {@link Kernel}. */
+export interface ProofKernel {
+  readonly openProbePort: OpenProbePort;
+  /** What the kernel learned of paths from ICMP, in the namespace that the calling thread is in. */
+  readonly pmtuCache: PmtuCache;
+}
 
 export interface AgentOptions {
   readonly kernel: Kernel;
@@ -71,8 +81,16 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
   });
   const nodes = () => (synced ? source.view().nodes : undefined);
+  const learned = new LearnedMtus({
+    kernel,
+    pmtuCache: options.proofKernel.pmtuCache,
+    pods: () => network.pods(),
+    clock: systemClock,
+    log,
+  });
   const proof = new MtuProof({
-    kernel: options.proofKernel,
+    openProbePort: options.proofKernel.openProbePort,
+    learned,
     config,
     nodes,
     events,
@@ -135,6 +153,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     collector[Symbol.dispose]();
     proof[Symbol.dispose]();
     reports[Symbol.dispose]();
+    learned[Symbol.dispose]();
     await events.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };

@@ -3,7 +3,6 @@
  * people: log, Events on the Node, metrics, the report behind `breakwater mtu`.
  */
 import type { OpenProbePort } from "../kernel/probe-port.ts";
-import type { PmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
 import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import { type Clock, systemClock } from "../kube/clock.ts";
 import type { EventRecorder } from "../kube/events.ts";
@@ -19,20 +18,15 @@ import type { DesiredState } from "../model/state.ts";
 import { vtepAddress } from "../plan/peers.ts";
 import { advise, explain, reportPath, type TargetState } from "../plan/proof/report.ts";
 import { planTargets } from "../plan/proof/targets.ts";
+import type { LearnedMtus } from "./learned-mtus.ts";
 import type { Log } from "./log.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import type { Mirror } from "./mirror.ts";
 import { Prober } from "./prober.ts";
 
-/** What proofs need of the kernel. */
-export interface ProofKernel {
-  readonly openProbePort: OpenProbePort;
-  /** What this node's kernel learned of paths from ICMP. */
-  readonly pmtuCache: PmtuCache;
-}
-
 export interface MtuProofOptions {
-  readonly kernel: ProofKernel;
+  readonly openProbePort: OpenProbePort;
+  readonly learned: Pick<LearnedMtus, "forgetOnNode" | "forgetSoon">;
   readonly config: NodeConfig;
   readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
   readonly events: Pick<EventRecorder, "record">;
@@ -98,6 +92,7 @@ export class MtuProof implements Disposable {
   follow(state: DesiredState | undefined): void {
     const nodes = this.#options.nodes();
     if (state === undefined || nodes === undefined) return;
+    if (this.#state !== undefined && isWider(state, this.#state)) this.#options.learned.forgetSoon();
     this.#state = state;
     this.#peerByAddress = addressBook(nodes);
     this.#open();
@@ -147,14 +142,14 @@ export class MtuProof implements Disposable {
   }
 
   #open(): void {
-    const { kernel, config, log, metrics } = this.#options;
+    const { openProbePort, config, log, metrics } = this.#options;
     const now = this.#clock.now();
     const port = config.probePort ?? 0;
     if (this.#prober !== undefined || port === 0 || now - this.#triedMs < OPEN_RETRY_MS) return;
     this.#triedMs = now;
     try {
       this.#prober = new Prober({
-        open: kernel.openProbePort,
+        open: openProbePort,
         port,
         clock: this.#clock,
         peerAt: (address) => this.#peerByAddress.get(address),
@@ -209,11 +204,7 @@ export class MtuProof implements Disposable {
     const now = this.#clock.now();
     if (now - this.#flushedMs < FLUSH_INTERVAL_MS) return;
     this.#flushedMs = now;
-    try {
-      this.#options.kernel.pmtuCache.flush();
-    } catch (error) {
-      this.#options.log.warn({}, `Cannot make the kernel forget old path MTUs: ${describeError(error)}`);
-    }
+    this.#options.learned.forgetOnNode();
   }
 
   #timestamp(ms: number): string {
@@ -225,6 +216,13 @@ function underlayOf(state: DesiredState | undefined): MtuReport["underlay"] {
   const path = state?.paths[0];
   if (state === undefined || path === undefined) return null;
   return { device: state.vxlan?.underlay ?? path.device, mtuBytes: path.underlayMtuBytes };
+}
+
+/** A path, or the pods' own MTU, carries more than before. */
+function isWider(state: DesiredState, before: DesiredState): boolean {
+  if (state.podMtuBytes > before.podMtuBytes) return true;
+  const sizes = new Map(before.paths.map(({ node, mtuBytes }) => [node, mtuBytes]));
+  return state.paths.some(({ node, mtuBytes }) => mtuBytes > (sizes.get(node) ?? mtuBytes));
 }
 
 /** A larger size passes than what is in force, or was until now. */

@@ -2,7 +2,7 @@
  * Sends rounds of probes and gathers what comes back: acknowledgements by their nonce, refusals of this kernel, ICMP that
  * quotes a probe of ours. Answers the probes of others.
  */
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import type { OpenProbePort, ProbeDatagram, ProbeError, ProbePort } from "../kernel/probe-port.ts";
 import type { Clock } from "../kube/clock.ts";
 import { type Ip, ipFamily } from "../model/ip.ts";
@@ -70,6 +70,7 @@ export class ProbeExchange implements Disposable {
   readonly #outstanding = new Map<string, Outstanding>();
   readonly #roundTripMs = new Map<string, number>();
   readonly #pendingAnswers = new Map<string, { to: Ip; nonces: string[] }>();
+  readonly #nonces = new Nonces();
   #strangers = { tokens: STRANGERS_A_SECOND, atMs: 0 };
 
   /** @throws BreakwaterError BW_SYSCALL when the port is taken */
@@ -104,7 +105,8 @@ export class ProbeExchange implements Disposable {
         if (copy <= round.copies) this.#send(target, waiting[i] as Waiting, flags);
       }
       await this.#allSettled(waiting, copy === copies ? wait : COPY_GAP_MS);
-      this.#readErrors();
+      // Where every size arrived there is nothing to explain: what may stand in the queue is about others' probes.
+      if (waiting.some(({ sizes, passed }) => passed.size < sizes.length)) this.#readErrors();
     }
     return waiting.map(({ passed, refusedLocally, tooBig, nobodyListens, noWay }) => ({
       passed: [...passed],
@@ -123,7 +125,7 @@ export class ProbeExchange implements Disposable {
   #send(target: ProbeTarget, waiting: Waiting, flags: { together: boolean; suspect: boolean }): void {
     for (const bytes of waiting.sizes) {
       if (waiting.passed.has(bytes) || waiting.refusedLocally.has(bytes)) continue;
-      const nonce = randomBytes(8).toString("hex");
+      const nonce = this.#nonces.next();
       const errno = this.#port.probe(target.address, encodeProbe({ nonce, bytes, ...flags }, target.family));
       this.counters.probesSent++;
       if (errno === "EMSGSIZE") waiting.refusedLocally.add(bytes);
@@ -219,6 +221,26 @@ export class ProbeExchange implements Disposable {
       if (sentMs >= before) return;
       this.#outstanding.delete(nonce);
     }
+  }
+}
+
+const NONCE_BYTES = 8;
+const NONCES_DRAWN = 256;
+
+/** Random nonces, drawn many at a time: eight bytes at a time they were a seventh of what a quiet agent's probing costs. */
+class Nonces {
+  readonly #bytes = Buffer.alloc(NONCES_DRAWN * NONCE_BYTES);
+  #used = this.#bytes.length;
+
+  /** 16 hexadecimal digits that were never given out before. */
+  next(): string {
+    if (this.#used === this.#bytes.length) {
+      randomFillSync(this.#bytes);
+      this.#used = 0;
+    }
+    const start = this.#used;
+    this.#used += NONCE_BYTES;
+    return this.#bytes.toString("hex", start, this.#used);
   }
 }
 

@@ -242,9 +242,9 @@ scenario(
     await cluster.pass(3000);
     for (const i of [0, 1]) cluster.prober(i).setTargets(cluster.targets(i, false, 9000));
     assert.deepEqual(cluster.proven(0), { node1: 1500 });
-    await cluster.pass(3000);
+    await cluster.pass(2500);
     assert.deepEqual(cluster.proven(0), { node1: 1500 });
-    await cluster.pass(4000);
+    await cluster.pass(2500);
     assert.deepEqual(cluster.proven(0), { node1: 9000 });
     for (const i of [0, 1]) cluster.prober(i).setTargets(cluster.targets(i, false, 1400));
     await cluster.pass(1000);
@@ -264,9 +264,9 @@ scenario(
     await cluster.pass(3000);
     assert.deepEqual(cluster.proven(0), { node1: 1350 });
     plan(1500);
-    await cluster.pass(4500);
+    await cluster.pass(2500);
     assert.deepEqual(cluster.proven(0), { node1: 1350 });
-    await cluster.pass(3000);
+    await cluster.pass(2500);
     assert.deepEqual(cluster.proven(0), { node1: 1450 });
   },
 );
@@ -286,9 +286,9 @@ scenario(
   async (cluster) => {
     cluster.network.fate = ({ to, bytes }) => (to === address(1) ? above(bytes, 1300, tooBig(1300)) : "arrives");
     assert.deepEqual(cluster.proven(0), { node1: 1250, node2: 1250 });
-    await cluster.pass(4000);
+    await cluster.pass(2500);
     assert.deepEqual(cluster.proven(0), { node1: 1250, node2: 1250 });
-    await cluster.pass(4000);
+    await cluster.pass(2500);
     assert.deepEqual(cluster.proven(0), { node1: 1250, node2: 1450 });
   },
 );

@@ -244,7 +244,8 @@ export class Prober implements Disposable {
     const state = settle(before, finding, this.#clock.now());
     peer.states.set(key, state);
     if (state.raise !== undefined) this.#lookAgainSoon(peer);
-    if (isLower(state, before, target)) this.#suspectAlike(target);
+    const isRising = state.raise !== undefined && before.raise === undefined;
+    if (isRising || isLower(state, before, target)) this.#suspectAlike(target);
     this.#options.onSettled(target, state, before);
     if (state.inForceBytes === before.inForceBytes) return;
     // The underlay carries more: now the overlay can be tried with more.
@@ -260,7 +261,7 @@ export class Prober implements Disposable {
     });
   }
 
-  /** A switch or a router serves many paths: where one carries less, those that look like it may too. */
+  /** A switch or a router serves many paths: where one carries less, or more again, those that look like it may too. */
   #suspectAlike(target: ProbeTarget): void {
     for (const peer of this.#peers.values()) {
       const alike = peer.targets.some(({ layer, overheadBytes }) => {

@@ -229,7 +229,7 @@ test("an MTU that falls is followed by the device and by running pods", async ()
     assert.match(await exec("default/a", "ip", "link", "show", "eth0"), /mtu 1350 /);
   });
   await lab("fault", "clear");
-  // A larger size is used when it has been proven for five seconds.
+  // A larger size is used when it has been proven for a while.
   await eventually(10_000, async () =>
     assert.match(await exec("default/a", "ip", "link", "show", "eth0"), /mtu 1450 /),
   );

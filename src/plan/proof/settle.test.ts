@@ -7,9 +7,11 @@ const passes = (provenBytes: number): Finding => ({ verdict: "passes", provenByt
 const hole = (provenBytes: number): Finding => ({ verdict: "black-hole", provenBytes });
 const unknown: Finding = { verdict: "unknown", provenBytes: undefined };
 
-/** Findings at seconds -> the state behind the last. */
+/** Findings at fifths of the time that a larger size must last -> the state behind the last. */
+const FIFTH_MS = HOLD_MS / 5;
+
 function follow(...findings: readonly (readonly [number, Finding])[]): ProofState {
-  return findings.reduce((state, [second, finding]) => settle(state, finding, second * 1000), unproven(0));
+  return findings.reduce((state, [fifth, finding]) => settle(state, finding, fifth * FIFTH_MS), unproven(0));
 }
 
 test("settle(): sizes in force", () => {
@@ -118,6 +120,6 @@ test("a path that came down ten times in ten minutes is raised later and later, 
 
 test("the time of a verdict is when it began, not when it was last seen", () => {
   const state = follow([1, passes(1500)], [2, hole(1400)], [3, hole(1400)], [4, hole(1400)]);
-  assert.equal(state.sinceMs, 2000);
-  assert.equal(state.checkedMs, 4000);
+  assert.equal(state.sinceMs, 2 * FIFTH_MS);
+  assert.equal(state.checkedMs, 4 * FIFTH_MS);
 });

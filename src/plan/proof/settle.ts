@@ -5,7 +5,7 @@
 import type { Finding, ProofState } from "../../model/proof.ts";
 
 /** A larger size must pass for so long before it is used. */
-export const HOLD_MS = 5000;
+export const HOLD_MS = 3000;
 const LONGEST_HOLD_MS = 600_000;
 /** A path that came down more often than this within the span flaps: each time more doubles the wait. */
 const PATIENCE = 10;
