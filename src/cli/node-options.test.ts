@@ -17,6 +17,7 @@ test("nodeConfig() has the defaults of the documents", () => {
     routing: "auto",
     vni: 4098,
     vxlanPort: 4789,
+    probePort: 8474,
     masquerade: true,
     masqueradeExceptions: [],
   });
