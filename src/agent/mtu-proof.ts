@@ -122,14 +122,15 @@ export class MtuProof implements Disposable {
       underlay: underlayOf(this.#state),
       podMtuBytes: this.#state?.podMtuBytes ?? null,
       paths: paths.map((path) =>
-        reportPath(config.nodeName, path, states.get(path.node) ?? [], (ms) => this.#timestamp(ms)),
+        reportPath(config.nodeName, path, states.get(path.node) ?? [], (ms) => this.#timestamp(ms), config),
       ),
     };
   }
 
   /** Before the metrics are read. */
   collect(): void {
-    const { metrics } = this.#options;
+    const { metrics, config } = this.#options;
+    if (config.probePort && this.#prober === undefined) metrics.problems.set({ code: "BW_PROBE_PORT" }, 1);
     metrics.pathProvenBytes.reset();
     metrics.pathVerdict.reset();
     for (const { to, mode, provenBytes, verdict } of this.report().paths) {
@@ -142,7 +143,7 @@ export class MtuProof implements Disposable {
   }
 
   #open(): void {
-    const { openProbePort, config, log, metrics } = this.#options;
+    const { openProbePort, config, log } = this.#options;
     const now = this.#clock.now();
     const port = config.probePort ?? 0;
     if (this.#prober !== undefined || port === 0 || now - this.#triedMs < OPEN_RETRY_MS) return;
@@ -155,13 +156,13 @@ export class MtuProof implements Disposable {
         peerAt: (address) => this.#peerByAddress.get(address),
         onSettled: (target, state, before) => this.#settled(target, state, before),
         onProven: this.#options.onProven,
+        onError: (peer, error) => log.error({ peer, error: describeError(error) }, "a path could not be probed"),
         adopted: (peer) => this.#adopted?.get(peer),
       });
       this.#notProbing = undefined;
     } catch (error) {
       if (this.#notProbing !== undefined) return;
       this.#notProbing = describeError(error);
-      metrics.problems.set({ code: "BW_PROBE_PORT" }, 1);
       const remedy =
         "Free the port, or give all agents another --probe-port; until then the MTU is planned, not proven";
       log.error({ code: "BW_PROBE_PORT", remedy }, `Paths are not probed: ${this.#notProbing}`);
@@ -191,7 +192,7 @@ export class MtuProof implements Disposable {
     const subject = { apiVersion: "v1", kind: "Node", name: config.nodeName, uid: config.nodeName };
     const path = `Path to node ${target.peer}`;
     if (small) {
-      const message = `${path}: ${explain(each, state.verdict)}. ${advise(each, state.verdict)}`;
+      const message = `${path}: ${explain(each, state.verdict)}. ${advise(each, state.verdict, config)}`;
       events.record(subject, "Warning", "PathMtuTooSmall", message);
     } else {
       const message = `${path}: IPv${target.family} ${target.layer} carries the planned ${target.bytes} bytes again`;

@@ -45,6 +45,9 @@ const TOGETHER_MS = 20;
 /** Probes a second from addresses of no node that are answered. */
 const STRANGERS_A_SECOND = 10;
 
+/** Full queues of this node's own: the packet is lost like any other. */
+const BUSY: ReadonlySet<string> = new Set(["EAGAIN", "ENOBUFS"]);
+
 interface Outstanding {
   readonly target: ProbeTarget;
   readonly bytes: number;
@@ -129,7 +132,7 @@ export class ProbeExchange implements Disposable {
       const errno = this.#port.probe(target.address, encodeProbe({ nonce, bytes, ...flags }, target.family));
       this.counters.probesSent++;
       if (errno === "EMSGSIZE") waiting.refusedLocally.add(bytes);
-      else if (errno !== "" && errno !== "EAGAIN") waiting.noWay = errno;
+      else if (errno !== "" && !BUSY.has(errno)) waiting.noWay = errno;
       else this.#outstanding.set(nonce, { target, bytes, sentMs: this.#options.clock.now(), waiting });
     }
   }

@@ -32,6 +32,7 @@ class Cluster {
         peerAt: (ip) => names.get(ip),
         onSettled: (target, state, before) => this.settled.push({ node: i, target, state, before }),
         onProven: () => this.plans++,
+        onError: (peer, error) => assert.fail(`${peer}: ${error}`),
         adopted: (peer) => adopted.get(peer),
       });
       this.probers.push(prober);

@@ -22,6 +22,8 @@ export interface ProberOptions {
   readonly onSettled: (target: ProbeTarget, state: ProofState, before: ProofState) => void;
   /** What paths carry changed: a new plan is due. */
   readonly onProven: () => void;
+  /** A look that failed in a way that nobody foresaw; the peer is looked at again in its turn. */
+  readonly onError: (peer: string, error: unknown) => void;
   /** What an earlier agent had proven of the path to a peer, bytes for its pods, where that was less than planned. */
   readonly adopted?: (peer: string) => number | undefined;
 }
@@ -205,10 +207,14 @@ export class Prober implements Disposable {
     this.#urgent.delete(peer.name);
     peer.running = true;
     peer.lookedMs = this.#clock.now();
-    this.#look(peer, urgency === "own").finally(() => {
+    const failed = (error: unknown) => this.#options.onError(peer.name, error);
+    const ended = () => {
       peer.running = false;
       if (!this.#stopped) this.#arm();
-    });
+    };
+    this.#look(peer, urgency === "own")
+      .catch(failed)
+      .finally(ended);
   }
 
   async #look(peer: Peer, suspect: boolean): Promise<void> {

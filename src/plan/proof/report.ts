@@ -3,6 +3,12 @@ import type { PathReport, TargetReport } from "../../model/mtu-report.ts";
 import type { ProbeTarget, ProofState, Verdict } from "../../model/proof.ts";
 import type { PlannedPath } from "../../model/state.ts";
 
+/** UDP ports that have to be open between nodes. */
+export interface Ports {
+  readonly vxlanPort: number;
+  readonly probePort?: number;
+}
+
 export interface TargetState {
   readonly target: ProbeTarget;
   readonly state: ProofState;
@@ -17,6 +23,7 @@ export function reportPath(
   path: PlannedPath,
   states: readonly TargetState[],
   timestamp: (ms: number) => string,
+  ports: Ports,
 ): PathReport {
   const worst = worstOf(states);
   const verdict = worst === undefined ? "unproven" : verdictOf(worst, states);
@@ -34,7 +41,7 @@ export function reportPath(
     mtuBytes: path.mtuBytes,
     verdict,
     why: worst === undefined ? "" : explain(worst, verdict),
-    remedy: worst === undefined ? "" : advise(worst, verdict),
+    remedy: worst === undefined ? "" : advise(worst, verdict, ports),
     since: worst === undefined ? "" : timestamp(worst.state.sinceMs),
     targets: states.map((each) => reportTarget(each, timestamp)),
   };
@@ -100,7 +107,7 @@ export function explain({ target, state }: TargetState, verdict: Verdict): strin
 }
 
 /** What to do about a verdict. */
-export function advise({ target, state }: TargetState, verdict: Verdict): string {
+export function advise({ target, state }: TargetState, verdict: Verdict, ports: Ports): string {
   const { peer } = target;
   switch (verdict) {
     case "passes":
@@ -114,9 +121,9 @@ export function advise({ target, state }: TargetState, verdict: Verdict): string
       return `Look for the switch port, bond, VLAN or tunnel between here and ${peer} with a smaller MTU, or a firewall that drops ICMP; pods use what passes`;
     case "unreachable":
       return target.layer === "overlay"
-        ? `Let UDP port 4789 (VXLAN) pass between the nodes, and see that the agent on ${peer} runs`
+        ? `Let UDP port ${ports.vxlanPort} (VXLAN) pass between the nodes, and see that ${peer} has its device bwvxlan`
         : `Check the route to ${target.address} (ip route get ${target.address}) and that ${peer} is up`;
     case "unknown":
-      return `See that the agent on ${peer} runs and that firewalls let its probe port (UDP 8474) pass; until then the planned MTU stands`;
+      return `See that the agent on ${peer} runs and that firewalls let its probe port (UDP ${ports.probePort}) pass; until then the planned MTU stands`;
   }
 }
