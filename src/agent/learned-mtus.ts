@@ -21,16 +21,20 @@ export interface LearnedMtusOptions {
 
 /** After a rise: at once, and when the others should have followed. */
 const AFTER_MS = [0, 1000, 2000, 4000, 8000];
+const LEAST_INTERVAL_MS = 900;
 
 export class LearnedMtus implements Disposable {
   readonly #options: LearnedMtusOptions;
   #pending: (() => void)[] = [];
+  #forgotMs = Number.NEGATIVE_INFINITY;
+  #stopped = false;
 
   constructor(options: LearnedMtusOptions) {
     this.#options = options;
   }
 
   [Symbol.dispose](): void {
+    this.#stopped = true;
     for (const cancel of this.#pending) cancel();
   }
 
@@ -38,14 +42,18 @@ export class LearnedMtus implements Disposable {
   forgetSoon(): void {
     for (const cancel of this.#pending) cancel();
     this.#pending = AFTER_MS.map((delay) => this.#options.clock.schedule(delay, () => this.#forget()));
+    // While many paths rise one behind the other, each of them begins this anew.
   }
 
   #forget(): void {
-    this.forgetOnNode();
     const { kernel, pmtuCache, pods, clock } = this.#options;
+    if (clock.now() - this.#forgotMs < LEAST_INTERVAL_MS) return;
+    this.#forgotMs = clock.now();
+    this.forgetOnNode();
     // One pod a turn: nobody waits for a hundred.
     for (const [i, { netns }] of pods().entries()) {
       clock.schedule(i, () => {
+        if (this.#stopped) return;
         try {
           using namespace = kernel.openPod(netns);
           namespace.enter(() => pmtuCache.flush());

@@ -9,19 +9,21 @@ import type { EventRecorder } from "../kube/events.ts";
 import type { ClusterNode } from "../model/cluster.ts";
 import { describeError } from "../model/errors.ts";
 import type { Ip } from "../model/ip.ts";
+import { MAIN_TABLE } from "../model/kernel-objects.ts";
 import { ROUTE_PROTOCOL } from "../model/marks.ts";
-import type { MtuReport } from "../model/mtu-report.ts";
+import type { MtuReport, PathReport } from "../model/mtu-report.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import type { Prefix } from "../model/prefix.ts";
-import type { ProbeTarget, ProofState } from "../model/proof.ts";
-import type { DesiredState } from "../model/state.ts";
+import type { ProbeTarget, ProofState, Verdict } from "../model/proof.ts";
+import type { DesiredState, PlannedPath } from "../model/state.ts";
 import { vtepAddress } from "../plan/peers.ts";
-import { advise, explain, reportPath, type TargetState } from "../plan/proof/report.ts";
+import { explain, reportPath, type TargetState, verdictOf } from "../plan/proof/report.ts";
 import { planTargets } from "../plan/proof/targets.ts";
 import type { LearnedMtus } from "./learned-mtus.ts";
 import type { Log } from "./log.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import type { Mirror } from "./mirror.ts";
+import { PathEvents } from "./path-events.ts";
 import { Prober } from "./prober.ts";
 
 export interface MtuProofOptions {
@@ -52,11 +54,12 @@ export class MtuProof implements Disposable {
   readonly #options: MtuProofOptions;
   readonly #clock: Clock;
   readonly #wallClock: () => number;
+  readonly #pathEvents: PathEvents;
   #prober: Prober | undefined;
   #notProbing: string | undefined;
   #triedMs = Number.NEGATIVE_INFINITY;
   #flushedMs = Number.NEGATIVE_INFINITY;
-  #adopted: ReadonlyMap<string, number> | undefined;
+  #adopted: Map<string, number> | undefined;
   #state: DesiredState | undefined;
   #peerByAddress: ReadonlyMap<Ip, string> = new Map();
 
@@ -64,18 +67,36 @@ export class MtuProof implements Disposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#wallClock = options.wallClock ?? Date.now;
+    this.#pathEvents = new PathEvents({
+      events: options.events,
+      clock: this.#clock,
+      nodeName: options.config.nodeName,
+      report: (peer) => {
+        const path = this.#state?.paths.find(({ node }) => node === peer);
+        return path === undefined ? undefined : this.#reportPath(path, this.#prober?.statesOf(peer) ?? []);
+      },
+    });
     if (!options.config.probePort) this.#notProbing = "probing is switched off (--probe-port 0)";
   }
 
   [Symbol.dispose](): void {
     this.#prober?.[Symbol.dispose]();
+    this.#pathEvents[Symbol.dispose]();
   }
 
   /** See PlanInput.provenMtuBytes. Until paths are probed, what an earlier agent left in the routes stands. */
   proven(): ReadonlyMap<string, number> | undefined {
     const nodes = this.#options.nodes();
+    if (!this.#options.config.probePort) return undefined;
     if (nodes !== undefined) this.#adopted ??= this.#adopt(nodes);
     return this.#prober?.proven() ?? this.#adopted;
+  }
+
+  /** Once: who comes back later is somebody new. */
+  #takeAdopted(peer: string): number | undefined {
+    const bytes = this.#adopted?.get(peer);
+    this.#adopted?.delete(peer);
+    return bytes;
   }
 
   /** Routes of ours carry an MTU where a path was proven to carry less than planned. */
@@ -104,9 +125,14 @@ export class MtuProof implements Disposable {
   notice(events: readonly RouteEvent[], mirror: Pick<Mirror, "link">): void {
     const device = underlayOf(this.#state)?.device;
     const underlay = device === undefined ? undefined : mirror.link(device)?.index;
+    if (underlay === undefined) return;
     const concerns = events.some((event) => {
       if (event.type === "link") return event.link.index === underlay;
-      return event.type === "route" && event.route.oif === underlay && event.route.protocol !== ROUTE_PROTOCOL;
+      if (event.type === "address") return event.address.index === underlay;
+      if (event.type !== "route") return false;
+      const { oif, table, protocol } = event.route;
+      // A route with several next hops names no device.
+      return table === MAIN_TABLE && protocol !== ROUTE_PROTOCOL && (oif === underlay || oif === undefined);
     });
     if (concerns) this.#prober?.suspectAll();
   }
@@ -121,10 +147,13 @@ export class MtuProof implements Disposable {
       notProbing: this.#notProbing ?? null,
       underlay: underlayOf(this.#state),
       podMtuBytes: this.#state?.podMtuBytes ?? null,
-      paths: paths.map((path) =>
-        reportPath(config.nodeName, path, states.get(path.node) ?? [], (ms) => this.#timestamp(ms), config),
-      ),
+      paths: paths.map((path) => this.#reportPath(path, states.get(path.node) ?? [])),
     };
+  }
+
+  #reportPath(path: PlannedPath, states: readonly TargetState[]): PathReport {
+    const { config } = this.#options;
+    return reportPath(config.nodeName, path, states, (ms) => this.#timestamp(ms), config);
   }
 
   /** Before the metrics are read. */
@@ -157,7 +186,7 @@ export class MtuProof implements Disposable {
         onSettled: (target, state, before) => this.#settled(target, state, before),
         onProven: this.#options.onProven,
         onError: (peer, error) => log.error({ peer, error: describeError(error) }, "a path could not be probed"),
-        adopted: (peer) => this.#adopted?.get(peer),
+        adopted: (peer) => this.#takeAdopted(peer),
       });
       this.#notProbing = undefined;
     } catch (error) {
@@ -175,29 +204,12 @@ export class MtuProof implements Disposable {
     if (!changed) return;
     this.#options.onReport();
     const { peer, layer, family, bytes } = target;
-    const fields = { peer, layer, family, planned: bytes, proven: state.inForceBytes, verdict: state.verdict };
-    const why = explain({ target, state }, state.verdict);
-    const small = state.inForceBytes !== undefined && state.inForceBytes < bytes;
-    if (isNarrow(state)) this.#options.log.warn(fields, `path to ${peer}: ${why}`);
+    this.#pathEvents.touch(peer);
+    const verdict = verdictOf({ target, state }, this.#prober?.statesOf(peer) ?? []);
+    const fields = { peer, layer, family, planned: bytes, proven: state.inForceBytes, verdict };
+    const why = explain({ target, state }, verdict);
+    if (isBad(verdict)) this.#options.log.warn(fields, `path to ${peer}: ${why}`);
     else this.#options.log.info(fields, why === "" ? `path to ${peer} carries the planned ${bytes} bytes` : why);
-    if (small !== (before.inForceBytes ?? bytes) < bytes || (small && state.inForceBytes !== before.inForceBytes)) {
-      this.#tell({ target, state }, small);
-    }
-  }
-
-  /** On the Node, where `kubectl describe node` shows it. */
-  #tell(each: TargetState, small: boolean): void {
-    const { events, config } = this.#options;
-    const { target, state } = each;
-    const subject = { apiVersion: "v1", kind: "Node", name: config.nodeName, uid: config.nodeName };
-    const path = `Path to node ${target.peer}`;
-    if (small) {
-      const message = `${path}: ${explain(each, state.verdict)}. ${advise(each, state.verdict, config)}`;
-      events.record(subject, "Warning", "PathMtuTooSmall", message);
-    } else {
-      const message = `${path}: IPv${target.family} ${target.layer} carries the planned ${target.bytes} bytes again`;
-      events.record(subject, "Normal", "PathMtuRestored", message);
-    }
   }
 
   /** ICMP that was true holds for ten minutes in the kernel: what a probe disproved is forgotten now. */
@@ -231,7 +243,7 @@ function isLarger(state: ProofState, before: ProofState): boolean {
   return state.raise !== undefined || (before.inForceBytes ?? 0) < (state.inForceBytes ?? 0);
 }
 
-function isNarrow({ verdict }: ProofState): boolean {
+function isBad(verdict: Verdict): boolean {
   return verdict === "local" || verdict === "too-big" || verdict === "black-hole" || verdict === "unreachable";
 }
 

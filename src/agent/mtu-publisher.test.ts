@@ -85,6 +85,19 @@ test("what says the same at another time is not written again", async () => {
   assert.equal(api.writes.length, 1);
 });
 
+test("every ten minutes it is written all the same, and made anew when somebody deleted it", async () => {
+  const { api, publisher, pass } = rig({ exists: true });
+  publisher.touch();
+  await pass(2000);
+  await pass(599_000);
+  assert.equal(api.writes.length, 1);
+  await pass(1000);
+  assert.equal(api.writes.length, 2);
+  api.exists = false;
+  await pass(600_000);
+  assert.match(api.writes[2] ?? "", /^create /);
+});
+
 test("a refusal is told once, tried again every minute, and over when it is over", async () => {
   const { api, publisher, pass } = rig({ exists: true, refuses: true });
   publisher.touch();

@@ -22,11 +22,15 @@ export interface MtuPublisherOptions {
 /** A fault changes many paths within seconds: that is one write. */
 const GATHER_MS = 2000;
 const RETRY_MS = 60_000;
+/** Written anew this often though nothing changed: who reads it sees that the agent lives. See REPORT_LIFETIME_MS. */
+const HEARTBEAT_MS = 600_000;
 
 export class MtuPublisher implements Disposable {
   readonly #options: MtuPublisherOptions;
   #cancel: (() => void) | undefined;
   #last = "";
+  #writtenMs = Number.NEGATIVE_INFINITY;
+  #dueMs = Number.POSITIVE_INFINITY;
   #failed = false;
   #stopped = false;
 
@@ -41,9 +45,12 @@ export class MtuPublisher implements Disposable {
 
   /** Something in the report may have changed. */
   touch(delayMs = GATHER_MS): void {
-    if (this.#stopped) return;
-    this.#cancel ??= this.#options.clock.schedule(delayMs, () => {
-      this.#cancel = undefined;
+    const at = this.#options.clock.now() + delayMs;
+    if (this.#stopped || at >= this.#dueMs) return;
+    this.#cancel?.();
+    this.#dueMs = at;
+    this.#cancel = this.#options.clock.schedule(delayMs, () => {
+      this.#dueMs = Number.POSITIVE_INFINITY;
       this.#publish();
     });
   }
@@ -53,11 +60,17 @@ export class MtuPublisher implements Disposable {
     const published = publishedReport(report());
     // Times are told to the millisecond, and differ by one from look to look.
     const content = JSON.stringify(published, (key, value) => (key === "at" || key === "since" ? "" : value));
-    if (content === this.#last) return;
+    const isDue = this.#options.clock.now() - this.#writtenMs >= HEARTBEAT_MS;
+    if (content === this.#last && !isDue) {
+      this.touch(HEARTBEAT_MS);
+      return;
+    }
     this.#write(JSON.stringify(published)).then(
       () => {
         this.#last = content;
+        this.#writtenMs = this.#options.clock.now();
         this.#failed = false;
+        this.touch(HEARTBEAT_MS);
       },
       (error: unknown) => {
         if (this.#stopped) return;

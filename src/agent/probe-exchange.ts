@@ -43,7 +43,7 @@ const MEMORY_MS = 5000;
 /** Probes of one look come one behind the other: their one acknowledgement waits so long for more. */
 const TOGETHER_MS = 20;
 /** Probes a second from addresses of no node that are answered. */
-const STRANGERS_A_SECOND = 10;
+const STRANGERS_A_SECOND = 100;
 
 /** Full queues of this node's own: the packet is lost like any other. */
 const BUSY: ReadonlySet<string> = new Set(["EAGAIN", "ENOBUFS"]);
@@ -74,6 +74,7 @@ export class ProbeExchange implements Disposable {
   readonly #roundTripMs = new Map<string, number>();
   readonly #pendingAnswers = new Map<string, { to: Ip; nonces: string[] }>();
   readonly #nonces = new Nonces();
+  #closed = false;
   #strangers = { tokens: STRANGERS_A_SECOND, atMs: 0 };
 
   /** @throws BreakwaterError BW_SYSCALL when the port is taken */
@@ -83,6 +84,7 @@ export class ProbeExchange implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#port[Symbol.dispose]();
   }
 
@@ -108,6 +110,7 @@ export class ProbeExchange implements Disposable {
         if (copy <= round.copies) this.#send(target, waiting[i] as Waiting, flags);
       }
       await this.#allSettled(waiting, copy === copies ? wait : COPY_GAP_MS);
+      if (this.#closed) break;
       // Where every size arrived there is nothing to explain: what may stand in the queue is about others' probes.
       if (waiting.some(({ sizes, passed }) => passed.size < sizes.length)) this.#readErrors();
     }
@@ -192,6 +195,7 @@ export class ProbeExchange implements Disposable {
   }
 
   #answer(to: Ip, nonces: readonly string[]): void {
+    if (this.#closed) return;
     this.#port.answer(to, encodeAcknowledgement(nonces));
     this.counters.acknowledgementsSent++;
   }

@@ -37,6 +37,8 @@ interface Peer {
   readonly name: string;
   targets: readonly ProbeTarget[];
   readonly states: Map<string, ProofState>;
+  /** Looks in a row that nobody answered. */
+  silent: number;
   /** Why it is to be looked at out of turn. */
   urgent: Urgency | undefined;
   running: boolean;
@@ -50,6 +52,8 @@ type Urgency = "own" | "peer" | "raise";
 const RAISE_INTERVAL_MS = 1000;
 /** A peer may ask for a look this often. */
 const SUSPICION_INTERVAL_MS = 1000;
+/** A peer that does not answer is looked at again after this, then after twice as long, until it is its turn anyway. */
+const SILENT_RETRY_MS = 5000;
 const URGENT_GAP_MS = 1000 / URGENT_PEERS_A_SECOND;
 const ALL_SUSPECT_INTERVAL_MS = 5000;
 
@@ -62,9 +66,12 @@ export class Prober implements Disposable {
   readonly #urgent = new Set<string>();
   readonly #proven = new Map<string, number>();
   #cancelTimer: (() => void) | undefined;
+  /** When the timer that runs is due. */
+  #armedMs = Number.NaN;
   #nextRoutineMs: number;
   #nextUrgentMs: number;
   #allSuspectMs = Number.NEGATIVE_INFINITY;
+  #allSuspectLater: (() => void) | undefined;
   #stopped = false;
 
   /** @throws BreakwaterError BW_SYSCALL when the port is taken */
@@ -79,6 +86,7 @@ export class Prober implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped = true;
     this.#cancelTimer?.();
+    this.#allSuspectLater?.();
     this.#exchange[Symbol.dispose]();
   }
 
@@ -93,9 +101,14 @@ export class Prober implements Disposable {
 
   /** All targets with their states, in the order of peers. */
   states(): ProvenTarget[] {
-    return [...this.#peers.values()].flatMap((peer) =>
-      peer.targets.map((target) => ({ target, state: peer.states.get(targetKey(target)) as ProofState })),
-    );
+    return [...this.#peers.keys()].flatMap((name) => this.statesOf(name));
+  }
+
+  /** The targets of one peer with their states. */
+  statesOf(name: string): ProvenTarget[] {
+    const peer = this.#peers.get(name);
+    if (peer === undefined) return [];
+    return peer.targets.map((target) => ({ target, state: peer.states.get(targetKey(target)) as ProofState }));
   }
 
   /** Follows the plan: new and changed targets are proved at once, those that are gone are forgotten. */
@@ -108,10 +121,23 @@ export class Prober implements Disposable {
   /** Something happened that may concern every path. */
   suspectAll(): void {
     const now = this.#clock.now();
-    if (now - this.#allSuspectMs < ALL_SUSPECT_INTERVAL_MS) return;
+    // What happens within the interval is seen at its end: a link that went down and came up again, say.
+    const waitMs = this.#allSuspectMs + this.#allSuspectIntervalMs() - now;
+    if (waitMs > 0) {
+      this.#allSuspectLater ??= this.#clock.schedule(waitMs, () => {
+        this.#allSuspectLater = undefined;
+        this.suspectAll();
+      });
+      return;
+    }
     this.#allSuspectMs = now;
     for (const peer of this.#peers.values()) this.#makeUrgent(peer, "own");
     this.#arm();
+  }
+
+  /** Long enough to look at all of them, twice. */
+  #allSuspectIntervalMs(): number {
+    return Math.max(ALL_SUSPECT_INTERVAL_MS, 2 * URGENT_GAP_MS * this.#peers.size);
   }
 
   #setPeer(name: string, targets: readonly ProbeTarget[]): void {
@@ -120,6 +146,7 @@ export class Prober implements Disposable {
       name,
       targets: [],
       states: new Map(),
+      silent: 0,
       urgent: undefined,
       running: false,
       lookedMs: Number.NEGATIVE_INFINITY,
@@ -134,16 +161,18 @@ export class Prober implements Disposable {
       const key = targetKey(target);
       // Another address is another path: what was proven of the old one says nothing.
       if (!peer.states.has(key) || addresses.get(key) !== target.address)
-        peer.states.set(key, this.#firstState(target, known === undefined));
+        peer.states.set(key, this.#firstState(target, known?.states.get(key)));
     }
-    this.#updateProven(peer);
+    if (this.#updateProven(peer) && known !== undefined) this.#options.onProven();
     this.#makeUrgent(peer, "own");
   }
 
   /** A path of which nothing is known has no size, but that of a predecessor of this agent holds until it is disproved. */
-  #firstState(target: ProbeTarget, isNew: boolean): ProofState {
-    const bytes = isNew && target.layer === "underlay" ? this.#options.adopted?.(target.peer) : undefined;
+  #firstState(target: ProbeTarget, before: ProofState | undefined): ProofState {
     const state = unproven(this.#clock.now());
+    // The same peer at another address: what it had holds until the new path has been proven.
+    if (before !== undefined) return { ...state, inForceBytes: before.inForceBytes };
+    const bytes = target.layer === "underlay" ? this.#options.adopted?.(target.peer) : undefined;
     return bytes === undefined ? state : { ...state, inForceBytes: bytes + target.overheadBytes };
   }
 
@@ -161,9 +190,9 @@ export class Prober implements Disposable {
 
   #suspicion(name: string): void {
     const peer = this.#peers.get(name);
-    if (peer === undefined || this.#clock.now() - peer.lookedMs < SUSPICION_INTERVAL_MS) return;
-    this.#makeUrgent(peer, "peer");
-    this.#arm();
+    if (peer === undefined || peer.urgent !== undefined) return;
+    const waitMs = peer.lookedMs + SUSPICION_INTERVAL_MS - this.#clock.now();
+    this.#lookAgain(peer, "peer", Math.max(0, waitMs));
   }
 
   #intervalMs(): number {
@@ -172,10 +201,18 @@ export class Prober implements Disposable {
 
   /** One timer: to the next urgent look if there is one, else to the next routine one. */
   #arm(): void {
-    this.#cancelTimer?.();
-    if (this.#stopped || this.#peers.size === 0) return;
     const at = this.#urgent.size > 0 ? Math.min(this.#nextUrgentMs, this.#nextRoutineMs) : this.#nextRoutineMs;
-    this.#cancelTimer = this.#clock.schedule(Math.max(0, at - this.#clock.now()), () => this.#tick());
+    const idle = this.#stopped || this.#peers.size === 0;
+    // Every look ends with this, mostly with nothing to change; a timer given up still wakes the process.
+    if (!idle && this.#cancelTimer !== undefined && this.#armedMs === at) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (idle) return;
+    this.#armedMs = at;
+    this.#cancelTimer = this.#clock.schedule(Math.max(0, at - this.#clock.now()), () => {
+      this.#cancelTimer = undefined;
+      this.#tick();
+    });
   }
 
   #tick(): void {
@@ -222,7 +259,9 @@ export class Prober implements Disposable {
     const searches = new Map<ProbeTarget, Search>();
     for (const target of targets) {
       const bytes = Math.min(target.bytes, underlayLimit(target, peer));
-      searches.set(target, startSearch(bytes, peer.states.get(targetKey(target))?.inForceBytes));
+      const { verdict, inForceBytes } = peer.states.get(targetKey(target)) ?? unproven(0);
+      const wasSilent = verdict === "unknown" || verdict === "unreachable";
+      searches.set(target, startSearch(bytes, inForceBytes, wasSilent));
     }
     let told = suspect;
     for (let first = true; searches.size > 0; first = false) {
@@ -242,6 +281,7 @@ export class Prober implements Disposable {
       }
       told = told || searches.size > 0;
     }
+    this.#retrySilent(peer);
   }
 
   #found(peer: Peer, target: ProbeTarget, finding: Finding): void {
@@ -249,7 +289,7 @@ export class Prober implements Disposable {
     const before = peer.states.get(key) ?? unproven(this.#clock.now());
     const state = settle(before, finding, this.#clock.now());
     peer.states.set(key, state);
-    if (state.raise !== undefined) this.#lookAgainSoon(peer);
+    if (state.raise !== undefined) this.#lookAgain(peer, "raise", RAISE_INTERVAL_MS);
     const isRising = state.raise !== undefined && before.raise === undefined;
     if (isRising || isLower(state, before, target)) this.#suspectAlike(target);
     this.#options.onSettled(target, state, before);
@@ -259,12 +299,22 @@ export class Prober implements Disposable {
     if (this.#updateProven(peer)) this.#options.onProven();
   }
 
-  #lookAgainSoon(peer: Peer): void {
-    this.#clock.schedule(RAISE_INTERVAL_MS, () => {
+  #lookAgain(peer: Peer, why: Urgency, afterMs: number): void {
+    this.#clock.schedule(afterMs, () => {
       if (this.#stopped || this.#peers.get(peer.name) !== peer) return;
-      this.#makeUrgent(peer, "raise");
+      this.#makeUrgent(peer, why);
       this.#arm();
     });
+  }
+
+  /** Who does not answer may just be starting: asked again soon, then ever later, until that is no sooner than its turn. */
+  #retrySilent(peer: Peer): void {
+    const isSilent = [...peer.states.values()].some(
+      ({ verdict }) => verdict === "unknown" || verdict === "unreachable",
+    );
+    peer.silent = isSilent ? peer.silent + 1 : 0;
+    const afterMs = SILENT_RETRY_MS * 2 ** (peer.silent - 1);
+    if (isSilent && afterMs < this.#intervalMs()) this.#lookAgain(peer, "raise", afterMs);
   }
 
   /** A switch or a router serves many paths: where one carries less, or more again, those that look like it may too. */

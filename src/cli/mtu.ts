@@ -12,6 +12,7 @@ import {
   type PodMtuReport,
   PUBLISHED,
   type PublishedMtuReport,
+  REPORT_LIFETIME_MS,
 } from "../model/mtu-report.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { connectionOptions } from "./node-options.ts";
@@ -73,7 +74,7 @@ export async function mtu(args: readonly string[]): Promise<number> {
   if (format === "json")
     json({ ...report, counters: Object.fromEntries(rates.map((r) => [r.namespace, r.perSecond])) });
   else process.stdout.write(formatReport(report, rates, Date.now()));
-  return report.paths.some(isNarrow) ? 1 : 0;
+  return report.notProbing !== null || report.paths.some(isBad) ? 1 : 0;
 }
 
 /** Nobody asked for a node, none is here, and there is a cluster to ask. */
@@ -95,7 +96,7 @@ async function allNodes(values: OptionValues<typeof options>, format: string): P
   const reports = await publishedReports(values);
   if (format === "json") process.stdout.write(`${JSON.stringify(reports, null, 2)}\n`);
   else process.stdout.write(formatAll(reports, Date.now()));
-  return reports.some(({ paths }) => paths.some(isNarrow)) ? 1 : 0;
+  return reports.some(({ at, paths }) => isStale(at, Date.now()) || paths.some(isBad)) ? 1 : 0;
 }
 
 async function publishedReports(values: OptionValues<typeof options>): Promise<PublishedMtuReport[]> {
@@ -150,9 +151,9 @@ async function countFor(values: OptionValues<typeof options>): Promise<Rates[]> 
     }));
 }
 
-/** Something that needs a person: not what is only unproven or unknown. */
-function isNarrow({ verdict }: Row): boolean {
-  return verdict === "local" || verdict === "too-big" || verdict === "black-hole" || verdict === "unreachable";
+/** Something that needs a person. */
+function isBad({ verdict }: Row): boolean {
+  return verdict !== "passes" && verdict !== "unproven";
 }
 
 /** One table for all nodes; what is not right is explained below it. */
@@ -169,7 +170,7 @@ export function formatAll(reports: readonly PublishedMtuReport[], now: number): 
         underlay?.device ?? "-",
         underlay === null ? "-" : String(underlay.mtuBytes),
         podMtuBytes === null ? "-" : String(podMtuBytes),
-        age(now - Date.parse(at)),
+        `${age(now - Date.parse(at))}${isStale(at, now) ? ": the agent is gone" : ""}`,
       ]),
     ),
     formatTable(
@@ -180,6 +181,10 @@ export function formatAll(reports: readonly PublishedMtuReport[], now: number): 
     ...silent.map(({ node, notProbing }) => `${node}: nothing is proven there: ${notProbing}\n`),
     ...remarks(paths),
   ].join("\n");
+}
+
+function isStale(at: string, now: number): boolean {
+  return now - Date.parse(at) > REPORT_LIFETIME_MS;
 }
 
 const HEAD = ["FROM", "TO", "ROUTE", "UNDERLAY", "OVERHEAD", "PLANNED", "PROVEN", "IN USE", "VERDICT", "SINCE"];
@@ -252,7 +257,7 @@ function podIsRight({ plannedBytes, device, hostDevice, routes }: PodMtuReport):
   return (
     device.mtuBytes === plannedBytes &&
     hostDevice.mtuBytes === plannedBytes &&
-    routes.every(({ mtuBytes }) => mtuBytes === null || mtuBytes <= plannedBytes)
+    routes.every(({ mtuBytes }) => mtuBytes === null || mtuBytes === plannedBytes)
   );
 }
 
@@ -271,7 +276,7 @@ function formatPod(report: PodMtuReport): string {
       `route ${destination}${gateway === null ? "" : ` via ${gateway}`}`,
       mtuBytes === null ? "as the device" : String(mtuBytes),
       "as the device",
-      mtuBytes === null || mtuBytes <= plannedBytes ? "right" : "WRONG",
+      mtuBytes === null || mtuBytes === plannedBytes ? "right" : "WRONG",
     ]),
   ];
   const cache = learned.map(({ destination, mtuBytes }) => [destination, String(mtuBytes)]);

@@ -123,7 +123,8 @@ class Half {
   }
 
   #receive(onDatagram: (datagram: ProbeDatagram) => void): void {
-    for (;;) {
+    // What is left waits for the loop's next turn: nobody can hold the agent by sending.
+    for (let received = 0; received < RECEIVED_A_TURN; received++) {
       this.#nameLength.writeUInt32LE(this.#name.length);
       const size = libc.recvfrom(
         this.#listening,
@@ -140,6 +141,11 @@ class Half {
 
   errors(): ProbeError[] {
     const errors: ProbeError[] = [];
+    pendingError(this.#probing);
+    // Nobody has reason to send anything to this socket; what comes all the same would take the error queue's memory.
+    for (let i = 0; i < RECEIVED_A_TURN; i++) {
+      if (libc.recv(this.#probing, this.#data, this.#data.length, MSG_DONTWAIT) < 0) break;
+    }
     for (;;) {
       const entry = libc.receiveError(this.#probing);
       if (entry === undefined) return errors;
@@ -149,6 +155,8 @@ class Half {
   }
 }
 
+/** Datagrams that are taken before the loop turns. */
+const RECEIVED_A_TURN = 256;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 

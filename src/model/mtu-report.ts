@@ -69,6 +69,8 @@ export const PUBLISHED = {
   key: "report.json",
 } as const;
 
+/** A report that is older was left by an agent that is gone: agents write at least every ten minutes. */
+export const REPORT_LIFETIME_MS = 1_500_000;
 const MOST_PUBLISHED_PATHS = 100;
 
 export function publishedReport(report: MtuReport): PublishedMtuReport {

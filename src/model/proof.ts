@@ -65,6 +65,8 @@ export interface ProofState {
   /** The size that plans may use; undefined until one was proven. */
   readonly inForceBytes: number | undefined;
   readonly tooBig?: TooBig;
+  /** Looks since a router last answered for the size in force. */
+  readonly withoutIcmp?: number;
   readonly reason?: string;
   /** When the verdict or the size in force last changed; milliseconds of a clock that never goes back. */
   readonly sinceMs: number;

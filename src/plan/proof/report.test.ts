@@ -83,6 +83,17 @@ const table: [string, TargetState[], string, number | null, RegExp, RegExp][] = 
     /UDP port 4790/,
   ],
   [
+    "a tunnel that is blocked behind a router that is narrow",
+    [
+      each("underlay", { verdict: "too-big", inForceBytes: 1300, tooBig: { from: "192.168.1.1", mtuBytes: 1300 } }),
+      each("overlay", { verdict: "unknown" }),
+    ],
+    "unreachable",
+    1250,
+    /overlay to 10\.244\.2\.0: no probe arrives/,
+    /UDP port 4790/,
+  ],
+  [
     "no way",
     [each("underlay", { verdict: "unreachable", reason: "EHOSTUNREACH" })],
     "unreachable",

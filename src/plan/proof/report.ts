@@ -15,7 +15,7 @@ export interface TargetState {
 }
 
 /** Worst first: the verdict of a path is the worst of its targets. */
-const SEVERITY: readonly Verdict[] = ["local", "too-big", "black-hole", "unreachable", "unknown", "unproven", "passes"];
+const SEVERITY: readonly Verdict[] = ["unreachable", "local", "too-big", "black-hole", "unknown", "unproven", "passes"];
 
 /** @param timestamp from milliseconds of the prober's clock to RFC 3339 */
 export function reportPath(
@@ -49,17 +49,14 @@ export function reportPath(
 
 function worstOf(states: readonly TargetState[]): TargetState | undefined {
   let worst: TargetState | undefined;
+  const rank = (each: TargetState) =>
+    SEVERITY.indexOf(verdictOf(each, states)) + (each.target.layer === "underlay" ? 0 : 0.5);
   for (const each of states) if (worst === undefined || rank(each) < rank(worst)) worst = each;
   return worst;
 }
 
-function rank({ target, state }: TargetState): number {
-  const rest = target.layer === "underlay" ? 0 : 0.5;
-  return SEVERITY.indexOf(state.verdict) + rest;
-}
-
 /** A peer whose underlay answers has an agent: silence inside the overlay is no answer's absence but a broken tunnel. */
-function verdictOf({ target, state }: TargetState, states: readonly TargetState[]): Verdict {
+export function verdictOf({ target, state }: TargetState, states: readonly TargetState[]): Verdict {
   const underlayAnswers = states.some(({ target: other, state: its }) => {
     return other.layer === "underlay" && ["passes", "too-big", "black-hole"].includes(its.verdict);
   });

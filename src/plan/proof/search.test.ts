@@ -21,8 +21,13 @@ const device =
     bytes <= mtu ? "passes" : "refused";
 
 /** Drives a search to its end. */
-function run(network: Network, target: number, before?: number): { found: Finding; rounds: number; packets: number } {
-  let search: Search = startSearch(target, before);
+function run(
+  network: Network,
+  target: number,
+  before?: number,
+  silentBefore = false,
+): { found: Finding; rounds: number; packets: number } {
+  let search: Search = startSearch(target, before, silentBefore);
   for (let rounds = 1, packets = 0; rounds < 100; rounds++) {
     const round = nextRound(search);
     assert.ok(round.sizes.length > 0, "a round asks something");
@@ -109,6 +114,13 @@ test("a peer that answers nothing is unknown, whatever the reason, and never sma
     provenBytes: undefined,
     reason: "no agent listens there",
   });
+});
+
+test("a peer that was silent before costs two packets while it stays so, and is searched in full when it speaks", () => {
+  assert.deepEqual(run(() => "vanishes", 1500, undefined, true).packets, 2);
+  assert.deepEqual(run(carries(1500), 1500, undefined, true).found, { verdict: "passes", provenBytes: 1500 });
+  assert.deepEqual(run(carries(1400), 1500, undefined, true).found, { verdict: "black-hole", provenBytes: 1400 });
+  assert.deepEqual(run(carries(1300), 1500, 1400, true).found, { verdict: "black-hole", provenBytes: 1300 });
 });
 
 test("a network that says that there is no way is unreachable", () => {

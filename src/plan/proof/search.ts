@@ -40,6 +40,8 @@ export interface Search {
   readonly nobodyListens: boolean;
   readonly noWay: string | undefined;
   readonly restarts: number;
+  /** Nothing was answered the last time: one question is enough to see that it is so still. */
+  readonly silentBefore: boolean;
 }
 
 export interface Round {
@@ -48,8 +50,11 @@ export interface Round {
   readonly copies: number;
 }
 
-/** @param before the size in force, when it is smaller than the target */
-export function startSearch(target: number, before?: number): Search {
+/**
+ * @param before the size in force, when it is smaller than the target
+ * @param silentBefore the last search found nobody who answers
+ */
+export function startSearch(target: number, before?: number, silentBefore = false): Search {
   return {
     target,
     before: before !== undefined && before < target ? before : undefined,
@@ -63,6 +68,7 @@ export function startSearch(target: number, before?: number): Search {
     nobodyListens: false,
     noWay: undefined,
     restarts: 0,
+    silentBefore,
   };
 }
 
@@ -71,7 +77,7 @@ export function nextRound(search: Search): Round {
   const { target, before, attempts, low, high, tooBig } = search;
   switch (search.phase) {
     case "check":
-      if (attempts > 0) return round([FLOOR_BYTES, before, target], 1);
+      if (attempts > 0 || search.silentBefore) return round([FLOOR_BYTES, before, target], 1);
       return before === undefined ? round([target], 1) : round([before, before + 1, target], 1);
     case "ladder":
       return round(ladder(low, high, tooBig?.mtuBytes), 2);
@@ -137,6 +143,7 @@ function endCheck(search: Search, { passed }: RoundResult): ReturnType<typeof en
   }
   const certain = search.refusedLocally || search.tooBig !== undefined;
   if (certain && low > 0) return { search: toLadder(search) };
+  if (search.silentBefore && low === 0) return { found: silence(search) };
   if (attempts < CHECK_ATTEMPTS) return { search };
   const lossy = floorAnswers > 0 && floorAnswers < FLOOR_ANSWERS;
   if (lossy && attempts < MOST_CHECK_ATTEMPTS) return { search };

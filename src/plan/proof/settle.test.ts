@@ -118,6 +118,18 @@ test("a path that came down ten times in ten minutes is raised later and later, 
   assert.equal(holdMs(state, now + 600_000), HOLD_MS);
 });
 
+test("a router that does not answer every time stays a router; one that never answers again is a black hole", () => {
+  const router: Finding = { verdict: "too-big", provenBytes: 1400, tooBig: { from: "10.0.0.1", mtuBytes: 1400 } };
+  let state = settle(unproven(0), router, 0);
+  for (let look = 1; look <= 5; look++) {
+    state = settle(state, hole(1400), look);
+    assert.deepEqual([state.verdict, state.tooBig?.from, state.sinceMs], ["too-big", "10.0.0.1", 0]);
+  }
+  assert.equal(settle(settle(state, router, 6), hole(1400), 7).verdict, "too-big");
+  assert.equal(settle(state, hole(1400), 6).verdict, "black-hole");
+  assert.equal(settle(state, hole(1300), 6).verdict, "black-hole", "another size is another place");
+});
+
 test("the time of a verdict is when it began, not when it was last seen", () => {
   const state = follow([1, passes(1500)], [2, hole(1400)], [3, hole(1400)], [4, hole(1400)]);
   assert.equal(state.sinceMs, 2 * FIFTH_MS);

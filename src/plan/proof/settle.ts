@@ -22,12 +22,25 @@ export function holdMs(state: ProofState, nowMs: number): number {
   return Math.min(LONGEST_HOLD_MS, HOLD_MS * 2 ** Math.max(0, recent - PATIENCE));
 }
 
-export function settle(state: ProofState, finding: Finding, nowMs: number): ProofState {
+/** Routers answer so seldom as they like: a few looks without ICMP make no silent hop of one. */
+const LOOKS_WITHOUT_ICMP = 5;
+
+/** A router that named itself for this size still stands there, though it said nothing this time. */
+function recall(state: ProofState, finding: Finding): Finding & Pick<ProofState, "withoutIcmp"> {
+  const missed = (state.withoutIcmp ?? 0) + 1;
+  const isSame = finding.verdict === "black-hole" && state.verdict === "too-big" && state.tooBig !== undefined;
+  if (!isSame || finding.provenBytes !== state.inForceBytes || missed > LOOKS_WITHOUT_ICMP) return finding;
+  return { ...finding, verdict: "too-big", tooBig: state.tooBig, withoutIcmp: missed };
+}
+
+export function settle(state: ProofState, found: Finding, nowMs: number): ProofState {
+  const finding = recall(state, found);
   const { provenBytes: proven } = finding;
   const base: ProofState = {
     verdict: finding.verdict,
     inForceBytes: state.inForceBytes,
     ...(finding.tooBig === undefined ? {} : { tooBig: finding.tooBig }),
+    ...(finding.withoutIcmp === undefined ? {} : { withoutIcmp: finding.withoutIcmp }),
     ...(finding.reason === undefined ? {} : { reason: finding.reason }),
     sinceMs: finding.verdict === state.verdict ? state.sinceMs : nowMs,
     checkedMs: nowMs,
