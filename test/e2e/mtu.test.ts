@@ -14,7 +14,7 @@ const lab = (verb: string, ...args: string[]) => home.lab(NAME, verb, ...args);
 /** What a cluster is given when the network changed: then its pods are right, in both directions. */
 const DEADLINE_MS = 10_000;
 const MEGABYTES = 100;
-const SERVICE = "10.96.77.77";
+const SERVICE = { 4: "10.96.77.77", 6: "fd00:10:96::77" } as const;
 
 /** Answers each connection with the number and the hash of the bytes that it sent. */
 const RECEIVER = `
@@ -100,7 +100,8 @@ function startTransfers(): Promise<void> {
     ["a", addressOf("b", 4)],
     ["a", addressOf("b", 6)],
     ["b", addressOf("c", 4)],
-    ["a", SERVICE],
+    ["a", SERVICE[4]],
+    ["a", SERVICE[6]],
   ];
   const transfers = ways.map(async ([from, to]) => {
     const { stdout } = await lab("exec", `default/${from}`, "--", "timeout", "90", process.execPath, "-e", SENDER, to);
@@ -127,8 +128,12 @@ before(async () => {
     addresses.set(pod, { 4: four, 6: six });
   }
   // What a kube-proxy would have on node 1 for a Service with pod b behind it.
-  const rules = `table ip service-stand-in {
-    chain prerouting { type nat hook prerouting priority dstnat; ip daddr ${SERVICE} dnat to ${addressOf("b", 4)}; }
+  const rules = `table inet service-stand-in {
+    chain prerouting {
+      type nat hook prerouting priority dstnat;
+      ip daddr ${SERVICE[4]} dnat ip to ${addressOf("b", 4)};
+      ip6 daddr ${SERVICE[6]} dnat ip6 to ${addressOf("b", 6)};
+    }
   }`;
   await exec("node/node1", "sh", "-c", `echo '${rules}' | nft -f -`);
   await eventually(DEADLINE_MS, () => podsAreRight({ a: 1450, b: 1450, c: 1450 }));
@@ -221,6 +226,27 @@ for (const { name, faults, pods, place, mended } of cases) {
     await transfers;
   });
 }
+
+test("the Node's Events and the metrics tell of a narrow path, and of its end", async () => {
+  const events = async () => (await home.kubectl(NAME, ["get", "events", "-A", "-o", "json"])).stdout;
+  const metrics = () => exec("node/node1", "curl", "-s", "http://127.0.0.1:9098/metrics");
+  await fault("add", "router-mtu", "--size", "1350");
+  await eventually(DEADLINE_MS, async () => {
+    assert.match(
+      await events(),
+      /Path to node node2: IPv4 underlay to 192\.168\.2\.12: 192\.168\.1\.1 answers ICMP[^\n]*1350 of 1500/,
+    );
+    const text = await metrics();
+    assert.match(text, /breakwater_path_verdict\{peer="node2",verdict="too-big"\} 1/);
+    assert.match(text, /breakwater_path_proven_mtu_bytes\{peer="node2",mode="vxlan"\} 1300/);
+    assert.match(text, /breakwater_path_verdict\{peer="node3",verdict="passes"\} 1/);
+  });
+  await fault("clear");
+  await eventually(2 * DEADLINE_MS, async () => {
+    assert.match(await events(), /"reason": ?"PathMtuRestored"/);
+    assert.match(await metrics(), /breakwater_path_verdict\{peer="node2",verdict="passes"\} 1/);
+  });
+});
 
 test("an agent that is killed while a path is narrow finds it again, and changes nothing", async () => {
   const narrow = { a: 1350, b: 1350, c: 1350 };

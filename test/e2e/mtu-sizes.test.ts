@@ -1,6 +1,6 @@
-/** A cluster with jumbo frames: a node that loses them and gets them back. */
+/** Sizes that need a lab of their own: jumbo frames that a node loses and gets back, and a router below what IPv6 needs. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, test } from "node:test";
 import { eventually, LabHome, podManifest } from "./lab-fixture.ts";
 
 const home = new LabHome();
@@ -23,19 +23,32 @@ async function podsHave(expected: Readonly<Record<(typeof PODS)[number], number>
   }
 }
 
-before(async () => {
+async function bringUp(...options: string[]): Promise<void> {
   const items = PODS.map((name, i) => podManifest(name, { nodeName: `node${i + 1}` }));
   const file = home.write("pods.json", JSON.stringify({ apiVersion: "v1", kind: "List", items }));
-  const up = await lab("up", "--nodes", "3", "--mtu", "9000", "--manifests", file);
+  const up = await lab("up", "--nodes", "3", ...options, "--manifests", file);
   assert.equal(up.code, 0, up.stderr);
   for (const pod of PODS) {
     const { stdout } = await home.kubectl(NAME, ["get", "pod", pod, "-o", "jsonpath={.status.podIP}"]);
     addresses.set(pod, stdout);
   }
-});
+}
 after(() => home.close());
 
+test("an IPv4 cluster behind a router that drops to 1300 is right within 10 s, down and up", async (t) => {
+  await bringUp("--subnets", "2");
+  await eventually(10_000, () => podsHave({ a: 1450, b: 1450, c: 1450 }));
+  await lab("fault", "add", "router-mtu");
+  const since = performance.now();
+  await eventually(10_000, () => podsHave({ a: 1250, b: 1250, c: 1250 }));
+  t.diagnostic(`1250 after ${((performance.now() - since) / 1000).toFixed(1)} s`);
+  await lab("fault", "clear");
+  await eventually(10_000, () => podsHave({ a: 1450, b: 1450, c: 1450 }));
+  await lab("down");
+});
+
 test("a node that falls to 1500 takes its peers along, and all have 9000 within 10 s when it is back", async (t) => {
+  await bringUp("--mtu", "9000");
   await eventually(10_000, () => podsHave({ a: 9000, b: 9000, c: 9000 }));
   await lab("fault", "add", "underlay-mtu", "--node", "node3", "--size", "1500");
   let since = performance.now();
