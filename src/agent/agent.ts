@@ -9,24 +9,18 @@ import type { Kernel } from "../kernel/kernel.ts";
 import type { OpenProbePort } from "../kernel/probe-port.ts";
 import type { PmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
 import { KubeClient } from "../kube/client.ts";
-import { systemClock } from "../kube/clock.ts";
 import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
 import type { ApiConnection } from "../kube/connection.ts";
-import { EventRecorder } from "../kube/events.ts";
 import { messageOf } from "../model/errors.ts";
 import type { NodeConfig } from "../model/node-config.ts";
-import type { DesiredState } from "../model/state.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
-import { LearnedMtus } from "./learned-mtus.ts";
 import type { Log } from "./log.ts";
 import { type AgentMetrics, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
-import { MtuProof } from "./mtu-proof.ts";
-import { MtuPublisher } from "./mtu-publisher.ts";
+import { MtuParts } from "./mtu-parts.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
-import { readCounters, reportPodMtu } from "./pod-mtu.ts";
 import { Reconciler } from "./reconciler.ts";
 
 /** What proving paths needs of the kernel beyond {@link Kernel}. */
@@ -67,7 +61,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const podLinks = createPodLinks(kernel, mirror);
   const collector = new IdleCollector();
   const client = new KubeClient(options.connection);
-  const events = recordEvents(options, client);
   let synced = false;
   const source = watchCluster(options, client, metrics, () => {
     collector.touch();
@@ -81,59 +74,43 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
   });
   const nodes = () => (synced ? source.view().nodes : undefined);
-  const learned = new LearnedMtus({
-    kernel,
-    pmtuCache: options.proofKernel.pmtuCache,
-    pods: () => network.pods(),
-    clock: systemClock,
-    log,
-  });
-  const proof = new MtuProof({
-    openProbePort: options.proofKernel.openProbePort,
-    learned,
-    config,
-    nodes,
-    events,
-    log,
-    metrics,
-    onProven: () => reconciler.request("proof"),
-    routeMtu: (destination) => mirror.routeTo(destination)?.mtuBytes,
-    onReport: () => reports.touch(),
-  });
-  const reports: MtuPublisher = new MtuPublisher({
+  const paths = new MtuParts({
+    options,
     client,
-    clock: systemClock,
-    nodeName: config.nodeName,
-    report: () => proof.report(),
-    log,
+    mirror,
+    metrics,
+    nodes,
+    pods: () => network.pods(),
+    state: () => reconciler.status.state,
+    onProven: () => reconciler.request("proof"),
   });
   const reconciler: Reconciler = new Reconciler({
     kernel,
     mirror,
     config,
     nodes,
-    provenMtuBytes: () => proof.proven(),
+    provenMtuBytes: () => paths.proof.proven(),
     pods: () => network.pods(),
     strangers: () => network.strangers(),
     podLinks,
     log,
     metrics,
     onRound: () => {
-      proof.follow(reconciler.status.state);
+      paths.proof.follow(reconciler.status.state);
       publisher.tryPublish();
     },
-    onEvents: (seen) => proof.notice(seen, mirror),
+    onEvents: (seen) => paths.proof.notice(seen, mirror),
   });
   const publisher = new CniPublisher(options, network, () => reconciler.request("retry"));
+  const notOnDisk = () => (publisher.published ? undefined : "the CNI configuration is not on disk yet");
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
     unhealthy: () => stuckReason(reconciler, synced),
-    notReady: () =>
-      network.notReadyReason() ?? (publisher.published ? undefined : "the CNI configuration is not on disk yet"),
+    notReady: () => network.notReadyReason() ?? notOnDisk(),
     collect: () => {
       collect(metrics, reconciler, network, source);
-      proof.collect();
+      paths.proof.collect();
     },
-    document: (url) => mtuDocument(url, options, proof, mirror, reconciler.status.state),
+    document: (url) => paths.document(url),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
@@ -151,10 +128,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const stop = async () => {
     following[Symbol.dispose]();
     collector[Symbol.dispose]();
-    proof[Symbol.dispose]();
-    reports[Symbol.dispose]();
-    learned[Symbol.dispose]();
-    await events.stop();
+    await paths.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };
@@ -227,31 +201,6 @@ function watchCluster(
       metrics.apiErrors.inc({ resource });
       log.warn({ resource, retryInMs, error: messageOf(error) }, "the API cannot be read; the last known state stands");
     },
-  });
-}
-
-function mtuDocument(
-  { pathname, searchParams }: URL,
-  { kernel, proofKernel }: AgentOptions,
-  proof: MtuProof,
-  mirror: Mirror,
-  state: DesiredState | undefined,
-): unknown {
-  if (pathname === "/mtu") return proof.report();
-  if (state === undefined) return undefined;
-  if (pathname === "/mtu/counters") return readCounters(kernel, state.pods);
-  const { pmtuCache } = proofKernel;
-  const name = searchParams.get("name") ?? "";
-  return pathname === "/mtu/pod" ? reportPodMtu({ kernel, mirror, pmtuCache }, state, name) : undefined;
-}
-
-function recordEvents({ config, log }: AgentOptions, client: KubeClient): EventRecorder {
-  return new EventRecorder({
-    client,
-    component: "breakwater-agent",
-    host: config.nodeName,
-    onDropped: (reason, { kind, name }, why) =>
-      log.warn({ reason, object: `${kind} ${name}`, why }, "event not written"),
   });
 }
 

@@ -66,8 +66,6 @@ export class Prober implements Disposable {
   readonly #urgent = new Set<string>();
   readonly #proven = new Map<string, number>();
   #cancelTimer: (() => void) | undefined;
-  /** When the timer that runs is due. */
-  #armedMs = Number.NaN;
   #nextRoutineMs: number;
   #nextUrgentMs: number;
   #allSuspectMs = Number.NEGATIVE_INFINITY;
@@ -201,18 +199,10 @@ export class Prober implements Disposable {
 
   /** One timer: to the next urgent look if there is one, else to the next routine one. */
   #arm(): void {
-    const at = this.#urgent.size > 0 ? Math.min(this.#nextUrgentMs, this.#nextRoutineMs) : this.#nextRoutineMs;
-    const idle = this.#stopped || this.#peers.size === 0;
-    // Every look ends with this, mostly with nothing to change; a timer given up still wakes the process.
-    if (!idle && this.#cancelTimer !== undefined && this.#armedMs === at) return;
     this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
-    if (idle) return;
-    this.#armedMs = at;
-    this.#cancelTimer = this.#clock.schedule(Math.max(0, at - this.#clock.now()), () => {
-      this.#cancelTimer = undefined;
-      this.#tick();
-    });
+    if (this.#stopped || this.#peers.size === 0) return;
+    const at = this.#urgent.size > 0 ? Math.min(this.#nextUrgentMs, this.#nextRoutineMs) : this.#nextRoutineMs;
+    this.#cancelTimer = this.#clock.schedule(Math.max(0, at - this.#clock.now()), () => this.#tick());
   }
 
   #tick(): void {
