@@ -17,6 +17,8 @@ export interface AgentSettings {
   /** Journal and socket. @default a folder in `folder` */
   readonly stateDir?: string;
   readonly routing?: RoutingMode;
+  /** 0: paths are not proved. @default the agent's own */
+  readonly probePort?: number;
 }
 
 export interface AgentProcess {
@@ -60,6 +62,7 @@ export function spawnAgent(settings: AgentSettings): ChildProcess {
   for (const each of [cniConfDir, cniBinDir, stateDir]) mkdirSync(each, { recursive: true });
   const args = ["agent", "--node-name", nodeName, "--kubeconfig", kubeconfig, "--routing", routing];
   args.push("--state-dir", stateDir, "--cni-conf-dir", cniConfDir, "--cni-bin-dir", cniBinDir, "--cni-chain", "none");
+  if (settings.probePort !== undefined) args.push("--probe-port", String(settings.probePort));
   const log = openSync(join(folder, "agent.log"), "a");
   try {
     // fork() happens inside spawn(), on this thread: the process is born in that namespace.

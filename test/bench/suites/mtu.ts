@@ -1,12 +1,14 @@
 /**
  * What the right MTU of an overlay is worth, beside the classic mistake of 50 bytes: the measurement of `breakwater bench
  * mtu-trap`, as rows. Cases that hang have no figure; that they hang is held here, since the rows would mean nothing else.
+ * Behind it what it costs to prove that the MTU is right (mtu-probing.ts).
  */
 import { join } from "node:path";
 import { measureMtuTrap, type TrapResult, type TrapRound } from "../../../src/bench/mtu-trap.ts";
 import type { Bench, Suite } from "../bench.ts";
 import { median, medianRatio } from "../statistics.ts";
 import { program } from "../tools.ts";
+import { measureProbing } from "./mtu-probing.ts";
 
 const ROUNDS = 9;
 const QUICK_ROUNDS = 2;
@@ -36,6 +38,7 @@ export const mtu: Suite = {
     for (const { case: trap, rounds } of hanging) {
       if (rounds.some(({ streamHangs }) => !streamHangs)) bench.problem(`"${trap.name}" does not hang any more`);
     }
+    await measureProbing(bench);
   },
 };
 
