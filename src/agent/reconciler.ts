@@ -22,6 +22,8 @@ const ROUND_INTERVAL_MS = 20;
 /** Everything is listed anew this often, in case an event was lost without a trace. */
 const RESYNC_INTERVAL_MS = 60_000;
 const FIRST_LOOK_MS = 2000;
+/** Every so many listings the pods are looked into as well: what changes there arrives as an event, unless it was lost. */
+const LISTINGS_A_LOOK = 10;
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 30_000;
 
@@ -76,6 +78,7 @@ export class Reconciler implements Disposable {
   readonly #resync: NodeJS.Timeout;
   /** Pods that an earlier agent attached are looked into once, behind the first round. */
   readonly #firstLook: NodeJS.Timeout;
+  #listings = 0;
   #retryMs = RETRY_FIRST_MS;
   #reported = new Set<string>();
   #cause = "start";
@@ -143,6 +146,7 @@ export class Reconciler implements Disposable {
   #lookAtEverything(): void {
     const { mirror, podLinks, log } = this.#options;
     mirror.list();
+    if (this.#listings++ % LISTINGS_A_LOOK !== 0) return;
     for (const pod of this.#status.state?.pods ?? []) {
       try {
         const mtuBytes = podLinks.endMtu(pod);
