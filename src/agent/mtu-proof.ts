@@ -209,7 +209,7 @@ export class MtuProof implements Disposable {
     const fields = { peer, layer, family, planned: bytes, proven: state.inForceBytes, verdict };
     const why = explain({ target, state }, verdict);
     if (isBad(verdict)) this.#options.log.warn(fields, `path to ${peer}: ${why}`);
-    else this.#options.log.info(fields, why === "" ? `path to ${peer} carries the planned ${bytes} bytes` : why);
+    else this.#options.log.info(fields, `path to ${peer}: ${why === "" ? carries(state, bytes) : why}`);
   }
 
   /** ICMP that was true holds for ten minutes in the kernel: what a probe disproved is forgotten now. */
@@ -236,6 +236,12 @@ function isWider(state: DesiredState, before: DesiredState): boolean {
   if (state.podMtuBytes > before.podMtuBytes) return true;
   const sizes = new Map(before.paths.map(({ node, mtuBytes }) => [node, mtuBytes]));
   return state.paths.some(({ node, mtuBytes }) => mtuBytes > (sizes.get(node) ?? mtuBytes));
+}
+
+function carries({ inForceBytes = 0 }: ProofState, bytes: number): string {
+  return inForceBytes < bytes
+    ? `what was tried passes, ${inForceBytes} of ${bytes} bytes are in use`
+    : `carries the planned ${bytes} bytes`;
 }
 
 /** A larger size passes than what is in force, or was until now. */
