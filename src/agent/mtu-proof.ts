@@ -113,12 +113,13 @@ export class MtuProof implements Disposable {
   follow(state: DesiredState | undefined): void {
     const nodes = this.#options.nodes();
     if (state === undefined || nodes === undefined) return;
-    if (this.#state !== undefined && isWider(state, this.#state)) this.#options.learned.forgetSoon();
+    const before = this.#state;
+    if (before !== undefined && isWider(state, before)) this.#options.learned.forgetSoon();
     this.#state = state;
     this.#peerByAddress = addressBook(nodes);
     this.#open();
     this.#prober?.setTargets(planTargets(state.paths, nodes, this.#options.config.mtuBytes));
-    this.#options.onReport();
+    if (before === undefined || !isSameForReports(state, before)) this.#options.onReport();
   }
 
   /** The underlay's device changed, or somebody's routes over it: that may concern every path. */
@@ -128,7 +129,7 @@ export class MtuProof implements Disposable {
     if (underlay === undefined) return;
     const concerns = events.some((event) => {
       if (event.type === "link") return event.link.index === underlay;
-      if (event.type === "address") return event.address.index === underlay;
+      // An address that comes or goes takes its connected route along.
       if (event.type !== "route") return false;
       const { oif, table, protocol } = event.route;
       // A route with several next hops names no device.
@@ -236,6 +237,19 @@ function isWider(state: DesiredState, before: DesiredState): boolean {
   if (state.podMtuBytes > before.podMtuBytes) return true;
   const sizes = new Map(before.paths.map(({ node, mtuBytes }) => [node, mtuBytes]));
   return state.paths.some(({ node, mtuBytes }) => mtuBytes > (sizes.get(node) ?? mtuBytes));
+}
+
+/** Most rounds change nothing about paths: no report is made for them. */
+function isSameForReports(state: DesiredState, before: DesiredState): boolean {
+  return (
+    state.podMtuBytes === before.podMtuBytes &&
+    state.paths.length === before.paths.length &&
+    state.paths.every((path, i) => {
+      const { node, mode, mtuBytes, underlayMtuBytes } = before.paths[i] as PlannedPath;
+      const isSamePlan = path.mode === mode && path.underlayMtuBytes === underlayMtuBytes;
+      return path.node === node && path.mtuBytes === mtuBytes && isSamePlan;
+    })
+  );
 }
 
 function carries({ inForceBytes = 0 }: ProofState, bytes: number): string {

@@ -295,6 +295,45 @@ scenario(
 );
 
 scenario(
+  "a path that has to wait long before it is raised is looked at once a second, not more and more often",
+  () => new Cluster(2),
+  async (cluster) => {
+    // It falls often enough to be trusted no more.
+    for (let flap = 0; flap < 17; flap++) {
+      cluster.network.fate = ({ bytes }) => above(bytes, 1400, "vanishes");
+      await cluster.pass(4000);
+      cluster.network.fate = () => "arrives";
+      await cluster.pass(8000);
+    }
+    assert.deepEqual(cluster.proven(0), { node1: 1400 });
+    const looks: number[] = [];
+    for (let second = 0; second < 30; second++) {
+      const before = cluster.prober(0).counters.probesSent;
+      await cluster.pass(1000);
+      looks.push(cluster.prober(0).counters.probesSent - before);
+    }
+    // Three packets a look: one look a second for the raise, and its turn every two seconds.
+    assert.ok(Math.max(...looks) <= 6, `packets a second: ${looks}`);
+  },
+);
+
+scenario(
+  "a peer that asks in every packet is looked at once a second",
+  () => new Cluster(2, 1),
+  async (cluster) => {
+    await cluster.pass(1000);
+    const before = cluster.prober(0).counters.probesSent;
+    const probe = encodeProbe({ nonce: "00000000000000aa", bytes: 100, together: false, suspect: true }, 4);
+    for (let i = 0; i < 1000; i++) {
+      cluster.network.inject("node0", address(1), probe);
+      await cluster.pass(10);
+    }
+    const sent = cluster.prober(0).counters.probesSent - before;
+    assert.ok(sent >= 5 && sent <= 20, `${sent} probes in ten seconds`);
+  },
+);
+
+scenario(
   "a peer that went is forgotten, one with another address is another path",
   () => new Cluster(3),
   async (cluster) => {

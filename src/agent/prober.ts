@@ -43,6 +43,8 @@ interface Peer {
   urgent: Urgency | undefined;
   running: boolean;
   lookedMs: number;
+  /** The look that is due again; one at a time, or those that ask for it would breed more and more of them. */
+  again: { readonly atMs: number; readonly cancel: () => void } | undefined;
 }
 
 /** "own": something happened here, so the peer is asked to look too; "peer": it asked; "raise": a larger size is waiting. */
@@ -85,6 +87,7 @@ export class Prober implements Disposable {
     this.#stopped = true;
     this.#cancelTimer?.();
     this.#allSuspectLater?.();
+    for (const { again } of this.#peers.values()) again?.cancel();
     this.#exchange[Symbol.dispose]();
   }
 
@@ -148,6 +151,7 @@ export class Prober implements Disposable {
       urgent: undefined,
       running: false,
       lookedMs: Number.NEGATIVE_INFINITY,
+      again: undefined,
     };
     this.#peers.set(name, peer);
     if (sameTargets(peer.targets, targets)) return;
@@ -175,6 +179,7 @@ export class Prober implements Disposable {
   }
 
   #forget(name: string): void {
+    this.#peers.get(name)?.again?.cancel();
     this.#peers.delete(name);
     this.#proven.delete(name);
     this.#urgent.delete(name);
@@ -231,6 +236,8 @@ export class Prober implements Disposable {
   #startLook(peer: Peer): void {
     const urgency = peer.urgent;
     peer.urgent = undefined;
+    peer.again?.cancel();
+    peer.again = undefined;
     this.#urgent.delete(peer.name);
     peer.running = true;
     peer.lookedMs = this.#clock.now();
@@ -289,12 +296,17 @@ export class Prober implements Disposable {
     if (this.#updateProven(peer)) this.#options.onProven();
   }
 
+  /** The soonest of all who ask counts: a look serves them all. */
   #lookAgain(peer: Peer, why: Urgency, afterMs: number): void {
-    this.#clock.schedule(afterMs, () => {
-      if (this.#stopped || this.#peers.get(peer.name) !== peer) return;
+    const atMs = this.#clock.now() + afterMs;
+    if (peer.again !== undefined && peer.again.atMs <= atMs) return;
+    peer.again?.cancel();
+    const cancel = this.#clock.schedule(afterMs, () => {
+      peer.again = undefined;
       this.#makeUrgent(peer, why);
       this.#arm();
     });
+    peer.again = { atMs, cancel };
   }
 
   /** Who does not answer may just be starting: asked again soon, then ever later, until that is no sooner than its turn. */

@@ -59,9 +59,9 @@ const SENDABLE_BYTES = 65535;
  * @throws BreakwaterError BW_SYSCALL
  */
 export function openProbePort(port: number, onDatagram: (datagram: ProbeDatagram) => void): ProbePort {
-  const halves = new Map<Family, Half>([[4, openHalf(4, port, onDatagram)]]);
+  const halves = new Map<Family, Half>([[4, new Half(4, port, onDatagram)]]);
   try {
-    halves.set(6, openHalf(6, port, onDatagram));
+    halves.set(6, new Half(6, port, onDatagram));
   } catch (error) {
     if (!(error instanceof BreakwaterError && error.errno === "EAFNOSUPPORT")) {
       halves.get(4)?.close();
@@ -76,10 +76,6 @@ export function openProbePort(port: number, onDatagram: (datagram: ProbeDatagram
       for (const half of halves.values()) half.close();
     },
   };
-
-  function openHalf(family: Family, listenPort: number, listener: typeof onDatagram): Half {
-    return new Half(family, listenPort, listener);
-  }
 }
 
 /** One family's two sockets. */
