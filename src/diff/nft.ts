@@ -17,10 +17,15 @@ export function diffNft(desired: NftTable, observed: ObservedTable | undefined):
   ) {
     return [{ do: "deleteTable" }, ...diffNft(desired, undefined)];
   }
+  const [plain, verdicts] = [true, false].map((is) =>
+    desired.sets.filter((set) => (set.data !== "verdict") === is),
+  ) as [NftSet[], NftSet[]];
   return [
     ...(observed === undefined ? [{ do: "addTable" } as const] : []),
-    ...desired.sets.flatMap((set) => addSet(set, sets.get(set.name))),
+    ...plain.flatMap((set) => addSet(set, sets.get(set.name))),
     ...desired.chains.flatMap((chain) => addChain(chain, chains.get(chain.name))),
+    // Verdicts name chains, rules name maps.
+    ...verdicts.flatMap((set) => addSet(set, sets.get(set.name))),
     ...desired.chains.flatMap((chain) => replaceRules(chain, chains.get(chain.name))),
     ...desired.sets.flatMap((set) => removeElements(set, sets.get(set.name))),
     ...removed(desired, observed),
@@ -28,7 +33,10 @@ export function diffNft(desired: NftTable, observed: ObservedTable | undefined):
 }
 
 function differsInType(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): boolean {
-  return observed !== undefined && (set.key !== observed.key || set.interval !== observed.interval);
+  if (observed === undefined) return false;
+  const shape = ({ key, data, interval, dynamic, counter = false }: Omit<NftSet, "comment">) =>
+    JSON.stringify([key, data, interval, dynamic?.size, counter]);
+  return shape(set) !== shape(observed);
 }
 
 function differsInHook(chain: NftChain, observed: ObservedChain | undefined): boolean {
@@ -46,8 +54,7 @@ function differsInHook(chain: NftChain, observed: ObservedChain | undefined): bo
 function addSet(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): NftChange[] {
   const have = new Set(observed?.elements);
   const missing = set.elements.filter((element) => !have.has(element));
-  // An interval that grows or shrinks overlaps its old self: the old one goes first, in the same transaction.
-  const stale = set.interval && missing.length > 0 ? staleElements(set, observed) : [];
+  const stale = replacesItself(set) && missing.length > 0 ? staleElements(set, observed) : [];
   return [
     ...(observed === undefined ? [{ do: "addSet", set } as const] : []),
     ...(stale.length === 0 ? [] : [{ do: "deleteElements", set, elements: stale } as const]),
@@ -55,9 +62,17 @@ function addSet(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): Nft
   ];
 }
 
+/**
+ * An interval that grows or shrinks overlaps its old self, and a map's new data has its old key: the old one goes first,
+ * in the same transaction.
+ */
+function replacesItself(set: NftSet): boolean {
+  return set.interval || set.data !== undefined;
+}
+
 function removeElements(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): NftChange[] {
   const have = new Set(observed?.elements);
-  const alreadyRemoved = set.interval && set.elements.some((element) => !have.has(element));
+  const alreadyRemoved = replacesItself(set) && set.elements.some((element) => !have.has(element));
   const stale = alreadyRemoved ? [] : staleElements(set, observed);
   return stale.length === 0 ? [] : [{ do: "deleteElements", set, elements: stale }];
 }

@@ -22,6 +22,7 @@ export type NftChange =
 
 /** A table as the kernel has it. Rules are known by the fingerprint that was stored with them. */
 export interface ObservedTable extends NftTableName {
+  /** Of a dynamic set without the elements that packets made. */
   readonly sets: readonly Omit<NftSet, "comment">[];
   readonly chains: readonly ObservedChain[];
 }

@@ -22,7 +22,14 @@ export type NftField =
   | "meta oifname"
   | "meta length"
   | "meta mark"
-  | "ct state";
+  | "ct state"
+  | "ct status"
+  | "ct original ip daddr"
+  | "ct original ip6 daddr"
+  | "ct original proto-dst";
+
+/** A field, or several that are looked up together: `ip daddr . meta l4proto . th dport`. */
+export type NftKey = NftField | readonly NftField[];
 
 export type NftVerdict = "accept" | "drop" | "return" | { readonly jump: string } | { readonly goto: string };
 
@@ -33,8 +40,26 @@ export type NftStatement =
       readonly op: "==" | "!=" | "<" | ">";
       readonly value: string | number;
     }
-  /** Looks a field up in a set of the same table. */
-  | { readonly lookup: NftField; readonly set: string; readonly negate?: boolean }
+  /** Looks a key up in a set of the same table. */
+  | { readonly lookup: NftKey; readonly set: string; readonly negate?: boolean }
+  /** Looks a key up in a verdict map of the same table and does what it says; goes on where it holds nothing. */
+  | { readonly vmap: NftKey; readonly map: string }
+  /**
+   * Destination NAT to the address and port that a map of the same table holds for the key; goes on where it holds
+   * nothing. With `index` the key ends with a number below it, drawn anew for each packet.
+   */
+  | { readonly dnat: readonly NftField[]; readonly family: 4 | 6; readonly map: string; readonly index?: number }
+  /** Makes or renews an element of a dynamic map; one that is there keeps its data. */
+  | {
+      readonly update: readonly NftField[];
+      readonly map: string;
+      readonly data: readonly NftField[];
+      readonly timeoutSeconds: number;
+    }
+  /** True for packets from (saddr) or to (daddr) an address of this machine. */
+  | { readonly local: "saddr" | "daddr" }
+  /** Refuses with the ICMP message of the table's family: port unreachable; or with a TCP RST. */
+  | { readonly reject: "icmp" | "icmpv6" | "tcp reset" }
   /** True for `below` of `modulus` packets, at random: `numgen random mod modulus < below`. */
   | { readonly random: { readonly modulus: number; readonly below: number } }
   | { readonly counter: true }
@@ -67,13 +92,23 @@ export interface NftChain {
   readonly rules: readonly NftRule[];
 }
 
-export type NftKeyType = "ipv4_addr" | "ipv6_addr" | "inet_service" | "inet_proto" | "ifname";
+/** "index" is what `numgen random mod N` draws. */
+export type NftKeyType = "ipv4_addr" | "ipv6_addr" | "inet_service" | "inet_proto" | "ifname" | "index";
 
+/**
+ * A set, or with `data` a map. An element is text as nft prints it: `10.0.0.0/8`; concatenated `10.96.0.1 . tcp . 80`;
+ * of a map `10.96.0.1 . tcp . 80 comment "default/web" : goto lb-3`, `… . 0 : 10.244.1.5 . 8080`.
+ */
 export interface NftSet {
   readonly name: string;
-  readonly key: NftKeyType;
-  /** Elements are disjoint prefixes; without it single values. */
+  readonly key: NftKeyType | readonly NftKeyType[];
+  readonly data?: "verdict" | readonly NftKeyType[];
+  /** Elements are disjoint prefixes; of a concatenated key the last part is one. Without it single values. */
   readonly interval: boolean;
+  /** Packets make its elements, at most so many, and each ends by itself: they are no part of a plan. */
+  readonly dynamic?: { readonly size: number };
+  /** Each element counts the packets that found it. */
+  readonly counter?: boolean;
   /** Sorted, each once. */
   readonly elements: readonly string[];
   readonly comment?: string;
@@ -95,10 +130,13 @@ export function formatNftTable(table: NftTable): string {
 }
 
 function formatSet(set: NftSet): string[] {
+  const [key, data] = [joinParts(set.key), set.data === undefined ? "" : ` : ${joinParts(set.data)}`];
   return [
-    `set ${set.name} {`,
-    `  type ${set.key}`,
+    `${set.data === undefined ? "set" : "map"} ${set.name} {`,
+    `  type ${key}${data}`,
+    ...(set.dynamic === undefined ? [] : [`  size ${set.dynamic.size}`, "  flags dynamic,timeout"]),
     ...(set.interval ? ["  flags interval"] : []),
+    ...(set.counter === true ? ["  counter"] : []),
     ...(set.comment === undefined ? [] : [`  comment "${set.comment}"`]),
     ...(set.elements.length === 0 ? [] : [`  elements = { ${set.elements.join(", ")} }`]),
     "}",
@@ -123,12 +161,34 @@ export function formatNftRule(rule: NftRule): string {
   return rule.comment === undefined ? text : `${text} comment "${rule.comment}"`;
 }
 
+/** Parts of a concatenation as nft writes them. */
+export function joinParts(parts: string | readonly string[]): string {
+  return typeof parts === "string" ? parts : parts.join(" . ");
+}
+
 function formatStatement(statement: NftStatement): string {
   if ("match" in statement) {
     const op = statement.op === "==" ? "" : `${statement.op} `;
     return `${statement.match} ${op}${formatValue(statement.value)}`;
   }
-  if ("lookup" in statement) return `${statement.lookup} ${statement.negate === true ? "!= " : ""}@${statement.set}`;
+  if ("lookup" in statement) {
+    return `${joinParts(statement.lookup)} ${statement.negate === true ? "!= " : ""}@${statement.set}`;
+  }
+  if ("vmap" in statement) return `${joinParts(statement.vmap)} vmap @${statement.map}`;
+  if ("dnat" in statement) {
+    const index = statement.index === undefined ? [] : [`numgen random mod ${statement.index}`];
+    return `dnat ${statement.family === 4 ? "ip" : "ip6"} to ${joinParts([...statement.dnat, ...index])} map @${statement.map}`;
+  }
+  if ("update" in statement) {
+    const { update, map, data, timeoutSeconds } = statement;
+    return `update @${map} { ${joinParts(update)} timeout ${timeoutSeconds}s : ${joinParts(data)} }`;
+  }
+  if ("local" in statement) return `fib ${statement.local} type local`;
+  if ("reject" in statement) {
+    return statement.reject === "tcp reset"
+      ? "reject with tcp reset"
+      : `reject with ${statement.reject} port-unreachable`;
+  }
   if ("random" in statement) return `numgen random mod ${statement.random.modulus} < ${statement.random.below}`;
   if ("counter" in statement) return "counter";
   if ("tcpSyn" in statement) return "tcp flags & (syn | rst) == syn";

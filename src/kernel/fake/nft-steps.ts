@@ -1,6 +1,7 @@
 /** One step of an nftables transaction on a table in memory, refused where nf_tables refuses it. Tables never change. */
+import { isDeepStrictEqual } from "node:util";
 import { BreakwaterError } from "../../model/errors.ts";
-import type { NftBaseChain, NftRule, NftSet } from "../../model/nft.ts";
+import type { NftBaseChain, NftRule, NftSet, NftStatement } from "../../model/nft.ts";
 import { type NftChange, type NftTableName, type ObservedTable, ruleFingerprint } from "../../model/nft-changes.ts";
 import { type Prefix, prefixesOverlap } from "../../model/prefix.ts";
 
@@ -9,7 +10,7 @@ interface FakeChain {
   readonly rules: readonly NftRule[];
 }
 
-type FakeSet = Pick<NftSet, "name" | "key" | "interval" | "elements">;
+type FakeSet = Omit<NftSet, "comment">;
 
 export interface FakeTable {
   readonly sets: ReadonlyMap<string, FakeSet>;
@@ -49,34 +50,54 @@ function changeSets(table: FakeTable, change: SetChange, no: Refuse): Map<string
   const name = typeof change.set === "string" ? change.set : change.set.name;
   const before = sets.get(name);
   if (change.do === "addSet") {
-    const { key, interval } = change.set;
-    if (before !== undefined && (before.key !== key || before.interval !== interval)) no("EEXIST");
-    if (before === undefined) sets.set(name, { name, key, interval, elements: [] });
+    const { comment: _, ...set } = { ...change.set, elements: [] };
+    if (before !== undefined && !isDeepStrictEqual({ ...before, elements: [] }, set)) no("EEXIST");
+    if (before === undefined) sets.set(name, set);
     return sets;
   }
   if (before === undefined) return no("ENOENT");
   if (change.do === "deleteSet") {
     if (rulesOf(table).some((rule) => usesSet(rule, name))) no("EBUSY");
     sets.delete(name);
-  } else if (change.do === "addElements") sets.set(name, withElements(before, change.elements, no));
+  } else if (change.do === "addElements") sets.set(name, withElements(table, before, change.elements, no));
   else sets.set(name, withoutElements(before, change.elements, no));
   return sets;
 }
 
-function withElements(set: FakeSet, elements: readonly string[], no: Refuse): FakeSet {
-  const all = new Set(set.elements);
+function withElements(table: FakeTable, set: FakeSet, elements: readonly string[], no: Refuse): FakeSet {
+  const all = new Map(set.elements.map((element) => [elementKey(set, element), element]));
+  const prefixes = set.interval && typeof set.key === "string";
   for (const element of elements) {
+    const key = elementKey(set, element);
+    const before = all.get(key);
     const overlaps = (other: string) => prefixesOverlap(asPrefix(other), asPrefix(element));
-    if (set.interval && !all.has(element) && [...all].some(overlaps)) no("EEXIST");
-    all.add(element);
+    if (before !== undefined && withoutComment(before) !== withoutComment(element)) no("EEXIST");
+    if (prefixes && before === undefined && [...all.values()].some(overlaps)) no("EEXIST");
+    const chain = verdictChain(element);
+    if (set.data === "verdict" && chain !== undefined && !table.chains.has(chain)) no("ENOENT");
+    all.set(key, before ?? element);
   }
-  return { ...set, elements: [...all].sort() };
+  return { ...set, elements: [...all.values()].sort() };
 }
 
 function withoutElements(set: FakeSet, elements: readonly string[], no: Refuse): FakeSet {
-  const all = new Set(set.elements);
-  for (const element of elements) if (!all.delete(element)) no("ENOENT");
-  return { ...set, elements: [...all] };
+  const all = new Map(set.elements.map((element) => [elementKey(set, element), element]));
+  for (const element of elements) if (!all.delete(elementKey(set, element))) no("ENOENT");
+  return { ...set, elements: [...all.values()] };
+}
+
+/** What the kernel tells elements apart by: not their data, nor their comment. */
+function elementKey(set: FakeSet, element: string): string {
+  const key = set.data === undefined ? element : element.slice(0, element.lastIndexOf(" : "));
+  return withoutComment(key);
+}
+
+function withoutComment(element: string): string {
+  return element.replace(/ comment "[^"]*"/, "");
+}
+
+function verdictChain(element: string): string | undefined {
+  return / : (?:goto|jump) (\S+)$/.exec(element)?.[1];
 }
 
 function asPrefix(element: string): Prefix {
@@ -94,7 +115,7 @@ function changeChains(table: FakeTable, change: ChainChange, no: Refuse): Map<st
   if (before === undefined) return no("ENOENT");
   if (change.do === "flushChain") chains.set(name, { ...before, rules: [] });
   else if (change.do === "deleteChain") {
-    if (rulesOf(table).some((rule) => jumpsTo(rule, name))) no("EBUSY");
+    if (rulesOf(table).some((rule) => jumpsTo(rule, name)) || isInVerdictMap(table, name)) no("EBUSY");
     chains.delete(name);
   } else {
     checkRule(table, change.rule, no);
@@ -105,7 +126,8 @@ function changeChains(table: FakeTable, change: ChainChange, no: Refuse): Map<st
 
 function checkRule(table: FakeTable, rule: NftRule, no: Refuse): void {
   for (const statement of rule.statements) {
-    if ("lookup" in statement && !table.sets.has(statement.set)) no("ENOENT");
+    const set = setOf(statement);
+    if (set !== undefined && !table.sets.has(set)) no("ENOENT");
     const target = "verdict" in statement && typeof statement.verdict === "object" ? statement.verdict : undefined;
     if (target === undefined) continue;
     if (!table.chains.has("jump" in target ? target.jump : target.goto)) no("ENOENT");
@@ -117,7 +139,17 @@ function rulesOf(table: FakeTable): NftRule[] {
 }
 
 function usesSet(rule: NftRule, set: string): boolean {
-  return rule.statements.some((statement) => "lookup" in statement && statement.set === set);
+  return rule.statements.some((statement) => setOf(statement) === set);
+}
+
+function setOf(statement: NftStatement): string | undefined {
+  if ("lookup" in statement) return statement.set;
+  return "map" in statement ? statement.map : undefined;
+}
+
+function isInVerdictMap(table: FakeTable, chain: string): boolean {
+  const maps = [...table.sets.values()].filter((set) => set.data === "verdict");
+  return maps.some((map) => map.elements.some((element) => verdictChain(element) === chain));
 }
 
 function jumpsTo(rule: NftRule, chain: string): boolean {
@@ -143,12 +175,7 @@ export function observeTable({ family, name }: NftTableName, table: FakeTable): 
   return {
     family,
     name,
-    sets: [...table.sets.values()].map(({ name: set, key, interval, elements }) => ({
-      name: set,
-      key,
-      interval,
-      elements: [...elements],
-    })),
+    sets: [...table.sets.values()].map((set) => ({ ...set, elements: [...set.elements] })),
     chains: Array.from(table.chains, ([chain, { base, rules }]) => ({
       name: chain,
       ...(base === undefined ? {} : { base }),

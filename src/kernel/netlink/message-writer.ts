@@ -42,6 +42,12 @@ export class MessageWriter {
     this.#buffer.writeUInt32LE(sequence >>> 0, this.#messageStart + 8);
   }
 
+  /** Adds NLM_F_ flags to the message that was begun last. */
+  flagMessage(flags: number): void {
+    const at = this.#messageStart + 6;
+    this.#buffer.writeUInt16LE(this.#buffer.readUInt16LE(at) | flags, at);
+  }
+
   endMessage(): void {
     this.#buffer.writeUInt32LE(this.#length - this.#messageStart, this.#messageStart);
     this.align();

@@ -45,6 +45,13 @@ export const PAYLOAD_TRANSPORT_HEADER = 2;
 export const META = { length: 0, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 
 export const NFT_SET_INTERVAL = 0x4;
+export const NFT_SET_MAP = 0x8;
+export const NFT_SET_TIMEOUT = 0x10;
+/** Rules may add elements: what nft calls dynamic. */
+export const NFT_SET_EVAL = 0x20;
+export const NFT_SET_CONCAT = 0x80;
+/** NFTA_SET_DATA_TYPE of a verdict map. */
+export const NFT_DATA_VERDICT = 0xffffff00;
 export const NFT_SET_ELEM_INTERVAL_END = 0x1;
 export const NFT_NG_RANDOM = 1;
 export const NFT_RT_TCPMSS = 3;
@@ -60,9 +67,37 @@ export const KEY_TYPES = {
   ipv6_addr: { type: 8, bytes: 16 },
   inet_proto: { type: 12, bytes: 1 },
   inet_service: { type: 13, bytes: 2 },
+  index: { type: 4, bytes: 4 },
   ifname: { type: 41, bytes: 16 },
 } as const;
+/** Bits of each type in the type number of a concatenation (TYPE_BITS of nft's include/datatype.h). */
+export const TYPE_BITS = 6;
+
+/** Names of IP protocols as nft prints them (IANA's numbers). */
+export const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 } as const;
+
+/** enum nft_ct_keys. */
+export const CT = { state: 0, status: 2, protoDst: 12, dstIp: 20, dstIp6: 22 } as const;
+/** IP_CT_DIR_ORIGINAL. */
+export const CT_ORIGINAL = 0;
+/** Bits of ct status: enum ip_conntrack_status. */
+export const CT_STATUS = { snat: 0x10, dnat: 0x20 } as const;
+
+/** enum nft_nat_types and nft_nat_attributes' flags (nf_nat.h). */
+export const NFT_NAT_DNAT = 1;
+export const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
+
+/** enum nft_fib_result and nft_fib_flags; RTN_LOCAL of rtnetlink.h. */
+export const NFT_FIB_RESULT_ADDRTYPE = 3;
+export const NFT_FIB_F = { saddr: 1, daddr: 2 } as const;
+export const RTN_LOCAL = 2;
+
+/** enum nft_reject_types, and the codes of "port unreachable" (RFC 792, RFC 4443). */
+export const NFT_REJECT_ICMP_UNREACH = 0;
+export const NFT_REJECT_TCP_RST = 1;
+export const PORT_UNREACHABLE = { icmp: 3, icmpv6: 4 } as const;
+
+export const NFT_DYNSET_OP_UPDATE = 1;
 
 /** Bits of ct state: enum ip_conntrack_info as nft numbers them (NF_CT_STATE_BIT). */
 export const CT_STATE = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
-export const NFT_CT_STATE = 0;

@@ -3,7 +3,7 @@
  * that nft(8) makes, so that `nft list ruleset` prints what was planned.
  */
 import { ipBytes } from "../../model/ip.ts";
-import type { NftField, NftStatement, NftVerdict } from "../../model/nft.ts";
+import type { NftField, NftKey, NftStatement, NftVerdict } from "../../model/nft.ts";
 import { prefixAddress, prefixLength } from "../../model/prefix.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
 import * as c from "./constants.ts";
@@ -12,6 +12,11 @@ import * as c from "./constants.ts";
 export function writeStatement(w: MessageWriter, statement: NftStatement): void {
   if ("match" in statement) writeMatch(w, statement);
   else if ("lookup" in statement) writeLookup(w, statement);
+  else if ("vmap" in statement) writeVerdictMap(w, statement);
+  else if ("dnat" in statement) writeDnat(w, statement);
+  else if ("update" in statement) writeUpdate(w, statement);
+  else if ("local" in statement) writeLocal(w, statement.local);
+  else if ("reject" in statement) writeReject(w, statement.reject);
   else if ("random" in statement) writeRandom(w, statement.random);
   else if ("counter" in statement) expression(w, "counter", () => undefined);
   else if ("tcpSyn" in statement) writeTcpSyn(w);
@@ -23,18 +28,87 @@ export function writeStatement(w: MessageWriter, statement: NftStatement): void 
 
 function writeMatch(w: MessageWriter, { match, op, value }: Extract<NftStatement, { match: NftField }>): void {
   loadField(w, match);
-  if (match === "ct state") writeCtState(w, String(value), op === "!=");
+  if (match === "ct state") writeCtBits(w, match, c.CT_STATE, String(value), op === "!=");
+  else if (match === "ct status") writeCtBits(w, match, c.CT_STATUS, String(value), op === "!=");
   else writeCompare(w, match, op, value);
 }
 
-function writeLookup(w: MessageWriter, { lookup, set, negate }: Extract<NftStatement, { lookup: NftField }>): void {
-  loadField(w, lookup);
+function writeLookup(w: MessageWriter, { lookup, set, negate }: Extract<NftStatement, { lookup: NftKey }>): void {
+  loadKey(w, lookup);
   expression(w, "lookup", () => {
     stringAttribute(w, 1, set);
     u32Attribute(w, 2, c.REGISTER);
     // NFT_LOOKUP_F_INV
     if (negate === true) u32Attribute(w, 5, 1);
   });
+}
+
+function writeVerdictMap(w: MessageWriter, { vmap, map }: Extract<NftStatement, { vmap: NftKey }>): void {
+  loadKey(w, vmap);
+  writeMapLookup(w, map, c.NFT_REG_VERDICT);
+}
+
+function writeMapLookup(w: MessageWriter, map: string, destination: number): void {
+  expression(w, "lookup", () => {
+    stringAttribute(w, 1, map);
+    u32Attribute(w, 2, c.REGISTER);
+    u32Attribute(w, 3, destination);
+  });
+}
+
+/** What the map holds takes the key's place in the registers: the address, then the port. */
+function writeDnat(w: MessageWriter, { dnat, family, map, index }: Extract<NftStatement, { dnat: NftKey }>): void {
+  const behind = loadKey(w, dnat);
+  if (index !== undefined) writeNumgen(w, behind, index);
+  writeMapLookup(w, map, c.REGISTER);
+  const port = c.REGISTER + (family === 4 ? 1 : 4);
+  expression(w, "nat", () => {
+    u32Attribute(w, 1, c.NFT_NAT_DNAT);
+    u32Attribute(w, 2, c.FAMILIES[family === 4 ? "ip" : "ip6"]);
+    u32Attribute(w, 3, c.REGISTER);
+    u32Attribute(w, 4, c.REGISTER);
+    u32Attribute(w, 5, port);
+    u32Attribute(w, 6, port);
+    u32Attribute(w, 7, c.NF_NAT_RANGE_PROTO_SPECIFIED);
+  });
+}
+
+function writeUpdate(w: MessageWriter, statement: Extract<NftStatement, { update: NftKey }>): void {
+  const data = loadKey(w, statement.update);
+  loadKey(w, statement.data, data);
+  expression(w, "dynset", () => {
+    stringAttribute(w, 1, statement.map);
+    u32Attribute(w, 3, c.NFT_DYNSET_OP_UPDATE);
+    u32Attribute(w, 4, c.REGISTER);
+    u32Attribute(w, 5, data);
+    w.attribute(6, () => w.u64be(BigInt(statement.timeoutSeconds) * 1000n));
+  });
+}
+
+function writeLocal(w: MessageWriter, side: "saddr" | "daddr"): void {
+  expression(w, "fib", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.NFT_FIB_RESULT_ADDRTYPE);
+    u32Attribute(w, 3, c.NFT_FIB_F[side]);
+  });
+  expression(w, "cmp", () => {
+    u32Attribute(w, 1, c.REGISTER);
+    u32Attribute(w, 2, c.CMP["=="]);
+    dataAttribute(w, 3, hostOrder(c.RTN_LOCAL));
+  });
+}
+
+function writeReject(w: MessageWriter, how: "icmp" | "icmpv6" | "tcp reset"): void {
+  expression(w, "reject", () => {
+    u32Attribute(w, 1, how === "tcp reset" ? c.NFT_REJECT_TCP_RST : c.NFT_REJECT_ICMP_UNREACH);
+    w.attribute(2, () => w.u8(how === "tcp reset" ? 0 : c.PORT_UNREACHABLE[how]));
+  });
+}
+
+function hostOrder(value: number): Buffer {
+  const data = Buffer.alloc(4);
+  data.writeUInt32LE(value);
+  return data;
 }
 
 interface PayloadField {
@@ -66,28 +140,52 @@ const metas: Partial<Record<NftField, number>> = {
   "meta mark": c.META.mark,
 };
 
-function loadField(w: MessageWriter, field: NftField): void {
+/** Loads the parts of a key into one register after the other. @returns the register behind them */
+function loadKey(w: MessageWriter, key: NftKey, first: number = c.REGISTER): number {
+  let register = first;
+  for (const field of typeof key === "string" ? [key] : key) {
+    loadField(w, field, register);
+    register += Math.ceil(fieldBytes(field) / 4);
+  }
+  return register;
+}
+
+function fieldBytes(field: NftField): number {
+  if (field.endsWith("ifname") || field === "ct original ip6 daddr") return 16;
+  return payloads[field]?.length ?? 4;
+}
+
+function loadField(w: MessageWriter, field: NftField, register: number = c.REGISTER): void {
   const payload = payloads[field];
   const meta = metas[field];
   if (payload !== undefined) {
     expression(w, "payload", () => {
-      u32Attribute(w, 1, c.REGISTER);
+      u32Attribute(w, 1, register);
       u32Attribute(w, 2, payload.base);
       u32Attribute(w, 3, payload.offset);
       u32Attribute(w, 4, payload.length);
     });
   } else if (meta !== undefined) {
     expression(w, "meta", () => {
-      u32Attribute(w, 1, c.REGISTER);
+      u32Attribute(w, 1, register);
       u32Attribute(w, 2, meta);
     });
   } else {
     expression(w, "ct", () => {
-      u32Attribute(w, 1, c.REGISTER);
-      u32Attribute(w, 2, c.NFT_CT_STATE);
+      u32Attribute(w, 1, register);
+      u32Attribute(w, 2, cts[field] ?? c.CT.state);
+      if (field.startsWith("ct original")) w.attribute(3, () => w.u8(c.CT_ORIGINAL));
     });
   }
 }
+
+const cts: Partial<Record<NftField, number>> = {
+  "ct state": c.CT.state,
+  "ct status": c.CT.status,
+  "ct original ip daddr": c.CT.dstIp,
+  "ct original ip6 daddr": c.CT.dstIp6,
+  "ct original proto-dst": c.CT.protoDst,
+};
 
 function writeCompare(w: MessageWriter, field: NftField, op: keyof typeof c.CMP, value: string | number): void {
   const { data, mask } = fieldValue(field, value);
@@ -144,17 +242,21 @@ function writeBitwise(w: MessageWriter, mask: Uint8Array): void {
   });
 }
 
-/** ct state is a bit mask in host order: state & mask != 0. */
-function writeCtState(w: MessageWriter, states: string, negate: boolean): void {
+/** ct state and ct status are bit masks in host order: value & mask != 0. */
+function writeCtBits(
+  w: MessageWriter,
+  field: NftField,
+  names: Readonly<Record<string, number>>,
+  values: string,
+  negate: boolean,
+): void {
   let bits = 0;
-  for (const state of states.split(",")) {
-    const bit = c.CT_STATE[state as keyof typeof c.CT_STATE];
-    if (bit === undefined) throw new RangeError(`Unknown ct state "${state}"`);
+  for (const name of values.split(",")) {
+    const bit = names[name];
+    if (bit === undefined) throw new RangeError(`Unknown ${field} "${name}"`);
     bits |= bit;
   }
-  const mask = Buffer.alloc(4);
-  mask.writeUInt32LE(bits);
-  writeBitwise(w, mask);
+  writeBitwise(w, hostOrder(bits));
   expression(w, "cmp", () => {
     u32Attribute(w, 1, c.REGISTER);
     u32Attribute(w, 2, negate ? c.CMP["=="] : c.CMP["!="]);
@@ -163,12 +265,7 @@ function writeCtState(w: MessageWriter, states: string, negate: boolean): void {
 }
 
 function writeRandom(w: MessageWriter, random: { readonly modulus: number; readonly below: number }): void {
-  expression(w, "numgen", () => {
-    u32Attribute(w, 1, c.REGISTER);
-    u32Attribute(w, 2, random.modulus);
-    u32Attribute(w, 3, c.NFT_NG_RANDOM);
-    u32Attribute(w, 4, 0);
-  });
+  writeNumgen(w, c.REGISTER, random.modulus);
   writeByteorder(w);
   const data = Buffer.alloc(4);
   data.writeUInt32BE(random.below);
@@ -176,6 +273,15 @@ function writeRandom(w: MessageWriter, random: { readonly modulus: number; reado
     u32Attribute(w, 1, c.REGISTER);
     u32Attribute(w, 2, c.CMP["<"]);
     dataAttribute(w, 3, data);
+  });
+}
+
+function writeNumgen(w: MessageWriter, register: number, modulus: number): void {
+  expression(w, "numgen", () => {
+    u32Attribute(w, 1, register);
+    u32Attribute(w, 2, modulus);
+    u32Attribute(w, 3, c.NFT_NG_RANDOM);
+    u32Attribute(w, 4, 0);
   });
 }
 
@@ -230,11 +336,14 @@ function writeClampMss(w: MessageWriter): void {
 function writeVerdict(w: MessageWriter, verdict: NftVerdict): void {
   expression(w, "immediate", () => {
     u32Attribute(w, 1, c.NFT_REG_VERDICT);
-    const value = () => {
-      w.attribute(2, () => verdictAttributes(w, verdict), true);
-    };
-    w.attribute(2, value, true);
+    verdictData(w, verdict);
   });
+}
+
+/** NFTA_IMMEDIATE_DATA and NFTA_SET_ELEM_DATA have the same number and the same content. */
+export function verdictData(w: MessageWriter, verdict: NftVerdict): void {
+  const value = () => w.attribute(2, () => verdictAttributes(w, verdict), true);
+  w.attribute(2, value, true);
 }
 
 function verdictAttributes(w: MessageWriter, verdict: NftVerdict): void {

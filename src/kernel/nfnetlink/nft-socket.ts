@@ -3,16 +3,17 @@
  * for RCU). A batch is BEGIN, the steps, END; the kernel applies all of it or nothing.
  */
 import { BreakwaterError } from "../../model/errors.ts";
-import type { NftBaseChain, NftKeyType, NftRule, NftSet } from "../../model/nft.ts";
-import { attributes, bytes, listOf, message, struct, text, u32be } from "../netlink/codec.ts";
+import type { NftBaseChain, NftRule, NftSet } from "../../model/nft.ts";
+import { attributes, bytes, message, struct, text, u32be } from "../netlink/codec.ts";
 import * as nl from "../netlink/constants.ts";
 import { decodeErrorMessage, isNotFound } from "../netlink/error.ts";
 import { MessageWriter } from "../netlink/message-writer.ts";
 import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
 import * as c from "./constants.ts";
-import { dataAttribute, stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
+import { stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
 import { watchNftTable } from "./nft-events.ts";
 import { elementTexts, type RawElement, rawElements } from "./set-elements.ts";
+import { elementsMessage, readElement, readSet, setMessage, writeElements, writeSet } from "./set-messages.ts";
 import {
   type Nftables,
   type NftChange,
@@ -37,18 +38,6 @@ const chainMessage = message(
   }),
 );
 const ruleMessage = message(nfgen, attributes({ table: [1, text], chain: [2, text], userdata: [7, bytes] }));
-const setMessage = message(
-  nfgen,
-  attributes({ table: [1, text], name: [2, text], flags: [3, u32be], keyType: [4, u32be] }),
-);
-const setElement = attributes({ key: [1, attributes({ value: [1, bytes] })], flags: [3, u32be] });
-const elementsMessage = message(
-  nfgen,
-  attributes({ table: [1, text], set: [2, text], elements: [3, listOf(1, setElement)] }),
-);
-
-/** Nested attributes have 16-bit lengths: an element list is split well below 64 KiB. */
-const MAX_LIST_BYTES = 48_000;
 /** A table that changes while it is read is read anew this often. */
 const READ_ATTEMPTS = 10;
 /** TLV types inside NFTA_RULE_USERDATA: 0 is libnftnl's comment; the fingerprint's is ours, which nft skips. */
@@ -86,7 +75,7 @@ class NftSocket implements Nftables {
     const sets = this.#dump(c.NFT_MSG_GETSET, name, (m) => setMessage.read(m.payload).values);
     return {
       ...name,
-      sets: sets.filter((set) => set.table === name.name).map((set) => this.#observeSet(name, set)),
+      sets: sets.filter((set) => set.table === name.name).map((set) => this.#observeSet(name, readSet(set))),
       chains: this.#observeChains(name),
     };
   }
@@ -96,11 +85,11 @@ class NftSocket implements Nftables {
     const steps = new Map<number, string>();
     this.#writer.reset();
     this.#batchMarker(c.NFNL_MSG_BATCH_BEGIN);
-    for (const [i, change] of changes.entries()) {
-      const last = i === changes.length - 1;
-      for (const sequence of this.#writeChange(table, change, last))
-        steps.set(sequence, `${change.do} ${target(change)}`);
+    for (const change of changes) {
+      for (const sequence of this.#writeChange(table, change)) steps.set(sequence, `${change.do} ${target(change)}`);
     }
+    // One acknowledgement is enough: the kernel answers a step that it refuses in any case.
+    this.#writer.flagMessage(nl.NLM_F_ACK);
     this.#batchMarker(c.NFNL_MSG_BATCH_END);
     const purpose = { operation: "commit to nftables table", object: `${table.family} ${table.name}` };
     this.#socket.sendBytes(this.#writer.bytes(), purpose);
@@ -146,35 +135,39 @@ class NftSocket implements Nftables {
     return sequence;
   }
 
-  /** Writes a change as one or more messages; only the batch's last message asks for an acknowledgement. */
-  #writeChange(table: NftTableName, change: NftChange, last: boolean): number[] {
+  /** Writes a change as one or more messages. @returns their sequence numbers */
+  #writeChange(table: NftTableName, change: NftChange): number[] {
     const w = this.#writer;
-    const ack = last ? nl.NLM_F_ACK : 0;
-    const create = nl.NLM_F_CREATE | ack;
+    const create = nl.NLM_F_CREATE;
     switch (change.do) {
       case "addTable":
         return [this.#message(table, c.NFT_MSG_NEWTABLE, create, () => stringAttribute(w, 1, table.name))];
       case "deleteTable":
-        return [this.#message(table, c.NFT_MSG_DELTABLE, ack, () => stringAttribute(w, 1, table.name))];
-      case "addSet":
-        return [this.#message(table, c.NFT_MSG_NEWSET, create, () => this.#writeSet(table, change.set))];
+        return [this.#message(table, c.NFT_MSG_DELTABLE, 0, () => stringAttribute(w, 1, table.name))];
+      case "addSet": {
+        const body = () => {
+          stringAttribute(w, 1, table.name);
+          writeSet(w, change.set, this.#setId++);
+        };
+        return [this.#message(table, c.NFT_MSG_NEWSET, create, body)];
+      }
       case "deleteSet":
         return [
-          this.#message(table, c.NFT_MSG_DELSET, ack, () => named.write(w, { table: table.name, name: change.set })),
+          this.#message(table, c.NFT_MSG_DELSET, 0, () => named.write(w, { table: table.name, name: change.set })),
         ];
       case "addElements":
         return this.#writeElements(table, c.NFT_MSG_NEWSETELEM, create, change);
       case "deleteElements":
-        return this.#writeElements(table, c.NFT_MSG_DELSETELEM, ack, change);
+        return this.#writeElements(table, c.NFT_MSG_DELSETELEM, 0, change);
       case "addChain":
         return [this.#message(table, c.NFT_MSG_NEWCHAIN, create, () => this.#writeChain(table, change.chain))];
       case "deleteChain": {
         const body = () => this.#tableAnd(table, 3, change.chain);
-        return [this.#message(table, c.NFT_MSG_DELCHAIN, ack, body)];
+        return [this.#message(table, c.NFT_MSG_DELCHAIN, 0, body)];
       }
       case "flushChain": {
         const body = () => this.#tableAnd(table, 2, change.chain);
-        return [this.#message(table, c.NFT_MSG_DELRULE, ack, body)];
+        return [this.#message(table, c.NFT_MSG_DELRULE, 0, body)];
       }
       case "addRule": {
         const body = () => this.#writeRule(table, change.chain, change.rule);
@@ -188,50 +181,24 @@ class NftSocket implements Nftables {
     stringAttribute(this.#writer, type, name);
   }
 
-  #writeSet(table: NftTableName, set: NftSet): void {
-    const w = this.#writer;
-    const key = c.KEY_TYPES[set.key];
-    this.#tableAnd(table, 2, set.name);
-    u32Attribute(w, 3, set.interval ? c.NFT_SET_INTERVAL : 0);
-    u32Attribute(w, 4, key.type);
-    u32Attribute(w, 5, key.bytes);
-    u32Attribute(w, 10, this.#setId++);
-    // NFTA_SET_USERDATA, TLV 0 = key byte order for nft's printing: 1 host, 2 network.
-    const order = set.key === "ifname" ? 1 : 2;
-    w.attribute(13, () => w.raw(Uint8Array.of(0, 4, order, 0, 0, 0)));
-  }
-
   #writeElements(
     table: NftTableName,
     type: number,
     flags: number,
-    change: { readonly set: NftSet; readonly elements: readonly string[] },
+    { set, elements }: { readonly set: NftSet; readonly elements: readonly string[] },
   ): number[] {
-    const raw = change.elements.flatMap((element) => rawElements(change.set, element));
-    const perMessage = Math.floor(MAX_LIST_BYTES / (c.KEY_TYPES[change.set.key].bytes + 24));
+    const raw: RawElement[] = [];
+    for (const element of elements) raw.push(...rawElements(set, element));
     const sequences: number[] = [];
-    for (let i = 0; i < raw.length; i += perMessage) {
-      const chunk = raw.slice(i, i + perMessage);
-      const isLast = i + perMessage >= raw.length;
-      const chunkFlags = isLast ? flags : flags & ~nl.NLM_F_ACK;
-      sequences.push(this.#message(table, type, chunkFlags, () => this.#writeElementList(table, change.set, chunk)));
+    for (let next = 0; next < raw.length; ) {
+      const from = next;
+      const body = () => {
+        this.#tableAnd(table, 2, set.name);
+        next = writeElements(this.#writer, raw, from, type === c.NFT_MSG_DELSETELEM);
+      };
+      sequences.push(this.#message(table, type, flags, body));
     }
     return sequences;
-  }
-
-  #writeElementList(table: NftTableName, set: NftSet, elements: readonly RawElement[]): void {
-    const w = this.#writer;
-    this.#tableAnd(table, 2, set.name);
-    const list = () => {
-      for (const element of elements) {
-        const body = () => {
-          dataAttribute(w, 1, element.key);
-          if (element.flags !== 0) u32Attribute(w, 3, element.flags);
-        };
-        w.attribute(1, body, true);
-      }
-    };
-    w.attribute(3, list, true);
   }
 
   #writeChain(table: NftTableName, chain: { readonly name: string; readonly base?: NftBaseChain }): void {
@@ -273,17 +240,19 @@ class NftSocket implements Nftables {
       }));
   }
 
-  #observeSet(name: NftTableName, set: { name?: string; flags?: number; keyType?: number }): Omit<NftSet, "comment"> {
-    const key = keyTypeOf(set.keyType);
-    const interval = ((set.flags ?? 0) & c.NFT_SET_INTERVAL) !== 0;
+  #observeSet(name: NftTableName, set: Omit<NftSet, "comment" | "elements">): Omit<NftSet, "comment"> {
+    return { ...set, elements: set.dynamic === undefined ? this.#readElements(name, set) : [] };
+  }
+
+  #readElements(name: NftTableName, set: Omit<NftSet, "comment" | "elements">): string[] {
     const lists = this.#socket.dump(
       this.#request(c.NFT_MSG_GETSETELEM, name, (w) => named.write(w, { table: name.name, name: set.name })),
       (m) => elementsMessage.read(m.payload).values.elements,
     );
-    const raw = lists
-      .flat()
-      .map(({ key: data, flags }) => ({ key: data?.value ?? new Uint8Array(), flags: flags ?? 0 }));
-    return { name: set.name ?? "", key, interval, elements: elementTexts({ key, interval }, raw) };
+    return elementTexts(
+      set,
+      lists.flat().map((values) => readElement(values)),
+    );
   }
 
   #get(type: number, table: NftTableName, values: { name: string }): object | undefined {
@@ -321,11 +290,6 @@ function target(change: NftChange): string {
   if ("set" in change) return typeof change.set === "string" ? change.set : change.set.name;
   if ("chain" in change) return typeof change.chain === "string" ? change.chain : change.chain.name;
   return "";
-}
-
-function keyTypeOf(type: number | undefined): NftKeyType {
-  for (const [name, entry] of Object.entries(c.KEY_TYPES)) if (entry.type === type) return name as NftKeyType;
-  return "inet_service";
 }
 
 function observeBase(

@@ -1,42 +1,181 @@
 /**
- * Elements of nftables sets: text <-> key bytes. In an interval set a prefix is two elements, its first address and,
- * flagged as an end, the first address behind it.
+ * Elements of nftables sets and maps: text <-> what the kernel holds. Of a single key an interval is two elements, its
+ * first address and, flagged as an end, the first address behind it; of a concatenated key it is one with two keys.
  */
 import { type Family, familyBits, ipBytes, ipFromBigInt, ipFromBytes } from "../../model/ip.ts";
-import type { NftSet } from "../../model/nft.ts";
+import type { NftKeyType, NftSet, NftVerdict } from "../../model/nft.ts";
 import { prefixRange } from "../../model/prefix.ts";
-import { KEY_TYPES, NFT_SET_ELEM_INTERVAL_END } from "./constants.ts";
+import { KEY_TYPES, NFT_SET_ELEM_INTERVAL_END, PROTOCOLS } from "./constants.ts";
 
 export interface RawElement {
   readonly key: Uint8Array;
+  /** Of a concatenated interval: the last key that belongs to it. */
+  readonly end?: Uint8Array | undefined;
   readonly flags: number;
+  readonly data?: Uint8Array | undefined;
+  readonly verdict?: NftVerdict | undefined;
+  readonly comment?: string | undefined;
 }
 
-/** Kernel elements of one element text. */
-export function rawElements(set: Pick<NftSet, "key" | "interval">, element: string): RawElement[] {
-  if (!set.interval) return [{ key: singleKey(set.key, element), flags: 0 }];
-  const text = element.includes("/") ? element : `${element}/${element.includes(":") ? 128 : 32}`;
-  const { family, first, last } = prefixRange(text);
+type SetShape = Pick<NftSet, "key" | "data" | "interval">;
+
+/** Bytes of a key, or of data, in the kernel's registers: each part is padded to four. */
+export function keyBytes(key: NftKeyType | readonly NftKeyType[]): number {
+  if (typeof key === "string") return KEY_TYPES[key].bytes;
+  return key.reduce((sum, part) => sum + paddedBytes(part), 0);
+}
+
+function paddedBytes(part: NftKeyType): number {
+  return (KEY_TYPES[part].bytes + 3) & ~3;
+}
+
+/** Kernel elements of one element text. @throws SyntaxError naming a text that is no element of such a set */
+export function rawElements(set: SetShape, element: string): RawElement[] {
+  const { key, comment, data } = splitElement(set, element);
+  const value = set.data === undefined ? undefined : dataValue(set.data, data);
+  if (typeof set.key !== "string") {
+    const parts = key.split(" . ");
+    if (set.interval) return [{ ...concatInterval(set.key, parts), flags: 0, comment, ...value }];
+    return [{ key: concatBytes(set.key, parts), flags: 0, comment, ...value }];
+  }
+  if (!set.interval) return [{ key: partBytes(set.key, key), flags: 0, comment, ...value }];
+  return intervalElements(key);
+}
+
+function intervalElements(element: string): RawElement[] {
+  const { family, first, last } = rangeOf(element);
   const start = { key: ipBytes(ipFromBigInt(first, family)), flags: 0 };
   // Nothing follows the last address of all: such an interval stays open.
   if (last + 1n === 1n << BigInt(familyBits(family))) return [start];
   return [start, { key: ipBytes(ipFromBigInt(last + 1n, family)), flags: NFT_SET_ELEM_INTERVAL_END }];
 }
 
-function singleKey(key: NftSet["key"], element: string): Uint8Array {
-  const { bytes } = KEY_TYPES[key];
-  if (key === "ipv4_addr" || key === "ipv6_addr") return ipBytes(element);
-  const data = Buffer.alloc(bytes);
-  if (key === "ifname") data.write(element);
-  else data.writeUIntBE(Number(element), 0, bytes);
-  return data;
+function rangeOf(text: string): ReturnType<typeof prefixRange> {
+  return prefixRange(text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`);
+}
+
+/** `KEY comment "TEXT" : DATA` in its parts. */
+function splitElement(set: SetShape, element: string): { key: string; comment?: string; data: string } {
+  let rest = element;
+  let data = "";
+  if (set.data !== undefined) {
+    const at = element.lastIndexOf(" : ");
+    if (at < 0) throw new SyntaxError(`Cannot read map element "${element}": it has no data`);
+    rest = element.slice(0, at);
+    data = element.slice(at + 3);
+  }
+  const at = rest.indexOf(' comment "');
+  if (at < 0) return { key: rest, data };
+  return { key: rest.slice(0, at), comment: rest.slice(at + 10, -1), data };
+}
+
+function dataValue(types: NonNullable<NftSet["data"]>, text: string): Pick<RawElement, "data" | "verdict"> {
+  if (types === "verdict") return { verdict: parseVerdict(text) };
+  return { data: concatBytes(types, text.split(" . ")) };
+}
+
+function parseVerdict(text: string): NftVerdict {
+  if (text === "accept" || text === "drop" || text === "return") return text;
+  if (text.startsWith("goto ")) return { goto: text.slice(5) };
+  if (text.startsWith("jump ")) return { jump: text.slice(5) };
+  throw new SyntaxError(`Cannot read verdict "${text}"`);
+}
+
+function concatBytes(types: readonly NftKeyType[], parts: readonly string[]): Uint8Array {
+  if (types.length !== parts.length)
+    throw new SyntaxError(`Cannot read "${parts.join(" . ")}" as ${types.join(" . ")}`);
+  const bytes = Buffer.alloc(keyBytes(types));
+  let offset = 0;
+  for (let i = 0; i < types.length; i++) {
+    const type = types[i] as NftKeyType;
+    writePart(bytes, offset, type, parts[i] as string);
+    offset += paddedBytes(type);
+  }
+  return bytes;
+}
+
+/** Only the last part may be a prefix: the others begin and end with the same value. */
+function concatInterval(types: readonly NftKeyType[], parts: readonly string[]): { key: Uint8Array; end: Uint8Array } {
+  const { family, first, last } = rangeOf(parts.at(-1) ?? "");
+  const head = parts.slice(0, -1);
+  return {
+    key: concatBytes(types, [...head, ipFromBigInt(first, family)]),
+    end: concatBytes(types, [...head, ipFromBigInt(last, family)]),
+  };
+}
+
+function partBytes(type: NftKeyType, text: string): Uint8Array {
+  const bytes = Buffer.alloc(KEY_TYPES[type].bytes);
+  writePart(bytes, 0, type, text);
+  return bytes;
+}
+
+function writePart(bytes: Buffer, offset: number, type: NftKeyType, text: string): void {
+  if (type === "ipv4_addr" || type === "ipv6_addr") bytes.set(ipBytes(text), offset);
+  else if (type === "ifname") bytes.write(text, offset);
+  else if (type === "inet_proto") bytes.writeUInt8(PROTOCOLS[text as keyof typeof PROTOCOLS] ?? Number(text), offset);
+  else if (type === "index") bytes.writeUInt32LE(Number(text), offset);
+  else bytes.writeUInt16BE(Number(text), offset);
 }
 
 /** Texts of what the kernel lists, sorted as plans sort them. */
-export function elementTexts(set: Pick<NftSet, "key" | "interval">, raw: readonly RawElement[]): string[] {
-  if (!set.interval) return raw.map(({ key }) => singleText(set.key, key)).sort();
-  const family: Family = set.key === "ipv6_addr" ? 6 : 4;
-  const bounds = raw.map(({ key, flags }) => ({ at: toBigInt(key), end: (flags & NFT_SET_ELEM_INTERVAL_END) !== 0 }));
+export function elementTexts(set: SetShape, raw: readonly RawElement[]): string[] {
+  if (set.interval && typeof set.key === "string") return intervalTexts(set.key, raw);
+  return raw.map((element) => elementText(set, element)).sort();
+}
+
+function elementText(set: SetShape, { key, end, data, verdict, comment }: RawElement): string {
+  const words = [keyText(set, key, end)];
+  if (comment !== undefined) words.push(` comment "${comment}"`);
+  if (verdict !== undefined) words.push(` : ${verdictText(verdict)}`);
+  else if (data !== undefined && set.data !== undefined && set.data !== "verdict") {
+    words.push(` : ${concatTexts(set.data, data).join(" . ")}`);
+  }
+  return words.length === 1 ? (words[0] as string) : words.join("");
+}
+
+function keyText(set: SetShape, key: Uint8Array, end: Uint8Array | undefined): string {
+  if (typeof set.key === "string") return partText(set.key, key);
+  const parts = concatTexts(set.key, key);
+  const last = parts.length - 1;
+  const type = set.key[last];
+  if (!set.interval || end === undefined || type === undefined) return parts.join(" . ");
+  const bytes = KEY_TYPES[type].bytes;
+  const family = type === "ipv6_addr" ? 6 : 4;
+  parts[last] = intervalText(toBigInt(key.subarray(-bytes)), toBigInt(end.subarray(-bytes)), family);
+  return parts.join(" . ");
+}
+
+function concatTexts(types: readonly NftKeyType[], data: Uint8Array): string[] {
+  let offset = 0;
+  return types.map((type) => {
+    const text = partText(type, data.subarray(offset, offset + KEY_TYPES[type].bytes));
+    offset += paddedBytes(type);
+    return text;
+  });
+}
+
+function verdictText(verdict: NftVerdict): string {
+  if (typeof verdict === "string") return verdict;
+  return "goto" in verdict ? `goto ${verdict.goto}` : `jump ${verdict.jump}`;
+}
+
+function partText(type: NftKeyType, data: Uint8Array): string {
+  if (type === "ipv4_addr" || type === "ipv6_addr") return ipFromBytes(data);
+  if (type === "inet_proto") return protocolNames.get(data[0] ?? 0) ?? String(data[0]);
+  if (type === "inet_service") return String(((data[0] ?? 0) << 8) | (data[1] ?? 0));
+  const buffer = Buffer.from(data);
+  return type === "ifname" ? buffer.toString("utf8").replace(/\0.*$/s, "") : String(buffer.readUInt32LE(0));
+}
+
+const protocolNames = new Map<number, string>(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));
+
+function intervalTexts(key: NftKeyType, raw: readonly RawElement[]): string[] {
+  const family: Family = key === "ipv6_addr" ? 6 : 4;
+  const bounds = raw.map(({ key: at, flags }) => ({
+    at: toBigInt(at),
+    end: (flags & NFT_SET_ELEM_INTERVAL_END) !== 0,
+  }));
   bounds.sort((a, b) => (a.at === b.at ? Number(b.end) - Number(a.end) : a.at < b.at ? -1 : 1));
   const texts: string[] = [];
   let start: bigint | undefined;
@@ -46,12 +185,6 @@ export function elementTexts(set: Pick<NftSet, "key" | "interval">, raw: readonl
   }
   if (start !== undefined) texts.push(intervalText(start, (1n << BigInt(familyBits(family))) - 1n, family));
   return texts.sort();
-}
-
-function singleText(key: NftSet["key"], data: Uint8Array): string {
-  if (key === "ipv4_addr" || key === "ipv6_addr") return ipFromBytes(data);
-  const buffer = Buffer.from(data);
-  return key === "ifname" ? buffer.toString("utf8").replace(/\0.*$/s, "") : String(buffer.readUIntBE(0, data.length));
 }
 
 function intervalText(first: bigint, last: bigint, family: Family): string {
