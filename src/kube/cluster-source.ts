@@ -7,6 +7,7 @@ import { BreakwaterError } from "../model/errors.ts";
 import { isNotFound } from "./api-error.ts";
 import type { KubeClient } from "./client.ts";
 import type { Clock } from "./clock.ts";
+import { coalesce } from "./coalesce.ts";
 import type { ObjectProblem } from "./object-reader.ts";
 import { parseNamespace } from "./parse-namespace.ts";
 import { parseNode } from "./parse-node.ts";
@@ -116,18 +117,4 @@ async function getPod(
       });
     throw error;
   }
-}
-
-/** Calls `callback` once, at the end of this turn of the event loop, however often it is asked to. */
-function coalesce(callback: () => void): { call: () => void; cancel: () => void } {
-  let pending: NodeJS.Immediate | undefined;
-  return {
-    call: () => {
-      pending ??= setImmediate(() => {
-        pending = undefined;
-        callback();
-      });
-    },
-    cancel: () => clearImmediate(pending),
-  };
 }

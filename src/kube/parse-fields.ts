@@ -71,6 +71,47 @@ export function stringField(value: unknown, field: string, report: ReportField):
   return "";
 }
 
+/**
+ * An address that packets can be sent to from elsewhere, or undefined and a report. Loopback, unspecified and multicast
+ * addresses would bend what a node says to itself or to many; the API refuses most of them, an older server did not.
+ */
+export function unicastIpField(value: unknown, field: string, report: ReportField): Ip | undefined {
+  const ip = ipField(value, field, report);
+  if (ip === undefined || !/^(?:0\.|127\.|2(?:2[4-9]|3\d)\.|255\.255\.255\.255$|::1?$|ff..:)/.test(ip)) return ip;
+  report(field, `${quote(value)} is no address that one other machine can have`);
+  return undefined;
+}
+
+/**
+ * A whole number from `low` to `high`; undefined where it is absent, null or 0, and, with a report, where it is
+ * anything else. 0 is how the API writes that a port is not set.
+ */
+export function numberField(
+  value: unknown,
+  { low, high }: { readonly low: number; readonly high: number },
+  field: string,
+  report: ReportField,
+): number | undefined {
+  if (value === undefined || value === null || value === 0) return undefined;
+  if (typeof value === "number" && Number.isInteger(value) && value >= low && value <= high) return value;
+  const found = typeof value === "number" ? String(value) : typeName(value);
+  report(field, `expected a whole number from ${low} to ${high}, found ${found}`);
+  return undefined;
+}
+
+/** One of a few words, the first where it is absent; undefined and a report where it is another. */
+export function wordField<W extends string>(
+  value: unknown,
+  words: readonly [W, ...W[]],
+  field: string,
+  report: ReportField,
+): W | undefined {
+  if (value === undefined || value === null || value === "") return words[0];
+  const word = words.find((candidate) => candidate === value);
+  if (word === undefined) report(field, `${quote(value)} is none of ${words.join(", ")}`);
+  return word;
+}
+
 function quote(value: unknown): string {
   return typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : typeName(value);
 }

@@ -4,13 +4,7 @@ import type { JsonObject } from "./json.ts";
 import { parseNamespace } from "./parse-namespace.ts";
 import { parseNode } from "./parse-node.ts";
 import { parsePod } from "./parse-pod.ts";
-
-/** Parses and collects what was reported as "field: why". */
-function run<T>(parse: (object: JsonObject, report: (field: string, why: string) => void) => T, object: JsonObject) {
-  const reports: string[] = [];
-  const value = parse(object, (field, why) => reports.push(`${field}: ${why}`));
-  return { value, reports };
-}
+import { parseRun as run } from "./testing/parse-run.ts";
 
 const nodeWith = (spec?: unknown, addresses?: unknown): JsonObject => ({
   metadata: { name: "node1" },

@@ -9,19 +9,9 @@ import { KubeClient } from "./client.ts";
 import { systemClock } from "./clock.ts";
 import { Reflector } from "./reflector.ts";
 import { nodes } from "./resource.ts";
+import { generator } from "./testing/generator.ts";
 import { type Fault, type RequestKind, ScriptedApi } from "./testing/scripted-api.ts";
 import { until } from "./testing/until.ts";
-
-/** mulberry32: a small generator whose whole state is one seed. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 type Step = (api: ScriptedApi, random: () => number) => void | Promise<void>;
 

@@ -29,6 +29,13 @@ export const pods = core("pods", true);
 export const namespaces = core("namespaces", false);
 export const events = core("events", true);
 export const configMaps = core("configmaps", true);
+export const services = core("services", true);
+export const endpointSlices: ResourceType = {
+  group: "discovery.k8s.io",
+  version: "v1",
+  plural: "endpointslices",
+  namespaced: true,
+};
 
 /** Path of a collection: all namespaces when none is given. */
 export function collectionPath(resource: ResourceType, namespace?: string): string {

@@ -19,6 +19,8 @@ interface HistoryEvent {
   readonly version: number;
   readonly plural: string;
   readonly object: StoredObject;
+  /** What the object was before: a selector may have had it then. */
+  readonly before?: StoredObject;
 }
 
 /** What is left of a list at the version it began. */
@@ -104,10 +106,11 @@ export class ScriptedApi {
   /** Creates or updates an object and tells the watchers. */
   put(plural: string, object: StoredObject): StoredObject {
     const key = objectPath(plural, object);
-    const type = this.#objects.has(key) ? "MODIFIED" : "ADDED";
+    const before = this.#objects.get(key);
+    const type = before === undefined ? "ADDED" : "MODIFIED";
     const stored = this.#stamp(object);
     this.#objects.set(key, stored);
-    this.#record({ type, version: this.version, plural, object: stored });
+    this.#record({ type, version: this.version, plural, object: stored, before });
     return stored;
   }
 
@@ -284,8 +287,9 @@ export class ScriptedApi {
   }
 
   #tell(watcher: Watcher, event: HistoryEvent): void {
-    if (this.mute || watcher.plural !== event.plural || !matches(event.object, watcher.query)) return;
-    watcher.response.write(`${JSON.stringify({ type: event.type, object: event.object })}\n`);
+    const type = watcher.plural === event.plural ? typeFor(watcher.query, event) : undefined;
+    if (this.mute || type === undefined) return;
+    watcher.response.write(`${JSON.stringify({ type, object: event.object })}\n`);
   }
 }
 
@@ -314,13 +318,33 @@ function withVersion(object: StoredObject, version: number): StoredObject {
   return { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } };
 }
 
+/** What a watch with this selection sees: an object that comes into it is added, one that leaves it is deleted. */
+function typeFor(query: URLSearchParams, { type, object, before }: HistoryEvent): string | undefined {
+  const [was, is] = [before !== undefined && matches(before, query), matches(object, query)];
+  if (type === "DELETED") return is ? type : undefined;
+  if (is) return was ? "MODIFIED" : "ADDED";
+  return was ? "DELETED" : undefined;
+}
+
 function matches(object: StoredObject, query: URLSearchParams): boolean {
-  const selector = query.get("fieldSelector");
-  if (selector === null) return true;
-  return selector.split(",").every((term) => {
+  return matchesFields(object, query.get("fieldSelector")) && matchesLabels(object, query.get("labelSelector"));
+}
+
+function matchesFields(object: StoredObject, selector: string | null): boolean {
+  return (selector?.split(",") ?? []).every((term) => {
     const [path = "", wanted] = term.split("=");
     const found = path.split(".").reduce<unknown>((value, field) => (value as JsonObject | undefined)?.[field], object);
     return (found ?? "") === wanted;
+  });
+}
+
+/** "key=value", "key" and "!key". */
+function matchesLabels({ metadata }: StoredObject, selector: string | null): boolean {
+  const labels = (metadata["labels"] ?? {}) as JsonObject;
+  return (selector?.split(",") ?? []).every((term) => {
+    const [key = "", wanted] = term.split("=");
+    if (key.startsWith("!")) return labels[key.slice(1)] === undefined;
+    return wanted === undefined ? labels[key] !== undefined : labels[key] === wanted;
   });
 }
 
