@@ -94,3 +94,22 @@ export function prefixNth(prefix: Prefix, n: bigint): Ip {
 export function comparePrefix(a: Prefix, b: Prefix): number {
   return compareIp(prefixAddress(a), prefixAddress(b)) || prefixLength(a) - prefixLength(b);
 }
+
+/** Drops every prefix that lies inside another: elements of an interval set must not overlap. Sorted as text. */
+export function outermostPrefixes(prefixes: readonly Prefix[]): Prefix[] {
+  const ranges = Array.from(new Set(prefixes), (prefix) => ({ prefix, ...prefixRange(prefix) }));
+  // A range before those that begin with it: what ends behind the last kept one is no part of it.
+  ranges.sort((a, b) => compareBigInt(a.first, b.first) || a.length - b.length);
+  const result: Prefix[] = [];
+  let end = -1n;
+  for (const { prefix, last } of ranges) {
+    if (last <= end) continue;
+    result.push(prefix);
+    end = last;
+  }
+  return result.sort();
+}
+
+function compareBigInt(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

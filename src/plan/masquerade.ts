@@ -4,7 +4,7 @@
  */
 import { ipFamily } from "../model/ip.ts";
 import type { NftChain, NftRule, NftSet } from "../model/nft.ts";
-import { type Prefix, prefixRange } from "../model/prefix.ts";
+import { outermostPrefixes, type Prefix } from "../model/prefix.ts";
 
 /** NFPROTO_IPV4 and NFPROTO_IPV6 of include/uapi/linux/netfilter.h. */
 const NFPROTO = { 4: 2, 6: 10 } as const;
@@ -43,7 +43,7 @@ function exceptionSet(family: 4 | 6, cluster: readonly Prefix[]): NftSet {
     name: `cluster${family}`,
     key: family === 4 ? "ipv4_addr" : "ipv6_addr",
     interval: true,
-    elements: outermost(prefixes),
+    elements: outermostPrefixes(prefixes),
   };
 }
 
@@ -58,23 +58,4 @@ function masqueradeRule(family: 4 | 6, pods: Prefix): NftRule {
     ],
     comment: "pods that leave the cluster",
   };
-}
-
-/** Drops every prefix that lies inside another: elements of an interval set must not overlap. Sorted as text. */
-function outermost(prefixes: readonly Prefix[]): Prefix[] {
-  const ranges = Array.from(new Set(prefixes), (prefix) => ({ prefix, ...prefixRange(prefix) }));
-  // A range before those that begin with it: what ends behind the last kept one is no part of it.
-  ranges.sort((a, b) => compareBigInt(a.first, b.first) || a.length - b.length);
-  const result: Prefix[] = [];
-  let end = -1n;
-  for (const { prefix, last } of ranges) {
-    if (last <= end) continue;
-    result.push(prefix);
-    end = last;
-  }
-  return result.sort();
-}
-
-function compareBigInt(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

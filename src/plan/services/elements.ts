@@ -1,0 +1,79 @@
+/**
+ * What a frontend is in the node's nftables table: elements of maps and sets. Slots, the numbers that endpoints have in
+ * a map, are no part of a plan: any order serves, and `src/diff` keeps the one that the kernel has.
+ */
+import type { Frontend } from "../../model/frontend.ts";
+import { affinityChain, lbChain, localAffinityChain, localChain, rememberChain } from "./chains.ts";
+
+/** Sets and maps in which a frontend has one element at most. */
+export const SINGLE_SETS = ["services", "outside", "external", "affine", "guarded", "refused"] as const;
+export type SingleSet = (typeof SINGLE_SETS)[number];
+
+export interface FrontendElements {
+  /** Whole element texts. */
+  readonly single: Readonly<Partial<Record<SingleSet, string>>>;
+  /** Elements of `source-ranges`. */
+  readonly ranges: readonly string[];
+  /** Data of `endpoints` and `outside-endpoints`; the element of slot i is `KEY . i : DATA`. */
+  readonly endpoints: readonly string[];
+  readonly outsideEndpoints: readonly string[];
+}
+
+/** The frontend's elements, endpoints in slots by their order. */
+export function frontendElements(frontend: Frontend): FrontendElements {
+  const { key, endpoints, outside, kind, sourceRanges } = frontend;
+  const single: Partial<Record<SingleSet, string>> = {};
+  const verdict = mainVerdict(frontend);
+  if (verdict !== undefined) single.services = `${key} comment "${comment(frontend)}" : ${verdict}`;
+  if (outside !== undefined) single.outside = `${key} : ${outsideVerdict(frontend, outside.length)}`;
+  if (kind !== "ClusterIP" && verdict !== undefined) {
+    single.external = `${key} : goto ${frontend.keepsSource ? "hide-own-source" : "hide-source"}`;
+  }
+  if (frontend.affinitySeconds !== undefined && endpoints.length > 0) {
+    single.affine = `${key} : jump ${rememberChain(frontend.affinitySeconds)}`;
+  }
+  if (sourceRanges !== undefined) single.guarded = key;
+  // An address of a cluster is refused by another set where nothing serves it; one that is not has to be named.
+  if (kind !== "ClusterIP" && endpoints.length === 0 && frontend.otherwise === "reject") single.refused = key;
+  return {
+    single,
+    ranges: (sourceRanges ?? []).map((range) => `${key} . ${range}`),
+    endpoints,
+    outsideEndpoints: outside ?? [],
+  };
+}
+
+function mainVerdict({ endpoints, otherwise, affinitySeconds }: Frontend): string | undefined {
+  if (endpoints.length === 0) return otherwise === "drop" ? "drop" : undefined;
+  const chain = affinitySeconds === undefined ? lbChain : affinityChain;
+  return `goto ${chain(endpoints.length)}`;
+}
+
+function outsideVerdict({ affinitySeconds }: Frontend, count: number): string {
+  if (count === 0) return "drop";
+  return `goto ${affinitySeconds === undefined ? localChain(count) : localAffinityChain(count)}`;
+}
+
+/** What `nft list ruleset` prints behind the element; the kernel keeps 127 bytes. */
+function comment({ service, kind }: Frontend): string {
+  return `${kind} ${service}`.slice(0, 127);
+}
+
+/** Chains and rules that the frontend's elements rely on, by name: {@link planServiceChains} makes them. */
+export function frontendNeeds({ endpoints, outside, ...frontend }: Frontend): string[] {
+  const needs: string[] = [];
+  const { affinitySeconds, sourceRanges, protocol, kind } = frontend;
+  const isSticky = affinitySeconds !== undefined;
+  if (endpoints.length > 0) needs.push(lbChain(endpoints.length));
+  if (endpoints.length > 0 && isSticky) needs.push(affinityChain(endpoints.length));
+  if (isSticky) needs.push(rememberChain(affinitySeconds), `affinity:${protocol}`);
+  if (outside !== undefined) needs.push("outside");
+  if (outside !== undefined && outside.length > 0) {
+    needs.push(localChain(outside.length));
+    if (isSticky) needs.push(localAffinityChain(outside.length));
+  }
+  if (kind !== "ClusterIP") needs.push(`external:${protocol}`);
+  if (sourceRanges !== undefined) needs.push("guard");
+  if (kind !== "ClusterIP" && endpoints.length === 0 && frontend.otherwise === "reject") needs.push("refuse");
+  return needs;
+}

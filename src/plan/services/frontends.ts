@@ -1,0 +1,136 @@
+/**
+ * A Service and its EndpointSlices -> where it answers on this node. The rules are kube-proxy's; docs/design/services.md
+ * has them in one table.
+ */
+import type { Frontend, ServicePlan } from "../../model/frontend.ts";
+import { type Ip, ipFamily } from "../../model/ip.ts";
+import { outermostPrefixes, type Prefix, prefixContains } from "../../model/prefix.ts";
+import { type ClusterService, type EndpointSlice, type ServicePort, serviceKey } from "../../model/service.ts";
+import { type ChosenEndpoints, chooseEndpoints, portEndpoints, type ServingNode } from "./endpoints.ts";
+
+export interface ServiceContext extends ServingNode {
+  /** Addresses of the node on which NodePorts answer. */
+  readonly nodePortAddresses: readonly Ip[];
+  /** All addresses of the node. */
+  readonly addresses: readonly Ip[];
+  /** Pod CIDRs of the node. */
+  readonly podCidrs: readonly Prefix[];
+}
+
+/** @param slices those of the Service, in any order */
+export function planService(
+  service: ClusterService,
+  slices: readonly EndpointSlice[],
+  context: ServiceContext,
+): ServicePlan {
+  const key = serviceKey(service);
+  const createdAt = service.createdAt ?? "";
+  const nothing = { key, createdAt, clusterIps: [], frontends: [], localAddresses: [], problems: [] };
+  if (!isServed(service)) return nothing;
+  const frontends: Frontend[] = [];
+  const localAddresses = new Set<Ip>();
+  let localEndpoints = 0;
+  for (const family of [4, 6] as const) {
+    if (!addressesOf(service, context).some((address) => ipFamily(address) === family)) continue;
+    const here = new Set<Ip>();
+    for (const port of service.ports) {
+      const endpoints = portEndpoints(slices, port, family);
+      for (const { endpoint } of endpoints) {
+        if (isPodHere(endpoint.address, context)) localAddresses.add(endpoint.address);
+        if (endpoint.ready && endpoint.nodeName === context.name) here.add(endpoint.address);
+      }
+      frontends.push(...portFrontends(service, port, family, chooseEndpoints(endpoints, context), context));
+    }
+    localEndpoints = Math.max(localEndpoints, here.size);
+  }
+  return {
+    ...nothing,
+    clusterIps: service.clusterIps,
+    frontends,
+    localAddresses: [...localAddresses].sort(),
+    ...(service.healthCheckNodePort === undefined
+      ? {}
+      : { healthCheck: { port: service.healthCheckNodePort, localEndpoints } }),
+  };
+}
+
+/** Headless Services and ExternalNames are DNS's work; some Services belong to another proxy. */
+export function isServed(service: ClusterService): boolean {
+  return service.type !== "ExternalName" && service.clusterIps.length > 0 && service.leftTo === undefined;
+}
+
+function isPodHere(address: Ip, { podCidrs }: ServiceContext): boolean {
+  return podCidrs.some((prefix) => prefixContains(prefix, address));
+}
+
+function addressesOf(service: ClusterService, context: ServiceContext): Ip[] {
+  return [...service.clusterIps, ...service.externalIps, ...service.loadBalancerIps, ...context.nodePortAddresses];
+}
+
+function portFrontends(
+  service: ClusterService,
+  port: ServicePort,
+  family: 4 | 6,
+  chosen: ChosenEndpoints,
+  context: ServiceContext,
+): Frontend[] {
+  const ours = (addresses: readonly Ip[]) => addresses.filter((address) => ipFamily(address) === family);
+  const frontend = (kind: Frontend["kind"], address: Ip, number: number): Frontend => ({
+    ...identity(service, port, address, number),
+    ...(kind === "ClusterIP" ? clusterPolicy(service, chosen) : externalPolicy(service, chosen)),
+    kind,
+    ...(service.affinitySeconds === undefined ? {} : { affinitySeconds: service.affinitySeconds }),
+    ...(kind === "LoadBalancer" && service.sourceRanges !== undefined
+      ? { sourceRanges: admitted(service.sourceRanges, address, context) }
+      : {}),
+  });
+  // Only a Service that has a ClusterIP of a family has endpoints of it.
+  const { nodePort } = port;
+  return [
+    ...ours(service.clusterIps).map((address) => frontend("ClusterIP", address, port.port)),
+    ...ours(service.externalIps).map((address) => frontend("ExternalIP", address, port.port)),
+    ...ours(service.loadBalancerIps).map((address) => frontend("LoadBalancer", address, port.port)),
+    ...(nodePort === undefined || ours(service.clusterIps).length === 0
+      ? []
+      : ours(context.nodePortAddresses).map((address) => frontend("NodePort", address, nodePort))),
+  ];
+}
+
+function identity(service: ClusterService, port: ServicePort, address: Ip, number: number) {
+  const protocol = port.protocol.toLowerCase() as Frontend["protocol"];
+  return {
+    key: `${address} . ${protocol} . ${number}`,
+    family: ipFamily(address),
+    address,
+    protocol,
+    port: number,
+    service: port.name === "" ? serviceKey(service) : `${serviceKey(service)}:${port.name}`,
+  };
+}
+
+type Policy = Pick<Frontend, "endpoints" | "outside" | "otherwise" | "keepsSource">;
+
+function clusterPolicy(service: ClusterService, { cluster, local, any }: ChosenEndpoints): Policy {
+  const endpoints = service.internalPolicy === "Local" ? local : cluster;
+  return { endpoints, otherwise: any ? "drop" : "reject", keepsSource: false };
+}
+
+/** This node and its pods are let to all endpoints in any case: they need not come by an outside address. */
+function externalPolicy(service: ClusterService, { cluster, local, any }: ChosenEndpoints): Policy {
+  const isLocal = service.externalPolicy === "Local";
+  return {
+    endpoints: cluster,
+    ...(isLocal && any ? { outside: local } : {}),
+    otherwise: any ? "drop" : "reject",
+    keepsSource: isLocal,
+  };
+}
+
+/** A node that is let in comes with the load balancer's own address where that is assigned to it. */
+function admitted(ranges: readonly Prefix[], address: Ip, { addresses }: ServiceContext): Prefix[] {
+  const family = ipFamily(address);
+  const own = ranges.filter((range) => ipFamily(range) === family);
+  const isNodeIn = addresses.some((ip) => ipFamily(ip) === family && own.some((range) => prefixContains(range, ip)));
+  const hosts = isNodeIn ? [`${address}/${family === 4 ? 32 : 128}`] : [];
+  return outermostPrefixes([...own, ...hosts]);
+}
