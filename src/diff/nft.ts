@@ -10,11 +10,7 @@ export function diffNft(desired: NftTable, observed: ObservedTable | undefined):
   if (!wanted) return observed === undefined ? [] : [{ do: "deleteTable" }];
   const sets = new Map(observed?.sets.map((set) => [set.name, set]));
   const chains = new Map(observed?.chains.map((chain) => [chain.name, chain]));
-  // A base chain cannot move to another hook, nor a set change its type: such a table is built anew, in one transaction.
-  if (
-    desired.sets.some((set) => differsInType(set, sets.get(set.name))) ||
-    desired.chains.some((chain) => differsInHook(chain, chains.get(chain.name)))
-  ) {
+  if (observed !== undefined && !canBecome(observed, desired)) {
     return [{ do: "deleteTable" }, ...diffNft(desired, undefined)];
   }
   const [plain, verdicts] = [true, false].map((is) =>
@@ -30,6 +26,16 @@ export function diffNft(desired: NftTable, observed: ObservedTable | undefined):
     ...desired.sets.flatMap((set) => removeElements(set, sets.get(set.name))),
     ...removed(desired, observed),
   ];
+}
+
+/** A base chain cannot move to another hook, nor a set change its type: such a table has to be built anew. */
+export function canBecome(observed: ObservedTable, desired: NftTable): boolean {
+  const sets = new Map(observed.sets.map((set) => [set.name, set]));
+  const chains = new Map(observed.chains.map((chain) => [chain.name, chain]));
+  return (
+    !desired.sets.some((set) => differsInType(set, sets.get(set.name))) &&
+    !desired.chains.some((chain) => differsInHook(chain, chains.get(chain.name)))
+  );
 }
 
 function differsInType(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): boolean {

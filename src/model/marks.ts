@@ -22,6 +22,11 @@ export function isOurLink(name: string): boolean {
 /** Priorities of our ip rules, both included. */
 export const RULE_PRIORITIES = { first: 9800, last: 9899 } as const;
 export const NFT_TABLE = { family: "inet", name: "breakwater" } as const;
+/** Tables of Services, one a family: a packet of the other family never passes them. */
+export const SERVICE_TABLES = {
+  4: { family: "ip", name: "breakwater" },
+  6: { family: "ip6", name: "breakwater" },
+} as const;
 /** Links that wait for deletion carry this IFLA_GROUP ("bw" + 1 in hexadecimal: 0x6277_0001). */
 export const DOOMED_GROUP = 0x62770001;
 

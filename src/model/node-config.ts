@@ -16,4 +16,24 @@ export interface NodeConfig {
   readonly mtuBytes?: number;
   /** UDP port on which agents probe each other's paths; 0 or absent: the MTU is planned, not proven. */
   readonly probePort?: number;
+  /** Absent: Services are left to another proxy. */
+  readonly services?: ServiceConfig;
 }
+
+export interface ServiceConfig {
+  /** NodePorts answer on the node's addresses inside these; empty: on its InternalIPs. */
+  readonly nodePortAddresses: readonly Prefix[];
+  /** Addresses of Services are from these: one that no Service has is dropped. Empty: not known. */
+  readonly serviceCidrs: readonly Prefix[];
+  /** Drops what connection tracking finds invalid on its way through the node. */
+  readonly dropInvalid: boolean;
+  /** Counts new connections of each frontend. */
+  readonly counters: boolean;
+}
+
+export const DEFAULT_SERVICE_CONFIG: ServiceConfig = {
+  nodePortAddresses: [],
+  serviceCidrs: [],
+  dropInvalid: true,
+  counters: false,
+};

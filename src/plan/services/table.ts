@@ -5,15 +5,11 @@
  */
 import type { Frontend, ServicePlan } from "../../model/frontend.ts";
 import { type Family, type Ip, ipFamily } from "../../model/ip.ts";
+import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { NftKeyType, NftSet, NftTable } from "../../model/nft.ts";
 import type { Prefix } from "../../model/prefix.ts";
 import { planServiceChains } from "./chains.ts";
 import { type FrontendElements, frontendElements, frontendNeeds, SINGLE_SETS } from "./elements.ts";
-
-export const SERVICE_TABLES = {
-  4: { family: "ip", name: "breakwater" },
-  6: { family: "ip6", name: "breakwater" },
-} as const;
 
 /** Clients that are remembered at most; more are served without being remembered. */
 const AFFINITY_SIZE = 1 << 17;

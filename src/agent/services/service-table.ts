@@ -1,0 +1,235 @@
+/**
+ * The table of Services of one family in the kernel, and what we know of it: read once, then kept by our own commits.
+ * After a commit that failed, what we believe is what the kernel has: the transaction applies whole or not at all.
+ */
+import { canBecome, diffNft } from "../../diff/nft.ts";
+import {
+  changeFrontend,
+  ElementBatch,
+  hasLeftovers,
+  type ObservedFrontend,
+  observeFrontends,
+  sweepFrontend,
+} from "../../diff/services.ts";
+import type { Nftables } from "../../kernel/nfnetlink/types.ts";
+import type { Family, Ip } from "../../model/ip.ts";
+import { SERVICE_TABLES } from "../../model/marks.ts";
+import type { NftChain, NftSet, NftTable } from "../../model/nft.ts";
+import { type NftChange, type ObservedChain, type ObservedTable, ruleFingerprint } from "../../model/nft-changes.ts";
+import type { ServiceConfig } from "../../model/node-config.ts";
+import type { Prefix } from "../../model/prefix.ts";
+import { planServiceChains } from "../../plan/services/chains.ts";
+import { elementFamily, type ServiceLedger, type Touched } from "../../plan/services/ledger.ts";
+import { planServiceSets } from "../../plan/services/table.ts";
+
+export interface ServiceTableOptions {
+  readonly family: Family;
+  readonly nftables: Nftables;
+  readonly ledger: ServiceLedger;
+  readonly config: ServiceConfig;
+}
+
+/** Sets whose elements belong to no single frontend. */
+type SharedSet = "cluster-ips" | "hairpin";
+
+export class ServiceTable {
+  readonly #options: ServiceTableOptions;
+  readonly #sets: ReadonlyMap<string, NftSet>;
+  /** Undefined while there is no table, or none that we can go on from. */
+  #chains: readonly ObservedChain[] | undefined;
+  #frontends = new Map<string, ObservedFrontend>();
+  #shared: Record<SharedSet, Set<string>> = { "cluster-ips": new Set(), hairpin: new Set() };
+  /** Frontends with slots that no packet will read soon. */
+  readonly #leftovers = new Set<string>();
+  #hasStaleChains = false;
+  /** A table of another layout stands in the way. */
+  #replace = false;
+  #missingSets: readonly NftSet[] = [];
+  #plannedFrom = "";
+  #podCidrs: readonly Prefix[] = [];
+
+  constructor(options: ServiceTableOptions) {
+    this.#options = options;
+    const sets = planServiceSets(options.family, options.config.counters);
+    this.#sets = new Map(sets.map((set) => [set.name, set]));
+  }
+
+  get family(): Family {
+    return this.#options.family;
+  }
+
+  /** Frontends that the kernel has elements of. */
+  frontends(): ReadonlyMap<string, ObservedFrontend> {
+    return this.#frontends;
+  }
+
+  /** Addresses in the shared sets, as the kernel has them. */
+  shared(set: SharedSet): ReadonlySet<string> {
+    return this.#shared[set];
+  }
+
+  /** True when slots or chains wait for their deletion. */
+  get hasLeftovers(): boolean {
+    return this.#leftovers.size > 0 || this.#hasStaleChains;
+  }
+
+  /** Reads the kernel's table. @throws BreakwaterError BW_NETLINK */
+  read(): ObservedTable | undefined {
+    const { nftables, family } = this.#options;
+    return nftables.table(SERVICE_TABLES[family]);
+  }
+
+  /** Goes on from a table as it was read. One of another layout is made anew by the next {@link update}. */
+  adopt(observed: ObservedTable | undefined): void {
+    const isOurs = observed !== undefined && canBecome(observed, this.#table(this.#desiredChains()));
+    this.#chains = isOurs ? observed.chains : undefined;
+    this.#missingSets = isOurs
+      ? [...this.#sets.values()].filter(({ name }) => !observed.sets.some((s) => s.name === name))
+      : [];
+    this.#frontends = isOurs ? observeFrontends(observed.sets) : new Map();
+    const elements = (name: SharedSet) =>
+      new Set(isOurs ? observed.sets.find((set) => set.name === name)?.elements : undefined);
+    this.#shared = { "cluster-ips": elements("cluster-ips"), hairpin: elements("hairpin") };
+    this.#plannedFrom = "";
+    this.#leftovers.clear();
+    this.#replace = observed !== undefined && !isOurs;
+    for (const [key, frontend] of this.#frontends) this.#noteLeftovers(key, frontend);
+  }
+
+  /**
+   * Brings what was touched in line with the ledger, in one transaction.
+   * @returns elements that changed
+   * @throws BreakwaterError BW_NFTABLES; nothing has changed then
+   */
+  update(touched: Touched, podCidrs: readonly Prefix[]): number {
+    this.#podCidrs = podCidrs;
+    const batch = new ElementBatch();
+    const after = new Map<string, ObservedFrontend | undefined>();
+    for (const key of touched.frontends) {
+      if (elementFamily(key) !== this.family) continue;
+      after.set(key, changeFrontend(key, this.#frontends.get(key), this.#wanted(key), batch));
+    }
+    const { ledger } = this.#options;
+    const ips = this.#changeShared(batch, "cluster-ips", touched.clusterIps, (ip: Ip) => ledger.hasClusterIp(ip));
+    const hairpins = this.#changeShared(batch, "hairpin", touched.hairpins, (text) => ledger.hasHairpin(text));
+    const chains = this.#planChains();
+    const skeleton = chains === undefined ? [] : this.#skeletonChanges(chains);
+    const changes = [...skeleton, ...batch.changes(this.#sets)];
+    if (changes.length > 0) this.#options.nftables.commit(SERVICE_TABLES[this.family], changes);
+    this.#settleFrontends(after);
+    for (const settle of [ips, hairpins]) settle();
+    if (chains !== undefined) this.#settleChains(chains);
+    return batch.size;
+  }
+
+  /** Deletes what was left over. @throws BreakwaterError BW_NFTABLES; nothing has changed then */
+  sweep(): void {
+    const batch = new ElementBatch();
+    const after = new Map<string, ObservedFrontend | undefined>();
+    for (const key of this.#leftovers) {
+      const observed = this.#frontends.get(key);
+      if (observed !== undefined) after.set(key, sweepFrontend(key, observed, this.#wanted(key), batch));
+    }
+    const chains = this.#desiredChains();
+    const names = new Set(chains.map(({ name }) => name));
+    const stale = (this.#chains ?? []).filter(({ name }) => !names.has(name));
+    const changes: NftChange[] = [
+      ...batch.changes(this.#sets),
+      ...stale.map(({ name }) => ({ do: "flushChain", chain: name }) as const),
+      ...stale.map(({ name }) => ({ do: "deleteChain", chain: name }) as const),
+    ];
+    if (changes.length > 0) this.#options.nftables.commit(SERVICE_TABLES[this.family], changes);
+    this.#settleFrontends(after);
+    this.#chains = this.#chains?.filter(({ name }) => names.has(name));
+    this.#hasStaleChains = false;
+  }
+
+  /** A table that serves nobody is no table. @throws BreakwaterError BW_NFTABLES */
+  remove(): void {
+    if (this.#chains === undefined && !this.#replace) return;
+    this.#options.nftables.commit(SERVICE_TABLES[this.family], [{ do: "deleteTable" }]);
+    this.adopt(undefined);
+  }
+
+  #wanted(key: string) {
+    return this.#options.ledger.frontend(key);
+  }
+
+  #changeShared(batch: ElementBatch, set: SharedSet, touched: Iterable<string>, isWanted: (text: string) => boolean) {
+    const have = this.#shared[set];
+    const [come, go]: [string[], string[]] = [[], []];
+    for (const element of touched) {
+      if (elementFamily(element) !== this.family || isWanted(element) === have.has(element)) continue;
+      (have.has(element) ? go : come).push(element);
+    }
+    for (const element of go) batch.delete(set, element);
+    for (const element of come) batch.add(set, element);
+    return () => {
+      for (const element of go) have.delete(element);
+      for (const element of come) have.add(element);
+    };
+  }
+
+  #settleFrontends(after: ReadonlyMap<string, ObservedFrontend | undefined>): void {
+    for (const [key, frontend] of after) {
+      if (frontend === undefined) this.#frontends.delete(key);
+      else this.#frontends.set(key, frontend);
+      this.#leftovers.delete(key);
+      if (frontend !== undefined) this.#noteLeftovers(key, frontend);
+    }
+  }
+
+  #noteLeftovers(key: string, frontend: ObservedFrontend): void {
+    if (hasLeftovers(frontend, this.#wanted(key))) this.#leftovers.add(key);
+  }
+
+  /** The chains, or undefined while nothing that they depend on has changed. */
+  #planChains(): NftChain[] | undefined {
+    const { ledger } = this.#options;
+    const from = `${ledger.needsVersion(this.family)} ${this.#podCidrs.join()}`;
+    if (this.#chains !== undefined && this.#plannedFrom === from) return undefined;
+    return this.#desiredChains();
+  }
+
+  #desiredChains(): NftChain[] {
+    const { family, config, ledger } = this.#options;
+    return planServiceChains({
+      family,
+      podCidrs: this.#podCidrs.filter((prefix) => elementFamily(prefix) === family),
+      serviceCidrs: config.serviceCidrs.filter((prefix) => elementFamily(prefix) === family),
+      needs: ledger.needs(family),
+      dropInvalid: config.dropInvalid,
+    });
+  }
+
+  /** Chains that nobody needs any more stay until the sweep: packets may be in them. */
+  #skeletonChanges(chains: readonly NftChain[]): NftChange[] {
+    const names = new Set(chains.map(({ name }) => name));
+    const table = this.#table(chains);
+    if (this.#chains === undefined) {
+      const fresh = diffNft(table, undefined);
+      return this.#replace ? [{ do: "deleteTable" }, ...fresh] : fresh;
+    }
+    const known = this.#chains.filter(({ name }) => names.has(name));
+    const sets = table.sets.filter((set) => !this.#missingSets.includes(set));
+    return diffNft(table, { ...table, sets, chains: known });
+  }
+
+  #table(chains: readonly NftChain[]): NftTable {
+    return { ...SERVICE_TABLES[this.family], sets: [...this.#sets.values()], chains };
+  }
+
+  #settleChains(chains: readonly NftChain[]): void {
+    const names = new Set(chains.map(({ name }) => name));
+    const stale = (this.#chains ?? []).filter(({ name }) => !names.has(name));
+    this.#hasStaleChains = stale.length > 0;
+    this.#chains = [...chains.map(observedAs), ...stale];
+    this.#replace = false;
+    this.#missingSets = [];
+    this.#plannedFrom = `${this.#options.ledger.needsVersion(this.family)} ${this.#podCidrs.join()}`;
+  }
+}
+
+function observedAs({ name, base, rules }: NftChain): ObservedChain {
+  return { name, ...(base === undefined ? {} : { base }), fingerprints: rules.map(ruleFingerprint) };
+}

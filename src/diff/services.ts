@@ -1,0 +1,211 @@
+/**
+ * Steps that bring a frontend's elements from what the kernel has to what is wanted: as few as possible. Endpoints keep
+ * their slots, new ones take those that are free, and slots behind the last one are deleted in a later transaction: a
+ * packet that has read the old number of endpoints must find its slot.
+ */
+import type { Frontend } from "../model/frontend.ts";
+import type { NftSet } from "../model/nft.ts";
+import type { NftChange } from "../model/nft-changes.ts";
+import { type FrontendElements, frontendElements, SINGLE_SETS, type SingleSet } from "../plan/services/elements.ts";
+import { slotElement } from "../plan/services/table.ts";
+
+/** What the kernel holds of one frontend. A slot that holds nothing is undefined. */
+export interface ObservedFrontend {
+  readonly single: Readonly<Partial<Record<SingleSet, string>>>;
+  readonly ranges: readonly string[];
+  readonly endpoints: readonly (string | undefined)[];
+  readonly outsideEndpoints: readonly (string | undefined)[];
+}
+
+const NOTHING: ObservedFrontend = { single: {}, ranges: [], endpoints: [], outsideEndpoints: [] };
+
+/** Elements that go and come, by set; one transaction. */
+export class ElementBatch {
+  readonly #deleted = new Map<string, string[]>();
+  readonly #added = new Map<string, string[]>();
+
+  delete(set: string, element: string): void {
+    append(this.#deleted, set, element);
+  }
+
+  add(set: string, element: string): void {
+    append(this.#added, set, element);
+  }
+
+  get isEmpty(): boolean {
+    return this.#deleted.size === 0 && this.#added.size === 0;
+  }
+
+  /** Elements in all. */
+  get size(): number {
+    let size = 0;
+    for (const elements of [...this.#deleted.values(), ...this.#added.values()]) size += elements.length;
+    return size;
+  }
+
+  /** An element whose data changes is deleted and added: what goes comes first. */
+  changes(sets: ReadonlyMap<string, NftSet>): NftChange[] {
+    const changes: NftChange[] = [];
+    const push = (what: "addElements" | "deleteElements", all: ReadonlyMap<string, readonly string[]>) => {
+      for (const [name, elements] of all) {
+        const set = sets.get(name);
+        if (set !== undefined) changes.push({ do: what, set, elements });
+      }
+    };
+    push("deleteElements", this.#deleted);
+    push("addElements", this.#added);
+    return changes;
+  }
+}
+
+function append(map: Map<string, string[]>, key: string, value: string): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
+
+/**
+ * Adds to `batch` what turns `observed` into `wanted`, but for the slots that are left over.
+ * @returns what the kernel has then; undefined when that is nothing
+ */
+export function changeFrontend(
+  key: string,
+  observed: ObservedFrontend | undefined,
+  wanted: Frontend | undefined,
+  batch: ElementBatch,
+): ObservedFrontend | undefined {
+  const before = observed ?? NOTHING;
+  const after: FrontendElements | undefined = wanted && frontendElements(wanted);
+  for (const set of SINGLE_SETS) replaceOne(batch, set, before.single[set], after?.single[set]);
+  replaceMany(batch, "source-ranges", before.ranges, after?.ranges ?? []);
+  const endpoints = fillSlots(batch, "endpoints", key, before.endpoints, after?.endpoints ?? []);
+  const outsideEndpoints = fillSlots(
+    batch,
+    "outside-endpoints",
+    key,
+    before.outsideEndpoints,
+    after?.outsideEndpoints ?? [],
+  );
+  if (after === undefined && endpoints.length === 0 && outsideEndpoints.length === 0) return undefined;
+  return { single: after?.single ?? {}, ranges: after?.ranges ?? [], endpoints, outsideEndpoints };
+}
+
+/** Adds to `batch` the deletion of slots that no packet reads any more. @returns what the kernel has then */
+export function sweepFrontend(
+  key: string,
+  observed: ObservedFrontend,
+  wanted: Frontend | undefined,
+  batch: ElementBatch,
+): ObservedFrontend | undefined {
+  const endpoints = cutSlots(batch, "endpoints", key, observed.endpoints, wanted?.endpoints.length ?? 0);
+  const outside = cutSlots(batch, "outside-endpoints", key, observed.outsideEndpoints, wanted?.outside?.length ?? 0);
+  if (wanted === undefined && endpoints.length === 0 && outside.length === 0) return undefined;
+  return { ...observed, endpoints, outsideEndpoints: outside };
+}
+
+/** True when slots are left over. */
+export function hasLeftovers(observed: ObservedFrontend, wanted: Frontend | undefined): boolean {
+  return (
+    observed.endpoints.length > (wanted?.endpoints.length ?? 0) ||
+    observed.outsideEndpoints.length > (wanted?.outside?.length ?? 0)
+  );
+}
+
+function replaceOne(batch: ElementBatch, set: string, before: string | undefined, after: string | undefined): void {
+  if (before === after) return;
+  if (before !== undefined) batch.delete(set, before);
+  if (after !== undefined) batch.add(set, after);
+}
+
+function replaceMany(batch: ElementBatch, set: string, before: readonly string[], after: readonly string[]): void {
+  if (before.length === 0 && after.length === 0) return;
+  for (const element of before) if (!after.includes(element)) batch.delete(set, element);
+  for (const element of after) if (!before.includes(element)) batch.add(set, element);
+}
+
+/** Those that are wanted stay where they are; the others' slots go to those that have none yet, in order. */
+function fillSlots(
+  batch: ElementBatch,
+  set: string,
+  key: string,
+  before: readonly (string | undefined)[],
+  wanted: readonly string[],
+): readonly (string | undefined)[] {
+  if (before.length === wanted.length && before.every((endpoint, i) => endpoint === wanted[i])) return before;
+  const missing = new Set(wanted);
+  const slots: (string | undefined)[] = before.map((endpoint, i) =>
+    i < wanted.length && endpoint !== undefined && missing.delete(endpoint) ? endpoint : undefined,
+  );
+  const fresh = missing.values();
+  for (let i = 0; i < Math.max(before.length, wanted.length); i++) {
+    const old = before[i];
+    // Left over: it stays until the sweep.
+    if (i >= wanted.length) slots[i] = old;
+    if (i >= wanted.length || slots[i] !== undefined) continue;
+    const endpoint = fresh.next().value as string;
+    if (old !== undefined) batch.delete(set, slotElement(key, i, old));
+    batch.add(set, slotElement(key, i, endpoint));
+    slots[i] = endpoint;
+  }
+  return slots;
+}
+
+function cutSlots(
+  batch: ElementBatch,
+  set: string,
+  key: string,
+  slots: readonly (string | undefined)[],
+  length: number,
+): readonly (string | undefined)[] {
+  if (slots.length <= length) return slots;
+  for (let i = length; i < slots.length; i++) {
+    const endpoint = slots[i];
+    if (endpoint !== undefined) batch.delete(set, slotElement(key, i, endpoint));
+  }
+  return slots.slice(0, length);
+}
+
+/** Sorts the elements of a table that was read by the frontends they belong to. */
+export function observeFrontends(sets: readonly Pick<NftSet, "name" | "elements">[]): Map<string, ObservedFrontend> {
+  const found = new Map<string, MutableFrontend>();
+  const of = (key: string): MutableFrontend => {
+    const frontend = found.get(key) ?? { single: {}, ranges: [], endpoints: [], outsideEndpoints: [] };
+    found.set(key, frontend);
+    return frontend;
+  };
+  for (const { name, elements } of sets) {
+    if (isSingle(name)) for (const element of elements) of(keyOf(element)).single[name] = element;
+    else if (name === "source-ranges") {
+      for (const element of elements) of(element.slice(0, element.lastIndexOf(" . "))).ranges.push(element);
+    } else if (name === "endpoints" || name === "outside-endpoints") {
+      const list = name === "endpoints" ? "endpoints" : "outsideEndpoints";
+      for (const element of elements) {
+        const { key, slot, data } = parseSlot(element);
+        of(key)[list][slot] = data;
+      }
+    }
+  }
+  return found;
+}
+
+interface MutableFrontend {
+  single: Partial<Record<SingleSet, string>>;
+  ranges: string[];
+  endpoints: (string | undefined)[];
+  outsideEndpoints: (string | undefined)[];
+}
+
+function isSingle(name: string): name is SingleSet {
+  return (SINGLE_SETS as readonly string[]).includes(name);
+}
+
+function keyOf(element: string): string {
+  const end = element.search(/ comment "| : /);
+  return end < 0 ? element : element.slice(0, end);
+}
+
+function parseSlot(element: string): { key: string; slot: number; data: string } {
+  const at = element.lastIndexOf(" : ");
+  const dot = element.lastIndexOf(" . ", at - 1);
+  return { key: element.slice(0, dot), slot: Number(element.slice(dot + 3, at)), data: element.slice(at + 3) };
+}

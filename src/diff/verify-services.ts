@@ -1,0 +1,52 @@
+/** What differs between the frontends that the API asks for and the elements that the kernel holds, element by element. */
+import type { Frontend } from "../model/frontend.ts";
+import { type FrontendElements, frontendElements, SINGLE_SETS } from "../plan/services/elements.ts";
+import type { ObservedFrontend } from "./services.ts";
+
+/** One element. What one side does not have is null. */
+export interface ServiceDifference {
+  /** `ip breakwater services`. */
+  readonly set: string;
+  /** `namespace/name:port`, or null where no Service has the frontend. */
+  readonly service: string | null;
+  readonly api: string | null;
+  readonly kernel: string | null;
+}
+
+/** @param table `ip breakwater` */
+export function compareFrontend(
+  table: string,
+  key: string,
+  wanted: Frontend | undefined,
+  observed: ObservedFrontend | undefined,
+): ServiceDifference[] {
+  const differences: ServiceDifference[] = [];
+  const api: FrontendElements | undefined = wanted && frontendElements(wanted);
+  const service = wanted?.service ?? null;
+  const note = (set: string, a: string | undefined, k: string | undefined) => {
+    if (a !== k) differences.push({ set: `${table} ${set}`, service, api: a ?? null, kernel: k ?? null });
+  };
+  for (const set of SINGLE_SETS) note(set, api?.single[set], observed?.single[set]);
+  for (const [a, k] of unequal(api?.ranges ?? [], observed?.ranges ?? [])) note("source-ranges", a, k);
+  const lists = [
+    ["endpoints", api?.endpoints ?? [], observed?.endpoints ?? []],
+    ["outside-endpoints", api?.outsideEndpoints ?? [], observed?.outsideEndpoints ?? []],
+  ] as const;
+  for (const [set, a, k] of lists) {
+    // Slots behind the last one are read by nobody: they wait for their deletion.
+    const used = k.slice(0, a.length).filter((endpoint) => endpoint !== undefined);
+    for (const [x, y] of unequal(a, used)) note(set, x && `${key} : ${x}`, y && `${key} : ${y}`);
+  }
+  return differences;
+}
+
+/** Members of one list only, in pairs. A member that is there twice is one too many. */
+function unequal(a: readonly string[], b: readonly string[]): [string | undefined, string | undefined][] {
+  const rest = [...b];
+  const missing = a.filter((value) => {
+    const at = rest.indexOf(value);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
+  return Array.from({ length: Math.max(missing.length, rest.length) }, (_, i) => [missing[i], rest[i]]);
+}
