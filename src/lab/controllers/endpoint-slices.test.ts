@@ -142,6 +142,91 @@ test("EndpointSlices: headless Services are marked, host names are kept", async 
   assert.equal(at(endpoints(lab)[0], "hostname"), "h");
 });
 
+test("EndpointSlices: a Service's own headless label is not copied, and goes and comes with its address only", async (context) => {
+  const lab = startLab(context);
+  lab.node("node1");
+  const label = { "service.kubernetes.io/headless": "" };
+  lab.service("web", {}, { labels: { ...label, "service.kubernetes.io/service-proxy-name": "mesh" } });
+  lab.pod("p", web);
+  lab.run("p", "10.244.1.5");
+  await lab.settle();
+  const labels = () => slices(lab)[0]?.metadata.labels ?? {};
+  assert.equal(labels()["service.kubernetes.io/headless"], undefined);
+  assert.equal(labels()["service.kubernetes.io/service-proxy-name"], "mesh");
+  lab.store.modify("services", "default", "web", (draft) => Object.assign(draft.metadata, { labels: {} }));
+  await lab.settle();
+  assert.equal(labels()["service.kubernetes.io/service-proxy-name"], undefined);
+});
+
+const ZONE = { forZones: [{ name: "z1" }] };
+const HINTS: readonly { distribution: string; zone?: string; spec?: Fields; ready?: boolean; hints?: Fields }[] = [
+  { distribution: "PreferClose", zone: "z1", hints: ZONE },
+  { distribution: "PreferSameZone", zone: "z1", hints: ZONE },
+  { distribution: "PreferSameNode", zone: "z1", hints: { ...ZONE, forNodes: [{ name: "node1" }] } },
+  { distribution: "PreferSameNode", hints: { forNodes: [{ name: "node1" }] } },
+  { distribution: "PreferSameZone", hints: undefined },
+  { distribution: "PreferSameNode", zone: "z1", ready: false, hints: undefined },
+  { distribution: "PreferSameZone", zone: "z1", ready: false, spec: { publishNotReadyAddresses: true }, hints: ZONE },
+];
+
+for (const { distribution, zone, spec, ready = true, hints } of HINTS) {
+  const where = zone === undefined ? "without a zone" : "in a zone";
+  test(`EndpointSlices: ${distribution} hints an endpoint ${where} ${ready ? "" : "that is not ready "}${spec === undefined ? "" : "but published "}as ${JSON.stringify(hints)}`, async (context) => {
+    const lab = startLab(context);
+    lab.node("node1", { metadata: { labels: zone === undefined ? {} : { "topology.kubernetes.io/zone": zone } } });
+    lab.service("web", { trafficDistribution: distribution, ...spec });
+    lab.pod("p", web);
+    lab.run("p", "10.244.1.5", ready);
+    await lab.settle();
+    assert.deepEqual((endpoints(lab)[0] as Fields)["hints"], hints);
+  });
+}
+
+test("EndpointSlices: hints come and go with trafficDistribution and follow the node's zone", async (context) => {
+  const lab = startLab(context);
+  const zone = "topology.kubernetes.io/zone";
+  lab.node("node1", { metadata: { labels: { [zone]: "z1" } } });
+  lab.service("web");
+  lab.pod("p", web);
+  lab.run("p", "10.244.1.5");
+  const hints = async () => {
+    await lab.settle();
+    return (endpoints(lab)[0] as Fields)["hints"];
+  };
+  const distribute = (trafficDistribution: string | undefined) =>
+    lab.store.modify("services", "default", "web", (draft) =>
+      Object.assign(draft, { spec: { ...(draft["spec"] as Fields), trafficDistribution } }),
+    );
+  assert.equal(await hints(), undefined);
+  distribute("PreferSameZone");
+  assert.deepEqual(await hints(), { forZones: [{ name: "z1" }] });
+  lab.store.modify("nodes", undefined, "node1", (draft) =>
+    Object.assign(draft.metadata.labels ?? {}, { [zone]: "z2" }),
+  );
+  assert.deepEqual(await hints(), { forZones: [{ name: "z2" }] });
+  distribute(undefined);
+  assert.equal(await hints(), undefined);
+});
+
+test("EndpointSlices: an evicted Pod is no endpoint, published or not", async (context) => {
+  const lab = startLab(context);
+  lab.node("node1");
+  lab.service("web", { publishNotReadyAddresses: true });
+  lab.pod("p", web);
+  lab.run("p", "10.244.1.5");
+  await lab.settle();
+  assert.equal(endpoints(lab).length, 1);
+  lab.store.modify(
+    "pods",
+    "default",
+    "p",
+    (draft) => Object.assign(draft, { status: { ...(draft["status"] as Fields), phase: "Failed", reason: "Evicted" } }),
+    { subresource: "status" },
+  );
+  await lab.settle();
+  assert.deepEqual(endpoints(lab), []);
+});
+
 test("EndpointSlices: at most 100 endpoints a slice, and one change writes one slice", async (context) => {
   const lab = startLab(context);
   lab.node("node1");

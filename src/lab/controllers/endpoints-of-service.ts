@@ -93,14 +93,29 @@ function endpointOf(
   const nodeName = textOf(at(pod, "spec", "nodeName"));
   const zone = zoneOf(nodeName);
   const hostname = podHostname(service, pod);
+  const hints = ready ? trafficHints(at(service, "spec", "trafficDistribution"), zone, nodeName) : undefined;
   return {
     addresses,
     conditions: { ready, serving, terminating },
+    ...(hints !== undefined && { hints }),
     ...(hostname !== undefined && { hostname }),
     ...(nodeName !== "" && { nodeName }),
     ...(zone !== undefined && { zone }),
     targetRef: { ...referenceTo(pod), uid: pod.metadata.uid },
   };
+}
+
+/**
+ * For whom an endpoint is, where its Service prefers near ones: its own zone, and before that its own node. Ready
+ * endpoints alone have hints (k8s.io/endpointslice/trafficdist; KEP-4444, KEP-3015).
+ */
+function trafficHints(distribution: unknown, zone: string | undefined, nodeName: string): Fields | undefined {
+  if (!["PreferClose", "PreferSameZone", "PreferSameNode"].includes(textOf(distribution))) return undefined;
+  const hints = {
+    ...(zone !== undefined && { forZones: [{ name: zone }] }),
+    ...(distribution === "PreferSameNode" && nodeName !== "" && { forNodes: [{ name: nodeName }] }),
+  };
+  return Object.keys(hints).length === 0 ? undefined : hints;
 }
 
 /** Pods that ask for a name of their own under a headless Service get one in DNS. */

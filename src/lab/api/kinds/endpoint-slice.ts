@@ -3,7 +3,8 @@
  */
 import { ipFamily, tryParseIp } from "../../../model/ip.ts";
 import type { FieldErrors } from "../object/field-errors.ts";
-import { subdomainFault } from "../object/names.ts";
+import { specialIpFault } from "../object/ip-faults.ts";
+import { labelFault, subdomainFault } from "../object/names.ts";
 import { at, fieldsOf, isFields, type KubeObject, listOf, textOf } from "../object/object.ts";
 import type { Strategy } from "../resources/resource.ts";
 import { age, columns, type Printer } from "../table/printer.ts";
@@ -13,6 +14,8 @@ import { oneOf, PROTOCOLS } from "./pod-validation.ts";
 /** maxEndpoints, maxAddresses of pkg/apis/discovery/validation. */
 const MAX_ENDPOINTS = 1000;
 const MAX_ADDRESSES = 100;
+/** maxZoneHints and maxNodeHints. */
+const MAX_HINTS = 8;
 
 export const ENDPOINT_SLICE_STRATEGY: Strategy = {
   nameRule: "subdomain",
@@ -45,9 +48,34 @@ function validateSlice(slice: KubeObject, errors: FieldErrors): void {
     if (addresses.length === 0) errors.required(field, "must contain at least 1 address");
     if (addresses.length > MAX_ADDRESSES) errors.tooMany(field, addresses.length, MAX_ADDRESSES);
     for (const [j, address] of addresses.entries()) validateAddress(textOf(address), type, `${field}[${j}]`, errors);
+    validateHints(at(endpoint, "hints"), `endpoints[${i}].hints`, errors);
   }
-  for (const [i, port] of listOf(slice["ports"]).entries()) {
+  validateSlicePorts(listOf(slice["ports"]), errors);
+}
+
+function validateSlicePorts(ports: readonly unknown[], errors: FieldErrors): void {
+  const names = new Set<string>();
+  for (const [i, port] of ports.entries()) {
     oneOf(at(port, "protocol"), PROTOCOLS, `ports[${i}].protocol`, errors);
+    const name = textOf(at(port, "name"));
+    const fault = name === "" ? undefined : labelFault(name);
+    if (fault !== undefined) errors.invalid(`ports[${i}].name`, name, fault);
+    if (names.has(name)) errors.duplicate(`ports[${i}].name`, name);
+    names.add(name);
+  }
+}
+
+/** Zones or nodes that an endpoint is meant for. */
+function validateHints(hints: unknown, field: string, errors: FieldErrors): void {
+  for (const list of ["forZones", "forNodes"]) {
+    const entries = listOf(at(hints, list));
+    if (entries.length > MAX_HINTS) errors.tooMany(`${field}.${list}`, entries.length, MAX_HINTS);
+    const names = new Set<string>();
+    for (const [i, entry] of entries.entries()) {
+      const name = textOf(at(entry, "name"));
+      if (names.has(name)) errors.duplicate(`${field}.${list}[${i}].name`, name);
+      names.add(name);
+    }
   }
 }
 
@@ -60,6 +88,8 @@ function validateAddress(address: string, type: unknown, field: string, errors: 
   const ip = tryParseIp(address);
   if (ip === undefined || `IPv${ipFamily(ip)}` !== type)
     errors.invalid(field, address, `must be a valid ${type} address`);
+  const special = ip === undefined ? undefined : specialIpFault(ip);
+  if (special !== undefined) errors.invalid(field, address, special);
 }
 
 /** Names in a table before "+ n more...". */

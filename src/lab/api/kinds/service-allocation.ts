@@ -9,6 +9,7 @@ import { at, equal, type Fields, fieldsOf, isFields, type KubeObject, listOf } f
 import { invalid } from "../object/status.ts";
 import type { WriteContext } from "../resources/write-context.ts";
 import { completeFamilies, familyNumber, isHeadless } from "./service-ip-families.ts";
+import { needsHealthCheckPort } from "./service-load-balancer.ts";
 
 const KIND = { group: "", plural: "services", kind: "Service" };
 
@@ -30,10 +31,6 @@ export function hasNodePorts(spec: Fields): boolean {
   return (
     spec["type"] === "NodePort" || (spec["type"] === "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] !== false)
   );
-}
-
-function needsHealthCheckPort(spec: Fields): boolean {
-  return spec["type"] === "LoadBalancer" && spec["externalTrafficPolicy"] === "Local";
 }
 
 /** A client that sends its whole manifest again (PUT, replace) does not name what was allocated to it. */

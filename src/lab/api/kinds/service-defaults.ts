@@ -3,6 +3,7 @@
  */
 import { at, type Fields, fieldsOf, isFields, type KubeObject, listOf } from "../object/object.ts";
 import { setDefault } from "./pod-defaults.ts";
+import { defaultIngress } from "./service-load-balancer.ts";
 
 /** Three hours: DefaultClientIPServiceAffinitySeconds. */
 const CLIENT_IP_TIMEOUT_SECONDS = 10800;
@@ -21,6 +22,7 @@ export function defaultService(service: KubeObject): void {
   if (at(service, "status", "loadBalancer") === undefined) {
     service["status"] = { ...fieldsOf(service["status"]), loadBalancer: {} };
   }
+  defaultIngress(service);
 }
 
 function defaultAffinity(spec: Fields): void {

@@ -1,9 +1,8 @@
 /**
  * What makes a Service unacceptable, and what of it is fixed once it is there.
  */
-import { tryParseIp } from "../../../model/ip.ts";
-import { parsePrefix } from "../../../model/prefix.ts";
 import type { FieldErrors } from "../object/field-errors.ts";
+import { destinationIpFault } from "../object/ip-faults.ts";
 import { validateLabels } from "../object/metadata-validation.ts";
 import { labelFault, portNameFault, portNumberFault, subdomainFault } from "../object/names.ts";
 import { at, type Fields, fieldsOf, type KubeObject, listOf, textOf } from "../object/object.ts";
@@ -11,6 +10,7 @@ import { oneOf, PROTOCOLS } from "./pod-validation.ts";
 import { keepsClusterIp } from "./service-allocation.ts";
 import { takesExternalTraffic } from "./service-defaults.ts";
 import { isHeadless } from "./service-ip-families.ts";
+import { validateLoadBalancer } from "./service-load-balancer.ts";
 
 export function validateService(service: KubeObject, errors: FieldErrors): void {
   const spec = fieldsOf(service["spec"]);
@@ -19,6 +19,12 @@ export function validateService(service: KubeObject, errors: FieldErrors): void 
   oneOf(spec["internalTrafficPolicy"], ["Cluster", "Local"], "spec.internalTrafficPolicy", errors);
   oneOf(spec["externalTrafficPolicy"], ["Cluster", "Local"], "spec.externalTrafficPolicy", errors);
   oneOf(spec["ipFamilyPolicy"], ["SingleStack", "PreferDualStack", "RequireDualStack"], "spec.ipFamilyPolicy", errors);
+  oneOf(
+    spec["trafficDistribution"],
+    ["PreferClose", "PreferSameNode", "PreferSameZone"],
+    "spec.trafficDistribution",
+    errors,
+  );
   validateLabels(fieldsOf(spec["selector"]) as Record<string, string>, "spec.selector", errors);
   const seconds = at(spec, "sessionAffinityConfig", "clientIP", "timeoutSeconds");
   if (typeof seconds === "number" && (seconds <= 0 || seconds > 86400)) {
@@ -31,6 +37,7 @@ export function validateService(service: KubeObject, errors: FieldErrors): void 
   validatePorts(spec, errors);
   validateAddresses(spec, errors);
   validateType(spec, errors);
+  validateLoadBalancer(service, errors);
 }
 
 function validatePorts(spec: Fields, errors: FieldErrors): void {
@@ -68,22 +75,8 @@ function validatePort(port: Fields, field: string, errors: FieldErrors): void {
 
 function validateAddresses(spec: Fields, errors: FieldErrors): void {
   for (const [i, ip] of listOf(spec["externalIPs"]).entries()) {
-    const address = tryParseIp(textOf(ip));
-    if (address === undefined) errors.invalid(`spec.externalIPs[${i}]`, ip, "must be a valid IP address");
-    else if (/^127\.|^0\.0\.0\.0$|^::1?$|^169\.254\.|^fe80:/.test(address)) {
-      errors.invalid(`spec.externalIPs[${i}]`, ip, "may not be unspecified, loopback or link-local");
-    }
-  }
-  for (const [i, range] of listOf(spec["loadBalancerSourceRanges"]).entries()) {
-    try {
-      parsePrefix(textOf(range).trim());
-    } catch {
-      errors.invalid(
-        `spec.loadBalancerSourceRanges[${i}]`,
-        range,
-        "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
-      );
-    }
+    const fault = destinationIpFault(textOf(ip));
+    if (fault !== undefined) errors.invalid(`spec.externalIPs[${i}]`, ip, fault);
   }
   const [first] = listOf(spec["clusterIPs"]);
   if (spec["clusterIP"] !== undefined && first !== undefined && spec["clusterIP"] !== first) {

@@ -161,6 +161,97 @@ test("Service: dual stack", (context) => {
   assert.throws(() => create(store, "odd", { ipFamilies: ["IPv4", "IPv6"] }), refusal(422, /ipFamilyPolicy/));
 });
 
+test("Service: a health check port is given under policy Local, kept, and let go under Cluster", (context) => {
+  const store = makeStore(context);
+  const port = (service: KubeObject) => at(service, "spec", "healthCheckNodePort");
+  const given = port(create(store, "a", { type: "LoadBalancer", externalTrafficPolicy: "Local" }));
+  assert.equal(typeof given, "number");
+  assert.equal(port(change(store, "a", { healthCheckNodePort: undefined, internalTrafficPolicy: "Local" })), given);
+  const ask = { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: given };
+  assert.throws(() => create(store, "b", ask), refusal(422, /already allocated/));
+  assert.equal(port(change(store, "a", { externalTrafficPolicy: "Cluster" })), undefined);
+  assert.equal(port(create(store, "b", ask)), given);
+});
+
+test("Service: the type changes from name to address to node port and back", (context) => {
+  const store = makeStore(context);
+  create(store, "a", { type: "ExternalName", externalName: "a.example" });
+  const plain = change(store, "a", { type: "ClusterIP", externalName: undefined });
+  const ip = at(plain, "spec", "clusterIP");
+  assert.match(String(ip), /^10\.96\./);
+  const nodePort = (service: KubeObject) => at((at(service, "spec", "ports") as unknown[])[0], "nodePort");
+  const opened = change(store, "a", { type: "NodePort" });
+  assert.deepEqual([at(opened, "spec", "clusterIP"), typeof nodePort(opened)], [ip, "number"]);
+  const named = change(store, "a", { type: "ExternalName", externalName: "a.example" });
+  assert.deepEqual([at(named, "spec", "clusterIP"), nodePort(named)], [undefined, undefined]);
+  const taken = { type: "NodePort", clusterIP: ip, ports: [{ port: 80, nodePort: nodePort(opened) }] };
+  assert.deepEqual(nodePort(create(store, "b", taken)), nodePort(opened), "both were let go");
+});
+
+test("Service: clusterIPs are in the order of ipFamilies", (context) => {
+  const both = { ipFamilyPolicy: "RequireDualStack", ipFamilies: ["IPv6", "IPv4"] };
+  const service = create(makeStore(context, true), "a", both);
+  assert.deepEqual(at(service, "spec", "clusterIPs"), ["fd00:10:96::100", "10.96.1.0"]);
+  assert.equal(at(service, "spec", "clusterIP"), "fd00:10:96::100");
+});
+
+const setIngress = (store: Store, ingress: unknown): KubeObject =>
+  store.modify(
+    "services",
+    "default",
+    "web",
+    (draft) => Object.assign(draft, { status: { loadBalancer: { ingress } } }),
+    { subresource: "status" },
+  );
+
+test("Service: a load balancer reports its addresses in the status; they go with the type", (context) => {
+  const store = makeStore(context);
+  create(store, "web", { type: "LoadBalancer" });
+  const ingress = [{ ip: "198.51.100.1" }, { ip: "198.51.100.2", ipMode: "Proxy" }, { hostname: "lb.example" }];
+  const [first, ...others] = ingress;
+  assert.deepEqual(at(setIngress(store, ingress), "status", "loadBalancer", "ingress"), [
+    { ...first, ipMode: "VIP" },
+    ...others,
+  ]);
+  assert.equal((at(change(store, "web", {}), "status", "loadBalancer", "ingress") as unknown[]).length, 3);
+  assert.deepEqual(at(change(store, "web", { type: "ClusterIP" }), "status", "loadBalancer"), {});
+  assert.throws(() => setIngress(store, ingress), refusal(422, /may only be used when `spec.type` is "LoadBalancer"/));
+});
+
+const BAD_INGRESS: readonly (readonly [unknown, RegExp])[] = [
+  [{ ip: "198.51.100.300" }, /ingress\[0\]\.ip: .*must be a valid IP address/],
+  [{ ip: "198.51.100.1", ipMode: "Odd" }, /ingress\[0\]\.ipMode: Unsupported value: "Odd"/],
+  [{ hostname: "lb", ipMode: "VIP" }, /ipMode: Forbidden: may not be specified when `ip` is not set/],
+  [{ hostname: "198.51.100.1" }, /hostname: .*must be a DNS name/],
+];
+
+for (const [ingress, text] of BAD_INGRESS) {
+  test(`Service: refuses a load balancer's ${JSON.stringify(ingress)}`, (context) => {
+    const store = makeStore(context);
+    create(store, "web", { type: "LoadBalancer" });
+    assert.throws(() => setIngress(store, [ingress]), refusal(422, text));
+  });
+}
+
+test("Service: source ranges are those of a load balancer, as a field or as the annotation", (context) => {
+  const store = makeStore(context);
+  const annotated = (name: string, type: string, ranges: string) =>
+    store.create({
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: {
+        name,
+        namespace: "default",
+        annotations: { "service.beta.kubernetes.io/load-balancer-source-ranges": ranges },
+      },
+      spec: { type, selector: { a: "b" }, ports: PORTS },
+    });
+  create(store, "a", { type: "LoadBalancer", loadBalancerSourceRanges: ["10.0.0.0/8", " fd00::/64"] });
+  annotated("b", "LoadBalancer", "10.0.0.0/8, 192.168.0.0/16");
+  assert.throws(() => annotated("c", "ClusterIP", "10.0.0.0/8"), refusal(422, /when `type` is 'LoadBalancer'/));
+  assert.throws(() => annotated("c", "LoadBalancer", "10.0.0.0/33"), refusal(422, /must be a valid CIDR value/));
+});
+
 const INVALID: readonly { name: string; spec: Fields; text: RegExp }[] = [
   { name: "no ports", spec: { ports: [] }, text: /spec\.ports: Required value/ },
   { name: "a port of 0", spec: { ports: [{ port: 0 }] }, text: /spec\.ports\[0\]\.port/ },
@@ -182,6 +273,28 @@ const INVALID: readonly { name: string; spec: Fields; text: RegExp }[] = [
   },
   { name: "a headless node port", spec: { clusterIP: "None", type: "NodePort" }, text: /may not be set to 'None'/ },
   { name: "no external name", spec: { type: "ExternalName" }, text: /spec\.externalName: Required value/ },
+  {
+    name: "source ranges of no load balancer",
+    spec: { loadBalancerSourceRanges: ["10.0.0.0/8"] },
+    text: /spec\.loadBalancerSourceRanges: Forbidden/,
+  },
+  {
+    name: "source ranges that are none",
+    spec: { type: "LoadBalancer", loadBalancerSourceRanges: ["10.0.0.0"] },
+    text: /spec\.loadBalancerSourceRanges\[0\]: .*must be a valid CIDR value/,
+  },
+  {
+    name: "a health check port of no local load balancer",
+    spec: { type: "LoadBalancer", healthCheckNodePort: 32100 },
+    text: /spec\.healthCheckNodePort: .*may only be set when/,
+  },
+  {
+    name: "an unknown traffic distribution",
+    spec: { trafficDistribution: "PreferFar" },
+    text: /supported values: "PreferClose", "PreferSameNode", "PreferSameZone"/,
+  },
+  { name: "a loopback external address", spec: { externalIPs: ["127.0.0.1"] }, text: /loopback range/ },
+  { name: "an external address that is none", spec: { externalIPs: ["x"] }, text: /must be a valid IP address/ },
   { name: "external traffic nowhere", spec: { externalTrafficPolicy: "Local" }, text: /externally-accessible/ },
 ];
 

@@ -4,6 +4,7 @@
 import type { Strategy } from "../resources/resource.ts";
 import { allocateService } from "./service-allocation.ts";
 import { defaultService } from "./service-defaults.ts";
+import { dropIngress } from "./service-load-balancer.ts";
 import { validateService, validateServiceUpdate } from "./service-validation.ts";
 
 export const SERVICE_STRATEGY: Strategy = {
@@ -14,7 +15,10 @@ export const SERVICE_STRATEGY: Strategy = {
     service["status"] = { loadBalancer: {} };
     allocateService(service, undefined, context);
   },
-  prepareUpdate: (service, old, context) => allocateService(service, old, context),
+  prepareUpdate: (service, old, context) => {
+    dropIngress(service);
+    allocateService(service, old, context);
+  },
   validate: validateService,
   validateUpdate: validateServiceUpdate,
 };
