@@ -29,6 +29,11 @@ export const clusterOptions = {
     default: "1",
     help: "Subnets, with a router between them; nodes go round-robin",
   },
+  zones: {
+    type: "string",
+    value: "N",
+    help: "Zones, zone1 to zoneN: the nodes' label topology.kubernetes.io/zone, round-robin; without it a subnet is a zone",
+  },
   mtu: { type: "string", value: "BYTES", default: "1500", help: "MTU of every wire" },
   routing: { type: "string", value: "MODE", default: "auto", help: "As of the agent: auto, direct or vxlan" },
   "cni-chain": {
@@ -53,10 +58,12 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
       },
     );
   }
+  const zones = values.zones === undefined ? undefined : integerOption(spec, "zones", values.zones, 1, nodes);
   return {
     name: values.name,
     nodes,
     subnets,
+    ...(zones === undefined ? {} : { zones }),
     mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535),
     routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
     dualStack: values["dual-stack"],

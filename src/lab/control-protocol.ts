@@ -21,6 +21,7 @@ export interface ProbeRequest {
 export interface NodeStatus {
   readonly name: string;
   readonly subnet: number;
+  readonly zone: string;
   readonly addresses: readonly string[];
   readonly podCidrs: readonly string[];
   readonly ready: boolean;

@@ -167,7 +167,7 @@ function kubeletProcess(
   const config = {
     nodeName: node.name,
     nodeIps: node.addresses.map(({ address }) => address),
-    labels: { "topology.kubernetes.io/zone": `subnet${node.subnet}` },
+    labels: { "topology.kubernetes.io/zone": node.zone },
     nodeNetns: netns,
     netnsFolder: paths.netns,
     kubeconfig: paths.nodeKubeconfig,
@@ -266,6 +266,7 @@ function labStatus({ config, paths, topology, api, agents, kubelets, faults }: L
     return {
       name: node.name,
       subnet: node.subnet,
+      zone: node.zone,
       addresses: node.addresses.map(({ address }) => address),
       podCidrs: spec?.podCIDRs ?? [],
       ready: object !== undefined && nodeIsReady(object),

@@ -26,6 +26,13 @@ test("planTopology() puts nodes into subnets round-robin, named node1 to nodeN",
   );
 });
 
+test("planTopology() has a zone a subnet, or as many zones as asked for, round-robin", () => {
+  const zones = (more: Partial<LabOptions>) => planTopology({ ...options, ...more }).nodes.map(({ zone }) => zone);
+  assert.deepEqual(zones({}), ["subnet1", "subnet2", "subnet1", "subnet2", "subnet1"]);
+  assert.deepEqual(zones({ zones: 3 }), ["zone1", "zone2", "zone3", "zone1", "zone2"]);
+  assert.deepEqual(zones({ zones: 1 }), ["zone1", "zone1", "zone1", "zone1", "zone1"]);
+});
+
 test("planTopology() has the cluster's ranges of the documents", () => {
   assert.deepEqual(planTopology(options).clusterCidrs, ["10.244.0.0/16"]);
   assert.deepEqual(planTopology(options).serviceCidrs, ["10.96.0.0/16"]);

@@ -11,6 +11,8 @@ export interface LabOptions {
   readonly name: string;
   readonly nodes: number;
   readonly subnets: number;
+  /** Nodes go round-robin into zones zone1 … zoneN. Absent: every subnet is a zone. */
+  readonly zones?: number;
   /** MTU of every wire, bytes. */
   readonly mtuBytes: number;
   readonly routing: RoutingMode;
@@ -25,6 +27,8 @@ export interface LabNode {
   readonly index: number;
   /** 1 … M. */
   readonly subnet: number;
+  /** Label topology.kubernetes.io/zone. */
+  readonly zone: string;
   /** IPv4 first. */
   readonly addresses: readonly { readonly address: Ip; readonly length: number }[];
   readonly gateways: readonly Ip[];
@@ -82,6 +86,7 @@ export function planTopology(options: LabOptions): Topology {
       name: `node${index}`,
       index,
       subnet,
+      zone: options.zones === undefined ? `subnet${subnet}` : `zone${((index - 1) % options.zones) + 1}`,
       addresses: families.map((family) =>
         family === 4
           ? { address: `192.168.${subnet}.${host}`, length: 24 }
