@@ -12,6 +12,7 @@ import { KubeClient } from "../kube/client.ts";
 import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
 import type { ApiConnection } from "../kube/connection.ts";
 import { messageOf } from "../model/errors.ts";
+import { SERVICE_TABLES } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
@@ -22,6 +23,7 @@ import { MtuParts } from "./mtu-parts.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
 import { Reconciler } from "./reconciler.ts";
+import { type ServiceKernel, ServiceParts } from "./services/service-parts.ts";
 
 /** What proving paths needs of the kernel beyond {@link Kernel}. */
 export interface ProofKernel {
@@ -33,6 +35,7 @@ export interface ProofKernel {
 export interface AgentOptions {
   readonly kernel: Kernel;
   readonly proofKernel: ProofKernel;
+  readonly serviceKernel: ServiceKernel;
   readonly config: NodeConfig;
   readonly connection: ApiConnection;
   readonly stateDir: string;
@@ -84,6 +87,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     state: () => reconciler.status.state,
     onProven: () => reconciler.request("proof"),
   });
+  const services = serveServices(options, { client, mirror, metrics, nodes, onActivity: () => collector.touch() });
   const reconciler: Reconciler = new Reconciler({
     kernel,
     mirror,
@@ -97,6 +101,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     metrics,
     onRound: () => {
       paths.proof.follow(reconciler.status.state);
+      services?.follow();
       publisher.tryPublish();
     },
     onEvents: (seen) => paths.proof.notice(seen, mirror),
@@ -109,8 +114,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     collect: () => {
       collect(metrics, reconciler, network, source);
       paths.proof.collect();
+      services?.proxy.collect();
     },
-    document: (url) => paths.document(url),
+    document: (url) => paths.document(url) ?? services?.document(url),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
@@ -129,9 +135,29 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     following[Symbol.dispose]();
     collector[Symbol.dispose]();
     await paths.stop();
+    await services?.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };
+}
+
+type ServiceSurroundings = Pick<
+  ConstructorParameters<typeof ServiceParts>[0],
+  "client" | "mirror" | "metrics" | "nodes" | "onActivity"
+>;
+
+/** Serves Services; where another proxy does, the tables that an earlier agent left are removed. */
+function serveServices(options: AgentOptions, surroundings: ServiceSurroundings): ServiceParts | undefined {
+  const { config, serviceKernel, log } = options;
+  if (config.services !== undefined) {
+    return new ServiceParts({ ...surroundings, config, services: config.services, kernel: serviceKernel, log });
+  }
+  for (const table of Object.values(SERVICE_TABLES)) {
+    if (serviceKernel.nftables.table(table) === undefined) continue;
+    serviceKernel.nftables.commit(table, [{ do: "deleteTable" }]);
+    log.info({ table: `${table.family} ${table.name}` }, "Services are left to another proxy; our table is removed");
+  }
+  return undefined;
 }
 
 /** Puts the CNI configuration on disk once the node can give pods their network, and tries again when that fails. */

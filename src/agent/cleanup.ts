@@ -1,7 +1,7 @@
 /** Removes everything that carries our marks from this node's kernel, and nothing else. */
 import { diffNode } from "../diff/diff.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { isOurLink, NFT_TABLE, ROUTE_PROTOCOL, RULE_PRIORITIES } from "../model/marks.ts";
+import { isOurLink, NFT_TABLE, ROUTE_PROTOCOL, RULE_PRIORITIES, SERVICE_TABLES } from "../model/marks.ts";
 import { formatOperation } from "../model/operation.ts";
 import type { DesiredState } from "../model/state.ts";
 import { applyOperations } from "./apply.ts";
@@ -44,8 +44,10 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
       ({ priority, protocol }) =>
         protocol === ROUTE_PROTOCOL && priority >= RULE_PRIORITIES.first && priority <= RULE_PRIORITIES.last,
     );
+  const tables = Object.values(SERVICE_TABLES).filter((name) => kernel.nftables.table(name) !== undefined);
   if (dryRun) {
     return [
+      ...tables.map(({ family, name }) => ({ text: `delete nftables table ${family} ${name}` })),
       ...operations.map((operation) => ({ text: formatOperation(operation) })),
       ...doomed.map(({ name }) => ({ text: `delete link ${name}` })),
       ...rules.map(({ priority, family }) => ({ text: `delete IPv${family} rule ${priority}` })),
@@ -53,6 +55,11 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
   }
   const results = applyOperations(operations, kernel, mirror, createPodLinks(kernel, mirror));
   return [
+    ...tables.map((name) =>
+      attempt(`delete nftables table ${name.family} ${name.name}`, () =>
+        kernel.nftables.commit(name, [{ do: "deleteTable" }]),
+      ),
+    ),
     ...results.map(({ operation, error }) => ({ text: formatOperation(operation), error })),
     ...doomed.map(({ name, index }) => attempt(`delete link ${name}`, () => kernel.routes.deleteLink(index))),
     ...rules.map((rule) =>

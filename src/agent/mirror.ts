@@ -136,6 +136,11 @@ export class Mirror {
     };
   }
 
+  /** All addresses of the node, sorted, each once. */
+  nodeAddresses(): string[] {
+    return [...new Set(Array.from(this.#addresses.values(), ({ address }) => address))].sort();
+  }
+
   /** Names of the host ends of pods that are there, those that wait for deletion left out. */
   podLinks(): string[] {
     return [...this.#links.values()]

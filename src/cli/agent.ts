@@ -6,7 +6,9 @@ import { startAgent } from "../agent/agent.ts";
 import { createLog, type Log } from "../agent/log.ts";
 import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
 import { installPlugin } from "../cni/install-plugin.ts";
+import { openConntrack } from "../kernel/ctnetlink/conntrack-socket.ts";
 import { openKernel } from "../kernel/kernel.ts";
+import { openNftables } from "../kernel/nfnetlink/nft-socket.ts";
 import { openProbePort } from "../kernel/probe-port.ts";
 import { pmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
 import { procSysctl } from "../kernel/sysctl.ts";
@@ -68,6 +70,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   refuseWithoutRights("agent");
   const running = await startAgent({
     kernel: openKernel(),
+    serviceKernel: { nftables: openNftables(), conntrack: openConntrack() },
     proofKernel: { openProbePort, pmtuCache: pmtuCache(procSysctl) },
     config,
     connection,

@@ -2,7 +2,7 @@
 import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { DEFAULT_PROBE_PORT, DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
 import type { NodeConfig, RoutingMode } from "../model/node-config.ts";
-import { parsePrefix } from "../model/prefix.ts";
+import { parsePrefix, prefixesOverlap, prefixLength } from "../model/prefix.ts";
 import {
   type CommandSpec,
   choiceOption,
@@ -50,6 +50,29 @@ export const nodeOptions = {
     value: "CIDR",
     help: "Destinations that see the pod's own address",
   },
+  "service-proxy": {
+    type: "string",
+    value: "BACKEND",
+    default: "nftables",
+    help: "Who serves Services: nftables, in place of kube-proxy; none: another proxy does",
+  },
+  "nodeport-addresses": {
+    type: "string",
+    multiple: true,
+    value: "CIDR",
+    help: "NodePorts answer on this node's addresses in there; default: on its InternalIPs",
+  },
+  "service-cidr": {
+    type: "string",
+    multiple: true,
+    value: "CIDR",
+    help: "Where the cluster's Services have their addresses: one that no Service has is dropped",
+  },
+  "conntrack-tcp-be-liberal": {
+    type: "boolean",
+    help: "Let TCP segments outside the window pass, where the node sees one direction only, instead of dropping them",
+  },
+  "service-counters": { type: "boolean", help: "Count the new connections of each Service address" },
   "state-dir": {
     type: "string",
     value: "DIR",
@@ -63,7 +86,7 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
   const nodeName = values["node-name"] ?? "";
   if (nodeName === "") throw usageError(spec, "--node-name is missing (or NODE_NAME)");
   const masquerade = !values["no-masquerade"];
-  const masqueradeExceptions = values["masquerade-except"].map((text) => parseCidr(text));
+  const masqueradeExceptions = values["masquerade-except"].map((text) => parseCidr("masquerade-except", text));
   if (!masquerade && masqueradeExceptions.length > 0) {
     throw usageError(spec, "--no-masquerade and --masquerade-except contradict each other");
   }
@@ -75,15 +98,59 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     probePort: integerOption(spec, "probe-port", values["probe-port"], 0, 65535),
     masquerade,
     masqueradeExceptions,
+    ...serviceConfig(spec, values),
     ...(values.mtu === undefined ? {} : { mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535) }),
   };
 }
 
-function parseCidr(text: string) {
+const SERVICE_OPTIONS = [
+  "nodeport-addresses",
+  "service-cidr",
+  "conntrack-tcp-be-liberal",
+  "service-counters",
+] as const satisfies readonly (keyof typeof nodeOptions)[];
+
+function serviceConfig(
+  spec: CommandSpec,
+  values: OptionValues<typeof nodeOptions>,
+): Pick<NodeConfig, "services"> | undefined {
+  const backend = choiceOption(spec, "service-proxy", values["service-proxy"], ["nftables", "none"]);
+  if (backend === "none") {
+    const given = SERVICE_OPTIONS.find((name) => {
+      const value = values[name];
+      return Array.isArray(value) ? value.length > 0 : value === true;
+    });
+    if (given !== undefined) throw usageError(spec, `--service-proxy none and --${given} contradict each other`);
+    return undefined;
+  }
+  return {
+    services: {
+      nodePortAddresses: values["nodeport-addresses"].map((text) => parseNodePortCidr(spec, text)),
+      serviceCidrs: values["service-cidr"].map((text) => parseCidr("service-cidr", text)),
+      dropInvalid: !values["conntrack-tcp-be-liberal"],
+      counters: values["service-counters"] === true,
+    },
+  };
+}
+
+/** docs/adr/0008-services-in-nftables.md says why not there. */
+function parseNodePortCidr(spec: CommandSpec, text: string) {
+  const prefix = parseCidr("nodeport-addresses", text);
+  const isLoopback = prefixesOverlap("127.0.0.0/8", prefix) || prefixesOverlap("::1/128", prefix);
+  if (isLoopback && prefixLength(prefix) >= 8) {
+    throw usageError(
+      spec,
+      `--nodeport-addresses ${text}: NodePorts cannot answer on localhost safely: the kernel would have to route 127.0.0.0/8, and others on the network could then reach what listens there`,
+    );
+  }
+  return prefix;
+}
+
+function parseCidr(option: string, text: string) {
   try {
     return parsePrefix(text);
   } catch (error) {
-    throw new BreakwaterError("BW_USAGE", `--masquerade-except: ${messageOf(error)}`, {
+    throw new BreakwaterError("BW_USAGE", `--${option}: ${messageOf(error)}`, {
       cause: error,
       remedy: "Give a CIDR such as 10.0.0.0/8 or fd00::/8",
     });

@@ -130,6 +130,7 @@ function agentProcess(
     own.cniBinDir,
     "--cni-chain",
     options.cniChain.join(","),
+    ...planTopology(options).serviceCidrs.flatMap((cidr) => ["--service-cidr", cidr]),
   );
   return new SupervisedProcess({
     name: `agent ${node.name}`,

@@ -113,10 +113,14 @@ export function isNodePortIpset(name: string): boolean {
   return isKubeProxyIpset(name) && /^KUBE-(6-)?NODE-PORT-/.test(name);
 }
 
+/** Counts without the sorts of which there are none. */
+export function countsOf(counts: KubeProxyCounts): KubeProxyCounts {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}
+
 /** "312 chains, 914 rules"; "" for nothing. */
 export function formatCounts(counts: KubeProxyCounts): string {
-  return Object.entries(counts)
-    .filter(([, count]) => count > 0)
+  return Object.entries(countsOf(counts))
     .map(([sort, count]) => `${count} ${count === 1 ? sort.replace(/s$/, "") : sort}`)
     .join(", ");
 }

@@ -27,6 +27,14 @@ export interface ObservedTable extends NftTableName {
   readonly chains: readonly ObservedChain[];
 }
 
+export interface ObservedElement {
+  /** As in {@link NftSet.elements}. */
+  readonly text: string;
+  /** Packets that found it, where the set counts them, and their bytes. */
+  readonly packets?: bigint;
+  readonly bytes?: bigint;
+}
+
 export interface ObservedChain {
   readonly name: string;
   readonly base?: NftBaseChain;

@@ -93,7 +93,7 @@ function assemble(
     ...(input.strangers === undefined || input.strangers.length === 0
       ? {}
       : { strangers: [...input.strangers].sort() }),
-    sysctls: planSysctls(local, underlay),
+    sysctls: [...planSysctls(local, underlay), ...planConntrackSysctls(config)],
     nft: planTable(config, local, [...claims.byNode.values()].flat(), paths, podMtuBytes),
     paths,
     podMtuBytes,
@@ -137,6 +137,19 @@ function planSysctls(local: readonly Prefix[], underlay: Underlay): DesiredSysct
     { name: "net/ipv4/ip_forward", value: "1", cause },
     { name: `net/ipv4/conf/${underlay.device.name}/forwarding`, value: "1", cause },
     ...(v6 ? [{ name: "net/ipv6/conf/all/forwarding", value: "1", cause }] : []),
+  ];
+}
+
+/**
+ * As kube-proxy has them: a connection that its client half-closed is not forgotten after a minute, the kernel's default;
+ * and where segments outside the window are not dropped, they must count as the connection's.
+ */
+function planConntrackSysctls({ services }: NodeConfig): DesiredSysctl[] {
+  if (services === undefined) return [];
+  const cause = "connections through Services";
+  return [
+    { name: "net/netfilter/nf_conntrack_tcp_timeout_close_wait", value: "3600", cause },
+    ...(services.dropInvalid ? [] : [{ name: "net/netfilter/nf_conntrack_tcp_be_liberal", value: "1", cause }]),
   ];
 }
 

@@ -112,6 +112,8 @@ export class ServiceTable {
     const { ledger } = this.#options;
     const ips = this.#changeShared(batch, "cluster-ips", touched.clusterIps, (ip: Ip) => ledger.hasClusterIp(ip));
     const hairpins = this.#changeShared(batch, "hairpin", touched.hairpins, (text) => ledger.hasHairpin(text));
+    // A family that no Service has needs no table.
+    if (this.#chains === undefined && !this.#replace && batch.isEmpty) return 0;
     const chains = this.#planChains();
     const skeleton = chains === undefined ? [] : this.#skeletonChanges(chains);
     const changes = [...skeleton, ...batch.changes(this.#sets)];

@@ -1,5 +1,6 @@
 /** nftables of one namespace in memory, with its failures and its log. */
-import type { Nftables, NftChange, NftTableName, ObservedTable } from "../nfnetlink/types.ts";
+import type { NftSet } from "../../model/nft.ts";
+import type { Nftables, NftChange, NftTableName, ObservedElement, ObservedTable } from "../nfnetlink/types.ts";
 import type { Supervision } from "./supervision.ts";
 import type { TableStore } from "./table-store.ts";
 
@@ -17,6 +18,11 @@ export class FakeNftables implements Nftables {
   table(name: NftTableName): ObservedTable | undefined {
     const purpose = { operation: "read nftables table", object: `${name.family} ${name.name}` };
     return this.#supervision.list("table", purpose, () => this.#store.read(name));
+  }
+
+  elements(name: NftTableName, { name: set }: Pick<NftSet, "name">): ObservedElement[] {
+    const found = this.table(name)?.sets.find((each) => each.name === set);
+    return (found?.elements ?? []).map((text) => ({ text }));
   }
 
   commit(table: NftTableName, changes: readonly NftChange[]): void {

@@ -13,12 +13,21 @@ import * as c from "./constants.ts";
 import { stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
 import { watchNftTable } from "./nft-events.ts";
 import { elementTexts, type RawElement, rawElements } from "./set-elements.ts";
-import { elementsMessage, readElement, readSet, setMessage, writeElements, writeSet } from "./set-messages.ts";
+import {
+  type ElementValues,
+  elementsMessage,
+  readElement,
+  readSet,
+  setMessage,
+  writeElements,
+  writeSet,
+} from "./set-messages.ts";
 import {
   type Nftables,
   type NftChange,
   type NftTableName,
   type ObservedChain,
+  type ObservedElement,
   type ObservedTable,
   ruleFingerprint,
 } from "./types.ts";
@@ -78,6 +87,19 @@ class NftSocket implements Nftables {
       sets: sets.filter((set) => set.table === name.name).map((set) => this.#observeSet(name, readSet(set))),
       chains: this.#observeChains(name),
     };
+  }
+
+  elements(table: NftTableName, set: Omit<NftSet, "elements">): ObservedElement[] {
+    try {
+      return this.#listElements(table, set.name).map((values) => {
+        const [text = ""] = elementTexts(set, [readElement(values)]);
+        const counted = values.expression?.data;
+        return counted === undefined ? { text } : { text, packets: counted.packets ?? 0n, bytes: counted.bytes ?? 0n };
+      });
+    } catch (error) {
+      if (isNotFound(error)) return [];
+      throw error;
+    }
   }
 
   commit(table: NftTableName, changes: readonly NftChange[]): void {
@@ -245,14 +267,15 @@ class NftSocket implements Nftables {
   }
 
   #readElements(name: NftTableName, set: Omit<NftSet, "comment" | "elements">): string[] {
-    const lists = this.#socket.dump(
-      this.#request(c.NFT_MSG_GETSETELEM, name, (w) => named.write(w, { table: name.name, name: set.name })),
-      (m) => elementsMessage.read(m.payload).values.elements,
-    );
     return elementTexts(
       set,
-      lists.flat().map((values) => readElement(values)),
+      this.#listElements(name, set.name).map((values) => readElement(values)),
     );
+  }
+
+  #listElements(table: NftTableName, set: string): ElementValues[] {
+    const request = this.#request(c.NFT_MSG_GETSETELEM, table, (w) => named.write(w, { table: table.name, name: set }));
+    return this.#socket.dump(request, (m) => elementsMessage.read(m.payload).values.elements).flat();
   }
 
   #get(type: number, table: NftTableName, values: { name: string }): object | undefined {

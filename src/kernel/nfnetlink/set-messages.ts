@@ -46,7 +46,7 @@ export const elementsMessage = message(
   nfgen,
   attributes({ table: [1, text], set: [2, text], elements: [3, listOf(1, setElement)] }),
 );
-type ElementValues = ReturnType<typeof setElement.read>;
+export type ElementValues = ReturnType<typeof setElement.read>;
 
 /** Body of NFT_MSG_NEWSET behind the table's name. @param id names the set inside the transaction */
 export function writeSet(w: MessageWriter, set: NftSet, id: number): void {

@@ -1,11 +1,14 @@
 /** The interface to nftables of one network namespace: nft-socket.ts is the real kernel, fake/ the one in memory. */
-import type { NftChange, NftTableName, ObservedTable } from "../../model/nft-changes.ts";
+import type { NftSet } from "../../model/nft.ts";
+import type { NftChange, NftTableName, ObservedElement, ObservedTable } from "../../model/nft-changes.ts";
 
 export * from "../../model/nft-changes.ts";
 
 export interface Nftables extends Disposable {
   /** Reads one table, or undefined when there is none. Other people's tables are never read. */
   table(name: NftTableName): ObservedTable | undefined;
+  /** Elements of one set or map, also those that packets made, with their counters; none where there is no such set. */
+  elements(table: NftTableName, set: Omit<NftSet, "elements">): readonly ObservedElement[];
   /**
    * Commits all changes to one table atomically. @throws BreakwaterError BW_NFTABLES with the first step that the
    * kernel refused; then nothing has changed.

@@ -1,0 +1,155 @@
+/** Everything about Services, put together: the watch of the API, the proxy, Events, documents for the command line. */
+import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
+import type { Nftables } from "../../kernel/nfnetlink/types.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { systemClock } from "../../kube/clock.ts";
+import { EventRecorder } from "../../kube/events.ts";
+import { type ServiceSource, startServiceSource } from "../../kube/service-source.ts";
+import type { ClusterNode } from "../../model/cluster.ts";
+import { messageOf } from "../../model/errors.ts";
+import type { NodeConfig, ServiceConfig } from "../../model/node-config.ts";
+import type { ServiceContext } from "../../plan/services/frontends.ts";
+import type { FrontendConflict } from "../../plan/services/table.ts";
+import type { Log } from "../log.ts";
+import type { AgentMetrics } from "../metrics.ts";
+import type { Mirror } from "../mirror.ts";
+import { createServiceMetrics } from "./service-metrics.ts";
+import { nodePortAddresses, ServiceProxy } from "./service-proxy.ts";
+import { serviceReport } from "./service-report.ts";
+
+/** What serving Services needs of the kernel beyond the agent's own. */
+export interface ServiceKernel {
+  /** A socket of its own: long transactions keep nobody else waiting for theirs. */
+  readonly nftables: Nftables;
+  readonly conntrack: Conntrack;
+}
+
+export interface ServicePartsOptions {
+  readonly config: NodeConfig;
+  readonly services: ServiceConfig;
+  readonly kernel: ServiceKernel;
+  readonly client: KubeClient;
+  readonly mirror: Mirror;
+  readonly metrics: AgentMetrics;
+  readonly log: Log;
+  /** All nodes of the cluster, or undefined before the first list. */
+  readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
+  readonly onActivity: () => void;
+}
+
+const ZONE_LABEL = "topology.kubernetes.io/zone";
+
+export class ServiceParts {
+  readonly proxy: ServiceProxy;
+  readonly #options: ServicePartsOptions;
+  readonly #source: ServiceSource;
+  readonly #events: EventRecorder;
+  #synced = false;
+
+  constructor(options: ServicePartsOptions) {
+    this.#options = options;
+    const { client, config, kernel, log, metrics, services } = options;
+    this.#events = new EventRecorder({
+      client,
+      component: "breakwater-agent",
+      host: config.nodeName,
+      onDropped: (reason, { kind, name }, why) =>
+        log.warn({ reason, object: `${kind} ${name}`, why }, "event not written"),
+    });
+    this.#source = startServiceSource({
+      client,
+      onChange: () => {
+        options.onActivity();
+        if (this.#synced) this.proxy.request();
+      },
+      onProblem: ({ resource, key, field, why }) => log.warn({ resource, key, field }, why),
+      onError: (resource, error, retryInMs) => {
+        metrics.apiErrors.inc({ resource });
+        log.warn(
+          { resource, retryInMs, error: messageOf(error) },
+          "the API cannot be read; the last known state stands",
+        );
+      },
+    });
+    this.proxy = new ServiceProxy({
+      ...kernel,
+      source: this.#source,
+      config: services,
+      log,
+      metrics: createServiceMetrics(metrics.registry),
+      clock: systemClock,
+      onConflicts: (conflicts) => this.#tell(conflicts),
+    });
+    this.#source.synced.then(
+      () => {
+        this.#synced = true;
+        this.follow();
+      },
+      () => undefined,
+    );
+  }
+
+  /** The node may have other addresses or labels. */
+  follow(): void {
+    if (this.#synced) this.proxy.setNode(this.#context());
+  }
+
+  /** Resolves when Services and EndpointSlices were listed once. */
+  get synced(): Promise<void> {
+    return this.#source.synced;
+  }
+
+  state() {
+    return this.#source.state();
+  }
+
+  async stop(): Promise<void> {
+    this.proxy[Symbol.dispose]();
+    await this.#source.stop();
+    await this.#events.stop();
+  }
+
+  /** What the health server answers under /services; undefined for other paths. */
+  document({ pathname }: URL): unknown {
+    const { config, kernel } = this.#options;
+    if (pathname === "/services/verify") {
+      return { node: config.nodeName, failure: this.proxy.failure ?? null, ...this.#verify() };
+    }
+    if (pathname === "/services") return serviceReport(config.nodeName, this.proxy, this.#source, kernel.nftables);
+    return undefined;
+  }
+
+  #verify() {
+    return this.proxy.failure === undefined ? this.proxy.verify() : { differences: [] };
+  }
+
+  #context(): ServiceContext | undefined {
+    const { config, services, mirror, nodes } = this.#options;
+    const own = nodes()?.get(config.nodeName);
+    if (own === undefined) return undefined;
+    const addresses = mirror.nodeAddresses();
+    return {
+      name: own.name,
+      zone: own.labels[ZONE_LABEL],
+      addresses,
+      nodePortAddresses: nodePortAddresses(services, addresses, own.internalIps),
+      podCidrs: own.podCidrs,
+    };
+  }
+
+  #tell(conflicts: readonly FrontendConflict[]): void {
+    const { log } = this.#options;
+    for (const { key, loser, winner } of conflicts) {
+      const [address, protocol, port] = key.split(" . ");
+      const message = `${address} ${protocol?.toUpperCase()} port ${port} is not served for this Service: the older Service ${winner} has it. Give one of them another address or port`;
+      log.warn({ service: loser, winner, frontend: key }, "two Services claim one address and port");
+      const [namespace, name] = loser.split("/") as [string, string];
+      const subject = { apiVersion: "v1", kind: "Service", namespace, name, uid: this.#uid(loser) };
+      this.#events.record(subject, "Warning", "FrontendConflict", message);
+    }
+  }
+
+  #uid(key: string): string | undefined {
+    return this.#source.services().get(key)?.uid;
+  }
+}

@@ -1,0 +1,408 @@
+/**
+ * Serves the cluster's Services on this node: takes what changed from the API's watch, plans those Services anew, commits
+ * the elements that differ, deletes flows that lead nowhere. Changes that come together are one transaction.
+ */
+import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
+import type { Nftables } from "../../kernel/nfnetlink/types.ts";
+import type { Clock } from "../../kube/clock.ts";
+import type { ServiceSource } from "../../kube/service-source.ts";
+import { isBreakwaterError, messageOf } from "../../model/errors.ts";
+import type { Frontend } from "../../model/frontend.ts";
+import { type Ip, ipFamily } from "../../model/ip.ts";
+import { SERVICE_TABLES } from "../../model/marks.ts";
+import type { ServiceConfig } from "../../model/node-config.ts";
+import { prefixContains } from "../../model/prefix.ts";
+import { planService, type ServiceContext } from "../../plan/services/frontends.ts";
+import { elementFamily, noneTouched, ServiceLedger, type Touched } from "../../plan/services/ledger.ts";
+import type { FrontendConflict } from "../../plan/services/table.ts";
+import type { Log } from "../log.ts";
+import { forgetClients } from "./affinity-cleaner.ts";
+import { deleteStaleFlows, type FlowTarget } from "./flow-cleaner.ts";
+import { type HealthCheck, HealthChecks } from "./health-checks.ts";
+import type { ServiceMetrics } from "./service-metrics.ts";
+import { ServiceTable } from "./service-table.ts";
+import { type Verification, verifyTables } from "./verification.ts";
+
+export interface ServiceProxyOptions {
+  readonly nftables: Nftables;
+  readonly conntrack: Conntrack;
+  readonly source: Pick<ServiceSource, "services" | "slicesOf" | "takeChanged">;
+  readonly config: ServiceConfig;
+  readonly log: Log;
+  readonly metrics: ServiceMetrics;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. @default Date.now */
+  readonly wallClock?: () => number;
+  /** Frontends that Services go without, whenever they change. */
+  readonly onConflicts: (conflicts: readonly FrontendConflict[]) => void;
+}
+
+/** Commits are no closer than this: an event storm becomes few transactions. */
+const PAUSE_MS = 2;
+/** Slots and chains that were given up are deleted so long after: no packet is in them any more. */
+const SWEEP_MS = 1000;
+const VERIFY_MS = 180_000;
+/** Somebody else's change of our table is repaired this long after the first event of it. */
+const REPAIR_MS = 50;
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 10_000;
+
+export class ServiceProxy implements Disposable {
+  readonly #options: ServiceProxyOptions;
+  readonly #ledger = new ServiceLedger();
+  readonly #tables: readonly ServiceTable[];
+  readonly #watches: Disposable[];
+  readonly #health: HealthChecks;
+  readonly #triggers = new Map<string, number>();
+  readonly #timers = new Map<string, () => void>();
+  #context: ServiceContext | undefined;
+  /** What a transaction that failed should have brought, and what has to be looked at in any case. */
+  #pending = noneTouched();
+  #everything = true;
+  #started = false;
+  #dirtySince: number | undefined;
+  #endedAt = Number.NEGATIVE_INFINITY;
+  #retryMs = RETRY_MIN_MS;
+  #failure: string | undefined;
+  #conflicts = "[]";
+
+  constructor(options: ServiceProxyOptions) {
+    this.#options = options;
+    const { nftables, config, clock } = options;
+    this.#tables = ([4, 6] as const).map(
+      (family) => new ServiceTable({ family, nftables, ledger: this.#ledger, config }),
+    );
+    this.#watches = this.#tables.map(({ family }) =>
+      nftables.watch(SERVICE_TABLES[family], () => this.#schedule("repair", REPAIR_MS, () => this.#repair())),
+    );
+    this.#health = new HealthChecks({
+      healthy: () => this.#failure === undefined,
+      onError: (check, error) =>
+        options.log.error(
+          { service: check.service, port: check.port, error: error.message },
+          "cannot answer health checks",
+        ),
+    });
+    const verifyLater = () =>
+      this.#schedule("verify", VERIFY_MS * (0.9 + 0.2 * clock.random()), () => {
+        this.#tryVerify();
+        verifyLater();
+      });
+    verifyLater();
+  }
+
+  [Symbol.dispose](): void {
+    for (const cancel of this.#timers.values()) cancel();
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+    this.#health.stop();
+  }
+
+  /** Why Services are not up to date; undefined when they are. */
+  get failure(): string | undefined {
+    return this.#started ? this.#failure : "Services have not been read from the API yet";
+  }
+
+  get ledger(): ServiceLedger {
+    return this.#ledger;
+  }
+
+  conflicts(): FrontendConflict[] {
+    return this.#ledger.conflicts();
+  }
+
+  /** The node as Services depend on it; undefined while it is not known. */
+  setNode(context: ServiceContext | undefined): void {
+    if (context === undefined || JSON.stringify(context) === JSON.stringify(this.#context)) return;
+    this.#context = context;
+    this.#everything = true;
+    this.request();
+  }
+
+  /** Something changed: a commit follows, at once where the last one is long enough ago. */
+  request(): void {
+    this.#dirtySince ??= this.#options.clock.now();
+    this.#options.metrics.lastQueued.set(this.#wallSeconds());
+    if (this.#context === undefined || this.#timers.has("run") || this.#timers.has("retry")) return;
+    const wait = this.#endedAt + PAUSE_MS - this.#options.clock.now();
+    if (wait <= 0) this.#run();
+    else this.#schedule("run", wait, () => this.#run());
+  }
+
+  /** Compares the kernel with the API now, repairs what differs. @throws BreakwaterError when the kernel cannot be read */
+  verify(): Verification {
+    const { log, metrics } = this.#options;
+    if (this.#context === undefined || !this.#started) throw new Error(this.failure);
+    const found = verifyTables(this.#tables, this.#options.source, this.#context, this.#options.config);
+    metrics.verifications.inc({ result: found.differences.length === 0 ? "equal" : "different" });
+    if (found.differences.length === 0) return found;
+    metrics.differences.inc(found.differences.length);
+    const [first] = found.differences;
+    log.warn(
+      { differences: found.differences.length, first },
+      "the kernel's Services differed from the API; repairing",
+    );
+    this.#readTables();
+    this.#run();
+    return found;
+  }
+
+  #tryVerify(): void {
+    try {
+      if (this.#started && this.#context !== undefined) this.verify();
+    } catch (error) {
+      this.#options.metrics.verifications.inc({ result: "failed" });
+      this.#options.log.error({ error: messageOf(error) }, "cannot compare the kernel's Services with the API");
+    }
+  }
+
+  #repair(): void {
+    this.#tryVerify();
+  }
+
+  #run(): void {
+    const { clock, metrics, log } = this.#options;
+    if (this.#context === undefined) return;
+    const startedAt = clock.now();
+    const isFull = this.#everything;
+    try {
+      this.#plan();
+      this.#commit();
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    if (!this.#started) log.info({ services: this.#ledger.size }, "Services are in the kernel");
+    this.#started = true;
+    this.#failure = undefined;
+    this.#retryMs = RETRY_MIN_MS;
+    this.#endedAt = clock.now();
+    const seconds = (this.#endedAt - startedAt) / 1000;
+    metrics.syncSeconds.observe(seconds);
+    (isFull ? metrics.fullSyncSeconds : metrics.partialSyncSeconds).observe(seconds);
+    if (this.#dirtySince !== undefined) metrics.eventToKernelSeconds.observe((this.#endedAt - this.#dirtySince) / 1000);
+    this.#dirtySince = undefined;
+    metrics.lastSync.set(this.#wallSeconds());
+    if (this.#tables.some((table) => table.hasLeftovers)) this.#schedule("sweep", SWEEP_MS, () => this.#sweep());
+    this.#publish();
+  }
+
+  #fail(error: unknown): void {
+    const { log, metrics } = this.#options;
+    metrics.syncFailures.inc();
+    this.#failure = messageOf(error);
+    const retryInMs = this.#retryMs;
+    log.error({ error: this.#failure, retryInMs }, "cannot bring Services up to date; what the kernel has stands");
+    // A step that the kernel refused says that it holds something else than we think: look.
+    if (isBreakwaterError(error, "BW_NFTABLES")) this.#started = false;
+    this.#retryMs = Math.min(RETRY_MAX_MS, 2 * retryInMs);
+    this.#schedule("retry", retryInMs, () => this.#run());
+  }
+
+  /** Plans what changed; what that touches waits in #pending. */
+  #plan(): void {
+    const { source } = this.#options;
+    const context = this.#context as ServiceContext;
+    const services = source.services();
+    const changed = source.takeChanged();
+    const keys = this.#everything ? new Set([...services.keys(), ...this.#planned(), ...changed]) : changed;
+    for (const key of keys) {
+      const service = services.get(key);
+      const plan = service && planService(service, source.slicesOf(key), context);
+      this.#ledger.set(key, plan, this.#pending);
+      this.#noteTrigger(key);
+    }
+    this.#countChanges(changed);
+    this.#everything = false;
+    if (!this.#started) this.#readTables();
+  }
+
+  #planned(): Iterable<string> {
+    return Array.from(this.#ledger.plans(), ({ key }) => key);
+  }
+
+  /** Takes the kernel's tables as they are, and looks at all that is in them and at all that should be. */
+  #readTables(): void {
+    for (const table of this.#tables) {
+      table.adopt(table.read());
+      for (const key of table.frontends().keys()) this.#pending.frontends.add(key);
+      for (const ip of table.shared("cluster-ips")) this.#pending.clusterIps.add(ip);
+      for (const element of table.shared("hairpin")) this.#pending.hairpins.add(element);
+    }
+    for (const key of this.#ledger.frontends()) this.#pending.frontends.add(key);
+    for (const ip of this.#ledger.clusterIps()) this.#pending.clusterIps.add(ip);
+    for (const element of this.#ledger.hairpins()) this.#pending.hairpins.add(element);
+  }
+
+  #commit(): void {
+    const touched = this.#pending;
+    const lost = this.#lostFrontends(touched);
+    const { podCidrs } = this.#context as ServiceContext;
+    for (const table of this.#tables) {
+      this.#options.metrics.elements.inc(table.update(touched, podCidrs));
+    }
+    this.#pending = noneTouched();
+    this.#cleanUp(lost);
+  }
+
+  /** Frontends that lost an endpoint, had none or are gone: flows and clients may remember what is not there. */
+  #lostFrontends(touched: Touched): LostFrontends {
+    const flows: FlowTarget[] = [];
+    const sticky: string[] = [];
+    const served = new Set<string>();
+    for (const key of touched.frontends) {
+      const family = elementFamily(key);
+      const table = this.#tables.find((each) => each.family === family) as ServiceTable;
+      const before = table.frontends().get(key);
+      const after = this.#ledger.frontend(key);
+      if (before?.single.services !== undefined) served.add(key);
+      const had = [...(before?.endpoints ?? []), ...(before?.outsideEndpoints ?? [])];
+      const has = new Set([...(after?.endpoints ?? []), ...(after?.outside ?? [])]);
+      const isLost = had.length === 0 || had.some((endpoint) => endpoint !== undefined && !has.has(endpoint));
+      if (!isLost) continue;
+      const [address = "", protocol, port] = key.split(" . ");
+      if (protocol === "udp") flows.push({ family, address, port: Number(port) });
+      if (before?.single.affine !== undefined) sticky.push(key);
+    }
+    return { flows, sticky, served };
+  }
+
+  #cleanUp({ flows, sticky, served }: LostFrontends): void {
+    const { conntrack, log, metrics, clock, nftables } = this.#options;
+    const context = this.#context as ServiceContext;
+    const judge = {
+      frontend: (key: string) => this.#ledger.frontend(key),
+      wasServed: (key: string) => served.has(key),
+      isInside: (ip: Ip) =>
+        context.addresses.includes(ip) || context.podCidrs.some((prefix) => prefixContains(prefix, ip)),
+    };
+    try {
+      for (const family of [4, 6] as const) {
+        const targets = flows.filter((target) => target.family === family);
+        if (targets.length === 0) continue;
+        const startedAt = clock.now();
+        const deleted = deleteStaleFlows(conntrack, targets, judge);
+        const labels = { ip_family: `IPv${family}` };
+        metrics.conntrackSeconds.observe(labels, (clock.now() - startedAt) / 1000);
+        metrics.conntrackDeleted.inc(labels, deleted);
+        if (deleted > 0) log.info({ family, deleted }, "UDP flows that led nowhere are forgotten");
+      }
+    } catch (error) {
+      log.error(
+        { error: messageOf(error) },
+        "cannot delete UDP flows that lead nowhere; clients may go on sending there",
+      );
+    }
+    try {
+      forgetClients(nftables, sticky, (key) => this.#ledger.frontend(key));
+    } catch (error) {
+      log.error(
+        { error: messageOf(error) },
+        "cannot forget which endpoint clients had; some may reach one that is gone",
+      );
+    }
+  }
+
+  #sweep(): void {
+    try {
+      for (const table of this.#tables) if (table.hasLeftovers) table.sweep();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #countChanges(changed: ReadonlySet<string>): void {
+    const { metrics } = this.#options;
+    metrics.serviceChanges.inc(changed.size);
+    metrics.endpointChanges.inc(changed.size);
+  }
+
+  /** Network programming latency: from what triggered the newest change of a Service's slices until now. */
+  #noteTrigger(key: string): void {
+    let newest = 0;
+    for (const { triggeredAt } of this.#options.source.slicesOf(key)) {
+      if (triggeredAt !== undefined) newest = Math.max(newest, Date.parse(triggeredAt) || 0);
+    }
+    const before = this.#triggers.get(key);
+    if (newest === 0) this.#triggers.delete(key);
+    else this.#triggers.set(key, newest);
+    // What was there before the agent is no measure of it.
+    if (!this.#started || newest === 0 || before === newest) return;
+    const now = (this.#options.wallClock ?? Date.now)();
+    this.#options.metrics.networkProgrammingSeconds.observe(Math.max(0, now - newest) / 1000);
+  }
+
+  /** What others see of the result: health checks, gauges, conflicts. */
+  #publish(): void {
+    const conflicts = this.#ledger.conflicts();
+    const text = JSON.stringify(conflicts);
+    if (text !== this.#conflicts) {
+      this.#conflicts = text;
+      this.#options.metrics.conflicts.set(conflicts.length);
+      this.#options.onConflicts(conflicts);
+    }
+    this.#health.set(this.#healthChecks(), this.#context?.nodePortAddresses ?? []);
+  }
+
+  *#healthChecks(): Iterable<HealthCheck> {
+    for (const { key, healthCheck } of this.#ledger.plans()) {
+      if (healthCheck !== undefined) yield { service: key, ...healthCheck };
+    }
+  }
+
+  /** Brings gauges up to date; called when metrics are read. */
+  collect(): void {
+    const { metrics } = this.#options;
+    let [frontends, endpoints, internal, external] = [0, 0, 0, 0];
+    for (const key of this.#ledger.frontends()) {
+      const frontend = this.#ledger.frontend(key) as Frontend;
+      frontends++;
+      endpoints += frontend.endpoints.length;
+      if (frontend.outside?.length === 0) external++;
+      if (frontend.kind === "ClusterIP" && frontend.endpoints.length === 0 && frontend.otherwise === "drop") internal++;
+    }
+    metrics.services.set(this.#ledger.size);
+    metrics.frontends.set(frontends);
+    metrics.endpoints.set(endpoints);
+    metrics.noLocalEndpoints.set({ traffic_policy: "internal" }, internal);
+    metrics.noLocalEndpoints.set({ traffic_policy: "external" }, external);
+  }
+
+  #wallSeconds(): number {
+    return (this.#options.wallClock ?? Date.now)() / 1000;
+  }
+
+  /** One timer of a name at a time: the first one counts. */
+  #schedule(name: string, delayMs: number, body: () => void): void {
+    if (this.#timers.has(name)) return;
+    const cancel = this.#options.clock.schedule(delayMs, () => {
+      this.#timers.delete(name);
+      body();
+    });
+    this.#timers.set(name, cancel);
+  }
+}
+
+interface LostFrontends {
+  readonly flows: readonly FlowTarget[];
+  /** Keys of frontends with session affinity. */
+  readonly sticky: readonly string[];
+  /** Keys of frontends that were served until now. */
+  readonly served: ReadonlySet<string>;
+}
+
+/** Where a node's NodePorts answer: on its InternalIPs, or on what of its addresses the operator chose. */
+export function nodePortAddresses(config: ServiceConfig, addresses: readonly Ip[], internalIps: readonly Ip[]): Ip[] {
+  if (config.nodePortAddresses.length === 0) return internalIps.filter((ip) => addresses.includes(ip));
+  const chosen = (ip: Ip) =>
+    config.nodePortAddresses.some((prefix) => ipFamily(prefix) === ipFamily(ip) && prefixContains(prefix, ip));
+  return addresses.filter((ip) => chosen(ip) && !isLoopback(ip) && !isLinkLocal(ip)).sort();
+}
+
+/** A packet from there cannot leave the node with such a source: docs/adr/0008-localhost-node-ports.md. */
+function isLoopback(ip: Ip): boolean {
+  return ip === "::1" || prefixContains("127.0.0.0/8", ip);
+}
+
+function isLinkLocal(ip: Ip): boolean {
+  return ip.includes(":") && prefixContains("fe80::/10", ip);
+}
