@@ -13,6 +13,7 @@ export function namespaceKernel(namespace: TestNamespace): Kernel {
     },
     nftables: {
       table: (name) => nftables.table(name),
+      tableInPieces: (name) => nftables.tableInPieces(name),
       elements: (table, set) => nftables.elements(table, set),
       commit: (table, changes) => nftables.commit(table, changes),
       watch: (table, changed) => namespace.run(() => nftables.watch(table, changed)),

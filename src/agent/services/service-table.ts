@@ -19,7 +19,7 @@ import { type NftChange, type ObservedChain, type ObservedTable, ruleFingerprint
 import type { ServiceConfig } from "../../model/node-config.ts";
 import type { Prefix } from "../../model/prefix.ts";
 import { planServiceChains } from "../../plan/services/chains.ts";
-import { elementFamily, type ServiceLedger, type Touched } from "../../plan/services/ledger.ts";
+import { elementFamily, noneTouched, type ServiceLedger, type Touched } from "../../plan/services/ledger.ts";
 import { planServiceSets } from "../../plan/services/table.ts";
 
 export interface ServiceTableOptions {
@@ -28,6 +28,9 @@ export interface ServiceTableOptions {
   readonly ledger: ServiceLedger;
   readonly config: ServiceConfig;
 }
+
+/** What a transaction is made of lies in memory thrice: as text, as bytes and in the kernel's copy. */
+const FRONTENDS_AT_ONCE = 1000;
 
 /** Sets whose elements belong to no single frontend. */
 type SharedSet = "cluster-ips" | "hairpin";
@@ -97,19 +100,29 @@ export class ServiceTable {
   }
 
   /**
-   * Brings what was touched in line with the ledger, in one transaction.
+   * Brings what was touched in line with the ledger: in one transaction, or where that is much in several, of which each
+   * holds whole frontends. A table that takes the place of another comes in one.
    * @returns elements that changed
-   * @throws BreakwaterError BW_NFTABLES; nothing has changed then
+   * @throws BreakwaterError BW_NFTABLES; what that transaction should have brought has not changed then
    */
   update(touched: Touched, podCidrs: readonly Prefix[]): number {
     this.#podCidrs = podCidrs;
+    const keys = [...touched.frontends].filter((key) => elementFamily(key) === this.family);
+    const atOnce = this.#replace ? Number.POSITIVE_INFINITY : FRONTENDS_AT_ONCE;
+    let size = this.#updateSome(keys.slice(0, atOnce), touched);
+    for (let i = atOnce; i < keys.length; i += atOnce) {
+      size += this.#updateSome(keys.slice(i, i + atOnce), noneTouched());
+    }
+    return size;
+  }
+
+  #updateSome(keys: readonly string[], touched: Touched): number {
+    const { ledger, nftables } = this.#options;
     const batch = new ElementBatch();
     const after = new Map<string, ObservedFrontend | undefined>();
-    for (const key of touched.frontends) {
-      if (elementFamily(key) !== this.family) continue;
+    for (const key of keys) {
       after.set(key, changeFrontend(key, this.#frontends.get(key), this.#wanted(key), batch));
     }
-    const { ledger } = this.#options;
     const ips = this.#changeShared(batch, "cluster-ips", touched.clusterIps, (ip: Ip) => ledger.hasClusterIp(ip));
     const hairpins = this.#changeShared(batch, "hairpin", touched.hairpins, (text) => ledger.hasHairpin(text));
     // A family that no Service has needs no table.
@@ -117,7 +130,7 @@ export class ServiceTable {
     const chains = this.#planChains();
     const skeleton = chains === undefined ? [] : this.#skeletonChanges(chains);
     const changes = [...skeleton, ...batch.changes(this.#sets)];
-    if (changes.length > 0) this.#options.nftables.commit(SERVICE_TABLES[this.family], changes);
+    if (changes.length > 0) nftables.commit(SERVICE_TABLES[this.family], changes);
     this.#settleFrontends(after);
     for (const settle of [ips, hairpins]) settle();
     if (chains !== undefined) this.#settleChains(chains);

@@ -20,6 +20,10 @@ export class FakeNftables implements Nftables {
     return this.#supervision.list("table", purpose, () => this.#store.read(name));
   }
 
+  async tableInPieces(name: NftTableName): Promise<ObservedTable | undefined> {
+    return this.table(name);
+  }
+
   elements(name: NftTableName, { name: set }: Pick<NftSet, "name">): ObservedElement[] {
     const found = this.table(name)?.sets.find((each) => each.name === set);
     return (found?.elements ?? []).map((text) => ({ text }));

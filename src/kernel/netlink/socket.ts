@@ -4,6 +4,7 @@
  *
  * A socket belongs to the network namespace in which it was made, for its whole life.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { BreakwaterError, isBreakwaterError } from "../../model/errors.ts";
 import * as libc from "../libc.ts";
 import { errnoName, lastErrno } from "../libc.ts";
@@ -51,6 +52,14 @@ export interface NetlinkSocketOptions {
 
 // One receive buffer for all sockets: every receive is consumed before the next call, on one thread.
 const receiveBuffer = Buffer.alloc(RECEIVE_BUFFER_BYTES);
+
+function neverTheSame({ operation, object }: Purpose): BreakwaterError {
+  return new BreakwaterError(
+    "BW_NETLINK_DUMP",
+    `Cannot ${operation} ${object}: the table changed during each of ${DUMP_ATTEMPTS} attempts`,
+    { operation, object, errno: "EINTR" },
+  );
+}
 
 export class NetlinkSocket implements Disposable {
   readonly fd: number;
@@ -154,6 +163,20 @@ export class NetlinkSocket implements Disposable {
     return this.#dumpWhole(request, c.NLM_F_DUMP, decode);
   }
 
+  /**
+   * The same in pieces: others run between them. The socket must not be used for anything else until the promise
+   * settles.
+   */
+  async dumpInPieces<T>(request: NetlinkRequest, decode: (message: NetlinkMessage) => T | undefined): Promise<T[]> {
+    for (let attempt = 1; ; attempt++) {
+      const steps = this.#dumpOnce(request, c.NLM_F_DUMP, decode);
+      let step = steps.next();
+      for (; step.done !== true; step = steps.next()) await nextTurn();
+      if (step.value !== undefined) return step.value;
+      if (attempt === DUMP_ATTEMPTS) throw neverTheSame(request);
+    }
+  }
+
   /** Asks for one object: the first answer, or undefined when the kernel says there is none (`absent`). */
   get<T>(request: NetlinkRequest, decode: (message: NetlinkMessage) => T | undefined): T | undefined {
     return this.#dumpWhole(request, 0, decode)[0];
@@ -161,15 +184,11 @@ export class NetlinkSocket implements Disposable {
 
   #dumpWhole<T>(request: NetlinkRequest, flags: number, decode: (message: NetlinkMessage) => T | undefined): T[] {
     for (let attempt = 1; ; attempt++) {
-      const result = this.#dumpOnce(request, flags, decode);
-      if (result !== undefined) return result;
-      if (attempt === DUMP_ATTEMPTS) {
-        throw new BreakwaterError(
-          "BW_NETLINK_DUMP",
-          `Cannot ${request.operation} ${request.object}: the table changed during each of ${DUMP_ATTEMPTS} attempts`,
-          { operation: request.operation, object: request.object, errno: "EINTR" },
-        );
-      }
+      const steps = this.#dumpOnce(request, flags, decode);
+      let step = steps.next();
+      while (step.done !== true) step = steps.next();
+      if (step.value !== undefined) return step.value;
+      if (attempt === DUMP_ATTEMPTS) throw neverTheSame(request);
     }
   }
 
@@ -227,11 +246,12 @@ export class NetlinkSocket implements Disposable {
     return Array.from(purposes.keys(), (sequence) => answers.get(sequence));
   }
 
-  #dumpOnce<T>(
+  /** Stops behind each part that was received. @returns undefined when the dump has to be begun anew */
+  *#dumpOnce<T>(
     request: NetlinkRequest,
     flags: number,
     decode: (message: NetlinkMessage) => T | undefined,
-  ): T[] | undefined {
+  ): Generator<undefined, T[] | undefined> {
     const sequence = this.#encode(request, flags);
     this.sendBytes(this.#writer.bytes(), request);
     const result: T[] = [];
@@ -256,6 +276,7 @@ export class NetlinkSocket implements Disposable {
         if (value !== undefined) result.push(value);
         if ((message.flags & c.NLM_F_MULTI) === 0) return interrupted ? undefined : result;
       }
+      yield;
     }
   }
 

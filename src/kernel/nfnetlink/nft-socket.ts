@@ -12,9 +12,10 @@ import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netl
 import * as c from "./constants.ts";
 import { stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
 import { watchNftTable } from "./nft-events.ts";
-import { elementTexts, type RawElement, rawElements } from "./set-elements.ts";
+import { elementTexts } from "./set-elements.ts";
 import {
   type ElementValues,
+  elementReader,
   elementsMessage,
   readElement,
   readSet,
@@ -47,6 +48,8 @@ const chainMessage = message(
   }),
 );
 const ruleMessage = message(nfgen, attributes({ table: [1, text], chain: [2, text], userdata: [7, bytes] }));
+/** Room for what is usually written at once; it grows. */
+const WRITER_BYTES = 1 << 16;
 /** A table that changes while it is read is read anew this often. */
 const READ_ATTEMPTS = 10;
 /** TLV types inside NFTA_RULE_USERDATA: 0 is libnftnl's comment; the fingerprint's is ours, which nft skips. */
@@ -60,11 +63,14 @@ export function openNftables(): Nftables {
 
 class NftSocket implements Nftables {
   readonly #socket = new NetlinkSocket(nl.NETLINK_NETFILTER);
-  readonly #writer = new MessageWriter(1 << 16);
+  /** For what is read in pieces, between which commits are made. */
+  readonly #reader = new NetlinkSocket(nl.NETLINK_NETFILTER);
+  #writer = new MessageWriter(WRITER_BYTES);
   #setId = 1;
 
   [Symbol.dispose](): void {
     this.#socket.close();
+    this.#reader.close();
   }
 
   table(name: NftTableName): ObservedTable | undefined {
@@ -81,12 +87,35 @@ class NftSocket implements Nftables {
   #observeTable(name: NftTableName): ObservedTable | undefined {
     const found = this.#get(c.NFT_MSG_GETTABLE, name, { name: name.name });
     if (found === undefined) return undefined;
+    const sets = this.#listSets(name).map((set) => this.#observeSet(name, set));
+    return { ...name, sets, chains: this.#observeChains(name) };
+  }
+
+  #listSets(name: NftTableName): Omit<NftSet, "comment" | "elements">[] {
     const sets = this.#dump(c.NFT_MSG_GETSET, name, (m) => setMessage.read(m.payload).values);
-    return {
-      ...name,
-      sets: sets.filter((set) => set.table === name.name).map((set) => this.#observeSet(name, readSet(set))),
-      chains: this.#observeChains(name),
-    };
+    return sets.filter((set) => set.table === name.name).map((set) => readSet(set));
+  }
+
+  async tableInPieces(name: NftTableName): Promise<ObservedTable | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#observeInPieces(name);
+      } catch (error) {
+        if (!isNotFound(error) || attempt === READ_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #observeInPieces(name: NftTableName): Promise<ObservedTable | undefined> {
+    if (this.#get(c.NFT_MSG_GETTABLE, name, { name: name.name }) === undefined) return undefined;
+    const sets: Omit<NftSet, "comment">[] = [];
+    for (const set of this.#listSets(name)) {
+      const reader = elementReader(set);
+      const request = this.#elementsRequest(name, set.name);
+      if (set.dynamic === undefined) await this.#reader.dumpInPieces(request, (m) => reader.read(m));
+      sets.push({ ...set, elements: reader.texts() });
+    }
+    return { ...name, sets, chains: this.#observeChains(name) };
   }
 
   elements(table: NftTableName, set: Omit<NftSet, "elements">): ObservedElement[] {
@@ -115,6 +144,8 @@ class NftSocket implements Nftables {
     this.#batchMarker(c.NFNL_MSG_BATCH_END);
     const purpose = { operation: "commit to nftables table", object: `${table.family} ${table.name}` };
     this.#socket.sendBytes(this.#writer.bytes(), purpose);
+    // What a large batch took is not kept for the small ones that follow.
+    if (this.#writer.length > 16 * WRITER_BYTES) this.#writer = new MessageWriter(WRITER_BYTES);
     this.#readAnswers(purpose, steps);
   }
 
@@ -209,14 +240,12 @@ class NftSocket implements Nftables {
     flags: number,
     { set, elements }: { readonly set: NftSet; readonly elements: readonly string[] },
   ): number[] {
-    const raw: RawElement[] = [];
-    for (const element of elements) raw.push(...rawElements(set, element));
     const sequences: number[] = [];
-    for (let next = 0; next < raw.length; ) {
+    for (let next = 0; next < elements.length; ) {
       const from = next;
       const body = () => {
         this.#tableAnd(table, 2, set.name);
-        next = writeElements(this.#writer, raw, from, type === c.NFT_MSG_DELSETELEM);
+        next = writeElements(this.#writer, set, elements, from, type === c.NFT_MSG_DELSETELEM);
       };
       sequences.push(this.#message(table, type, flags, body));
     }
@@ -267,15 +296,18 @@ class NftSocket implements Nftables {
   }
 
   #readElements(name: NftTableName, set: Omit<NftSet, "comment" | "elements">): string[] {
-    return elementTexts(
-      set,
-      this.#listElements(name, set.name).map((values) => readElement(values)),
-    );
+    const reader = elementReader(set);
+    this.#socket.dump(this.#elementsRequest(name, set.name), (m) => reader.read(m));
+    return reader.texts();
   }
 
   #listElements(table: NftTableName, set: string): ElementValues[] {
-    const request = this.#request(c.NFT_MSG_GETSETELEM, table, (w) => named.write(w, { table: table.name, name: set }));
+    const request = this.#elementsRequest(table, set);
     return this.#socket.dump(request, (m) => elementsMessage.read(m.payload).values.elements).flat();
+  }
+
+  #elementsRequest(table: NftTableName, set: string): NetlinkRequest {
+    return this.#request(c.NFT_MSG_GETSETELEM, table, (w) => named.write(w, { table: table.name, name: set }));
   }
 
   #get(type: number, table: NftTableName, values: { name: string }): object | undefined {

@@ -84,7 +84,8 @@ function parseVerdict(text: string): NftVerdict {
 function concatBytes(types: readonly NftKeyType[], parts: readonly string[]): Uint8Array {
   if (types.length !== parts.length)
     throw new SyntaxError(`Cannot read "${parts.join(" . ")}" as ${types.join(" . ")}`);
-  const bytes = Buffer.alloc(keyBytes(types));
+  // From the pool: of a hundred thousand elements each with memory of its own the collector would have work.
+  const bytes = Buffer.allocUnsafe(keyBytes(types)).fill(0);
   let offset = 0;
   for (let i = 0; i < types.length; i++) {
     const type = types[i] as NftKeyType;

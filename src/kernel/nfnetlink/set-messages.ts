@@ -2,9 +2,10 @@
 import type { NftKeyType, NftSet, NftVerdict } from "../../model/nft.ts";
 import { attributes, bytes, listOf, message, struct, text, u32be, u64be } from "../netlink/codec.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
+import type { NetlinkMessage } from "../netlink/socket.ts";
 import * as c from "./constants.ts";
 import { dataAttribute, stringAttribute, u32Attribute, verdictData } from "./expressions.ts";
-import { keyBytes, type RawElement } from "./set-elements.ts";
+import { elementTexts, keyBytes, type RawElement, rawElements } from "./set-elements.ts";
 import { setUserdata } from "./set-userdata.ts";
 
 const nfgen = struct({ family: "u8", version: "u8", resourceId: "u16be" });
@@ -130,14 +131,22 @@ export function readSet(values: SetValues): Omit<NftSet, "comment" | "elements">
  * @param keysOnly what a deletion needs
  * @returns the index of the first that did not fit
  */
-export function writeElements(w: MessageWriter, raw: readonly RawElement[], from: number, keysOnly: boolean): number {
+export function writeElements(
+  w: MessageWriter,
+  set: Pick<NftSet, "key" | "data" | "interval">,
+  elements: readonly string[],
+  from: number,
+  keysOnly: boolean,
+): number {
   const start = w.length;
   let next = from;
   const list = () => {
     do {
-      const element = raw[next++] as RawElement;
-      w.attribute(1, () => writeElement(w, element, keysOnly), true);
-    } while (next < raw.length && w.length - start < MAX_LIST_BYTES);
+      for (const raw of rawElements(set, elements[next] as string)) {
+        w.attribute(1, () => writeElement(w, raw, keysOnly), true);
+      }
+      next++;
+    } while (next < elements.length && w.length - start < MAX_LIST_BYTES);
   };
   w.attribute(3, list, true);
   return next;
@@ -170,6 +179,26 @@ export function readElement(values: ElementValues): RawElement {
     data: values.data?.value,
     verdict: readVerdict(values.data?.verdict),
     comment: readComment(userdata),
+  };
+}
+
+/** Gathers the elements of a dump's messages as texts. What a dump that is begun anew had read before is forgotten. */
+export function elementReader(set: Pick<NftSet, "key" | "data" | "interval">) {
+  const raw: RawElement[] = [];
+  const texts: string[] = [];
+  // Bounds of intervals make sense together only; everything else becomes text at once.
+  const isBounds = set.interval && typeof set.key === "string";
+  let sequence: number | undefined;
+  return {
+    read(received: NetlinkMessage): void {
+      if (received.sequence !== sequence) raw.length = texts.length = 0;
+      sequence = received.sequence;
+      for (const values of elementsMessage.read(received.payload).values.elements ?? []) {
+        if (isBounds) raw.push(readElement(values));
+        else texts.push(...elementTexts(set, [readElement(values)]));
+      }
+    },
+    texts: (): string[] => (isBounds ? elementTexts(set, raw) : texts.sort()),
   };
 }
 

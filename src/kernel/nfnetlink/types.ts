@@ -7,6 +7,11 @@ export * from "../../model/nft-changes.ts";
 export interface Nftables extends Disposable {
   /** Reads one table, or undefined when there is none. Other people's tables are never read. */
   table(name: NftTableName): ObservedTable | undefined;
+  /**
+   * The same in pieces, for tables of many elements: others run between them. One at a time.
+   * @throws BreakwaterError BW_NETLINK_DUMP when the table never stood still
+   */
+  tableInPieces(name: NftTableName): Promise<ObservedTable | undefined>;
   /** Elements of one set or map, also those that packets made, with their counters; none where there is no such set. */
   elements(table: NftTableName, set: Omit<NftSet, "elements">): readonly ObservedElement[];
   /**

@@ -5,7 +5,13 @@
 import type { Frontend, ServicePlan } from "../../model/frontend.ts";
 import { type Ip, ipFamily } from "../../model/ip.ts";
 import { outermostPrefixes, type Prefix, prefixContains } from "../../model/prefix.ts";
-import { type ClusterService, type EndpointSlice, type ServicePort, serviceKey } from "../../model/service.ts";
+import {
+  type ClusterService,
+  type EndpointSlice,
+  type ServicePort,
+  type SliceEndpoint,
+  serviceKey,
+} from "../../model/service.ts";
 import { type ChosenEndpoints, chooseEndpoints, portEndpoints, type ServingNode } from "./endpoints.ts";
 
 export interface ServiceContext extends ServingNode {
@@ -36,7 +42,7 @@ export function planService(
     for (const port of service.ports) {
       const endpoints = portEndpoints(slices, port, family);
       for (const { endpoint } of endpoints) {
-        if (isPodHere(endpoint.address, context)) localAddresses.add(endpoint.address);
+        if (isPodHere(endpoint, context)) localAddresses.add(endpoint.address);
         if (endpoint.ready && endpoint.nodeName === context.name) here.add(endpoint.address);
       }
       frontends.push(...portFrontends(service, port, family, chooseEndpoints(endpoints, context), context));
@@ -59,7 +65,9 @@ export function isServed(service: ClusterService): boolean {
   return service.type !== "ExternalName" && service.clusterIps.length > 0 && service.leftTo === undefined;
 }
 
-function isPodHere(address: Ip, { podCidrs }: ServiceContext): boolean {
+function isPodHere({ address, nodeName }: SliceEndpoint, { name, podCidrs }: ServiceContext): boolean {
+  // Most endpoints say that they are elsewhere, and comparing text is cheap.
+  if (nodeName !== undefined && nodeName !== name) return false;
   return podCidrs.some((prefix) => prefixContains(prefix, address));
 }
 
