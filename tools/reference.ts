@@ -17,6 +17,7 @@ import { labDownSpec, labUpSpec } from "../src/cli/lab-up.ts";
 import { mtuSpec } from "../src/cli/mtu.ts";
 import { type CommandSpec, commandOf, optionLabel } from "../src/cli/options.ts";
 import { planSpec } from "../src/cli/plan.ts";
+import { servicesSpec } from "../src/cli/services.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
 import { ERROR_CODES } from "../src/model/error-codes.ts";
 import * as marks from "../src/model/marks.ts";
@@ -34,6 +35,7 @@ const specs: readonly CommandSpec[] = [
   agentSpec,
   planSpec,
   mtuSpec,
+  servicesSpec,
   cleanupSpec,
   benchSpec,
   labDemoSpec,

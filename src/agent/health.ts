@@ -17,7 +17,7 @@ export interface HealthSource {
   notReady(): string | undefined;
   /** Called before the metrics are read. */
   collect(): void;
-  /** The document behind a path such as /mtu; undefined when there is none of that name. */
+  /** The document behind a path such as /mtu, or a promise of it; undefined when there is none of that name. */
   document?(url: URL): unknown;
 }
 
@@ -48,7 +48,7 @@ export async function startHealthServer(
         (text) => send(200, text, registry.contentType),
         (error: unknown) => send(500, `${error}\n`),
       );
-    } else sendDocument(request.url ?? "/", source, send);
+    } else void sendDocument(request.url ?? "/", source, send);
   });
   await listen(server, host, port, address);
   const actual = server.address() as AddressInfo;
@@ -62,14 +62,14 @@ export async function startHealthServer(
   };
 }
 
-function sendDocument(
+async function sendDocument(
   path: string,
   source: HealthSource,
   send: (status: number, body: string, type?: string) => void,
-): void {
+): Promise<void> {
   try {
-    const document = source.document?.(new URL(path, "http://agent"));
-    if (document === undefined) send(404, "There is /healthz, /readyz, /metrics and /mtu\n");
+    const document = await source.document?.(new URL(path, "http://agent"));
+    if (document === undefined) send(404, "There is /healthz, /readyz, /metrics, /mtu and /services\n");
     else send(200, `${JSON.stringify(document)}\n`, "application/json");
   } catch (error) {
     send(500, `${messageOf(error)}\n`);

@@ -25,6 +25,10 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: "Print what this node's paths carry, planned and proven, and what to do where they differ",
     load: async () => (await import("./mtu.ts")).mtu,
   },
+  services: {
+    summary: "Print how this node serves the cluster's Services, or compare the kernel with the API",
+    load: async () => (await import("./services.ts")).services,
+  },
   cleanup: {
     summary: "Remove everything Breakwater made on this node, and nothing else",
     load: async () => (await import("./cleanup.ts")).cleanup,

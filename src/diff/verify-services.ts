@@ -1,17 +1,8 @@
 /** What differs between the frontends that the API asks for and the elements that the kernel holds, element by element. */
 import type { Frontend } from "../model/frontend.ts";
+import type { ServiceDifference } from "../model/service-report.ts";
 import { type FrontendElements, frontendElements, SINGLE_SETS } from "../plan/services/elements.ts";
 import type { ObservedFrontend } from "./services.ts";
-
-/** One element. What one side does not have is null. */
-export interface ServiceDifference {
-  /** `ip breakwater services`. */
-  readonly set: string;
-  /** `namespace/name:port`, or null where no Service has the frontend. */
-  readonly service: string | null;
-  readonly api: string | null;
-  readonly kernel: string | null;
-}
 
 /** @param table `ip breakwater` */
 export function compareFrontend(

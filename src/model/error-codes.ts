@@ -159,6 +159,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   ),
   BW_PROC_NET: code("The kernel's network counters cannot be read", "See that /proc is mounted and shows this process"),
   BW_REFUSED: code("The command was refused, to keep something from harm", "The message says what stands in the way"),
+  BW_SERVICES: code(
+    "Services cannot be shown or compared on this node",
+    "Read what it says of the node's agent: another proxy serves them, or the kernel or the API cannot be read yet",
+  ),
   BW_SOCKET: code("A socket of the lab cannot be opened", "Read errno"),
   BW_SYSCALL: code("A system call failed", "Read errno"),
   BW_SYSCTL: code("A kernel setting cannot be read or set", "See that /proc/sys can be written, and the kernel has it"),

@@ -34,3 +34,29 @@ export interface FrontendReport {
   /** New connections so far; null where they are not counted. */
   readonly connections: number | null;
 }
+
+/** One element in which the kernel and the API differ. What one side does not have is null. */
+export interface ServiceDifference {
+  /** `ip breakwater services`. */
+  readonly set: string;
+  /** `namespace/name:port`, or null where no Service has it. */
+  readonly service: string | null;
+  readonly api: string | null;
+  readonly kernel: string | null;
+}
+
+export interface Verification {
+  readonly services: number;
+  readonly frontends: number;
+  /** Elements of the kernel's maps and sets that were compared. */
+  readonly elements: number;
+  /** They are repaired when they are reported. */
+  readonly differences: readonly ServiceDifference[];
+}
+
+/** What `breakwater services verify` prints. */
+export interface VerificationReport extends Verification {
+  readonly node: string;
+  /** Why nothing could be compared; null when it was. */
+  readonly failure: string | null;
+}

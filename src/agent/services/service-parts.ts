@@ -8,6 +8,7 @@ import { type ServiceSource, startServiceSource } from "../../kube/service-sourc
 import type { ClusterNode } from "../../model/cluster.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig, ServiceConfig } from "../../model/node-config.ts";
+import type { VerificationReport } from "../../model/service-report.ts";
 import type { ServiceContext } from "../../plan/services/frontends.ts";
 import type { FrontendConflict } from "../../plan/services/table.ts";
 import type { Log } from "../log.ts";
@@ -112,15 +113,16 @@ export class ServiceParts {
   /** What the health server answers under /services; undefined for other paths. */
   document({ pathname }: URL): unknown {
     const { config, kernel } = this.#options;
-    if (pathname === "/services/verify") {
-      return { node: config.nodeName, failure: this.proxy.failure ?? null, ...this.#verify() };
-    }
+    if (pathname === "/services/verify") return this.#verify();
     if (pathname === "/services") return serviceReport(config.nodeName, this.proxy, this.#source, kernel.nftables);
     return undefined;
   }
 
-  #verify() {
-    return this.proxy.failure === undefined ? this.proxy.verify() : { differences: [] };
+  async #verify(): Promise<VerificationReport> {
+    const node = this.#options.config.nodeName;
+    const { failure } = this.proxy;
+    if (failure === undefined) return { node, failure: null, ...(await this.proxy.verify()) };
+    return { node, failure, services: 0, frontends: 0, elements: 0, differences: [] };
   }
 
   #context(): ServiceContext | undefined {

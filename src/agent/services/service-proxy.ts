@@ -6,12 +6,13 @@ import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
-import { isBreakwaterError, messageOf } from "../../model/errors.ts";
+import { BreakwaterError, isBreakwaterError, messageOf } from "../../model/errors.ts";
 import type { Frontend } from "../../model/frontend.ts";
 import { type Ip, ipFamily } from "../../model/ip.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { ServiceConfig } from "../../model/node-config.ts";
 import { prefixContains } from "../../model/prefix.ts";
+import type { Verification } from "../../model/service-report.ts";
 import { planService, type ServiceContext } from "../../plan/services/frontends.ts";
 import { elementFamily, noneTouched, ServiceLedger, type Touched } from "../../plan/services/ledger.ts";
 import type { FrontendConflict } from "../../plan/services/table.ts";
@@ -21,7 +22,7 @@ import { deleteStaleFlows, type FlowTarget } from "./flow-cleaner.ts";
 import { type HealthCheck, HealthChecks } from "./health-checks.ts";
 import type { ServiceMetrics } from "./service-metrics.ts";
 import { ServiceTable } from "./service-table.ts";
-import { type Verification, verifyTables } from "./verification.ts";
+import { verifyTables } from "./verification.ts";
 
 export interface ServiceProxyOptions {
   readonly nftables: Nftables;
@@ -65,6 +66,8 @@ export class ServiceProxy implements Disposable {
   #retryMs = RETRY_MIN_MS;
   #failure: string | undefined;
   #conflicts = "[]";
+  #version = 0;
+  #verifying: Promise<Verification> | undefined;
 
   constructor(options: ServiceProxyOptions) {
     this.#options = options;
@@ -73,7 +76,7 @@ export class ServiceProxy implements Disposable {
       (family) => new ServiceTable({ family, nftables, ledger: this.#ledger, config }),
     );
     this.#watches = this.#tables.map(({ family }) =>
-      nftables.watch(SERVICE_TABLES[family], () => this.#schedule("repair", REPAIR_MS, () => this.#repair())),
+      nftables.watch(SERVICE_TABLES[family], () => this.#schedule("repair", REPAIR_MS, () => this.#tryVerify())),
     );
     this.#health = new HealthChecks({
       healthy: () => this.#failure === undefined,
@@ -120,6 +123,7 @@ export class ServiceProxy implements Disposable {
 
   /** Something changed: a commit follows, at once where the last one is long enough ago. */
   request(): void {
+    this.#version++;
     this.#dirtySince ??= this.#options.clock.now();
     this.#options.metrics.lastQueued.set(this.#wallSeconds());
     if (this.#context === undefined || this.#timers.has("run") || this.#timers.has("retry")) return;
@@ -128,11 +132,28 @@ export class ServiceProxy implements Disposable {
     else this.#schedule("run", wait, () => this.#run());
   }
 
-  /** Compares the kernel with the API now, repairs what differs. @throws BreakwaterError when the kernel cannot be read */
-  verify(): Verification {
-    const { log, metrics } = this.#options;
-    if (this.#context === undefined || !this.#started) throw new Error(this.failure);
-    const found = verifyTables(this.#tables, this.#options.source, this.#context, this.#options.config);
+  /**
+   * Compares the kernel with the API now, repairs what differs, and plans what was not planned yet. Who asks while that is
+   * going on gets the same answer. @throws BreakwaterError when the kernel cannot be read
+   */
+  verify(): Promise<Verification> {
+    this.#verifying ??= this.#verify().finally(() => {
+      this.#verifying = undefined;
+    });
+    return this.#verifying;
+  }
+
+  async #verify(): Promise<Verification> {
+    const { config, log, metrics, source } = this.#options;
+    if (this.failure !== undefined) throw new BreakwaterError("BW_SERVICES", this.failure);
+    const found = await verifyTables({
+      tables: this.#tables,
+      source,
+      ledger: this.#ledger,
+      context: () => this.#context as ServiceContext,
+      config,
+      version: () => this.#version,
+    });
     metrics.verifications.inc({ result: found.differences.length === 0 ? "equal" : "different" });
     if (found.differences.length === 0) return found;
     metrics.differences.inc(found.differences.length);
@@ -141,22 +162,18 @@ export class ServiceProxy implements Disposable {
       { differences: found.differences.length, first },
       "the kernel's Services differed from the API; repairing",
     );
-    this.#readTables();
+    this.#started = false;
+    this.#everything = true;
     this.#run();
     return found;
   }
 
   #tryVerify(): void {
-    try {
-      if (this.#started && this.#context !== undefined) this.verify();
-    } catch (error) {
+    if (this.failure !== undefined) return;
+    this.verify().catch((error: unknown) => {
       this.#options.metrics.verifications.inc({ result: "failed" });
       this.#options.log.error({ error: messageOf(error) }, "cannot compare the kernel's Services with the API");
-    }
-  }
-
-  #repair(): void {
-    this.#tryVerify();
+    });
   }
 
   #run(): void {
@@ -164,6 +181,7 @@ export class ServiceProxy implements Disposable {
     if (this.#context === undefined) return;
     const startedAt = clock.now();
     const isFull = this.#everything;
+    this.#version++;
     try {
       this.#plan();
       this.#commit();

@@ -82,6 +82,12 @@ export class ServiceTable {
     return nftables.table(SERVICE_TABLES[family]);
   }
 
+  /** The same, letting others run in between. */
+  readInPieces(): Promise<ObservedTable | undefined> {
+    const { nftables, family } = this.#options;
+    return nftables.tableInPieces(SERVICE_TABLES[family]);
+  }
+
   /** Goes on from a table as it was read. One of another layout is made anew by the next {@link update}. */
   adopt(observed: ObservedTable | undefined): void {
     const isOurs = observed !== undefined && canBecome(observed, this.#table(this.#desiredChains()));

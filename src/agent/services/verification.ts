@@ -1,44 +1,83 @@
 /** Compares what the kernel holds with what the API asks for, from the start: nothing that we remember counts. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { diffNft } from "../../diff/nft.ts";
 import { observeFrontends } from "../../diff/services.ts";
-import { compareFrontend, type ServiceDifference } from "../../diff/verify-services.ts";
+import { compareFrontend } from "../../diff/verify-services.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
+import { isBreakwaterError } from "../../model/errors.ts";
 import type { Family } from "../../model/ip.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { ObservedTable } from "../../model/nft-changes.ts";
 import type { ServiceConfig } from "../../model/node-config.ts";
+import type { ServiceDifference, Verification } from "../../model/service-report.ts";
 import { planServiceChains } from "../../plan/services/chains.ts";
 import { planService, type ServiceContext } from "../../plan/services/frontends.ts";
-import { elementFamily, noneTouched, ServiceLedger } from "../../plan/services/ledger.ts";
+import { elementFamily, type ServiceLedger } from "../../plan/services/ledger.ts";
 import { planServiceSets } from "../../plan/services/table.ts";
 import type { ServiceTable } from "./service-table.ts";
 
-export interface Verification {
-  readonly services: number;
-  readonly frontends: number;
-  /** Elements of the kernel's maps and sets that were compared. */
-  readonly elements: number;
-  readonly differences: readonly ServiceDifference[];
+export interface VerificationOptions {
+  readonly tables: readonly ServiceTable[];
+  readonly source: Pick<ServiceSource, "services" | "slicesOf">;
+  readonly ledger: ServiceLedger;
+  readonly context: () => ServiceContext;
+  readonly config: ServiceConfig;
+  /** Another number whenever the tables, the ledger or the context have changed. */
+  readonly version: () => number;
 }
 
-export function verifyTables(
-  tables: readonly ServiceTable[],
-  source: Pick<ServiceSource, "services" | "slicesOf">,
-  context: ServiceContext,
-  config: ServiceConfig,
-): Verification {
-  const ledger = new ServiceLedger();
-  for (const [key, service] of source.services()) {
-    ledger.set(key, planService(service, source.slicesOf(key), context), noneTouched());
+/** Services that are planned before others may run. */
+const SERVICES_AT_ONCE = 500;
+/** Attempts in pieces; where something changed during each, one without a pause follows. */
+const ATTEMPTS = 3;
+
+/** Reads and compares in pieces, between which others run. @throws BreakwaterError when the kernel cannot be read */
+export async function verifyTables(options: VerificationOptions): Promise<Verification> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const version = options.version();
+    try {
+      const observed = await Promise.all(options.tables.map((table) => table.readInPieces()));
+      const steps = compare(options, observed);
+      let step = steps.next();
+      while (step.done !== true && options.version() === version) {
+        await nextTurn();
+        step = steps.next();
+      }
+      if (step.done === true && options.version() === version) return step.value;
+    } catch (error) {
+      if (!isBreakwaterError(error, "BW_NETLINK_DUMP")) throw error;
+    }
   }
+  const steps = compare(
+    options,
+    options.tables.map((table) => table.read()),
+  );
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  return step.value;
+}
+
+/** Stops where others may run. */
+function* compare(
+  { tables, source, ledger, context, config }: VerificationOptions,
+  observed: readonly (ObservedTable | undefined)[],
+): Generator<undefined, Verification> {
   const differences: ServiceDifference[] = [];
-  let elements = 0;
-  for (const table of tables) {
-    const observed = table.read();
-    for (const set of observed?.sets ?? []) elements += set.elements.length;
-    differences.push(...compareTable(table.family, observed, ledger, context, config));
+  let services = 0;
+  for (const [key, service] of source.services()) {
+    // What was planned step by step has to be what a plan from the start is.
+    const fresh = planService(service, source.slicesOf(key), context());
+    if (!isDeepStrictEqual(fresh, ledger.plan(key))) differences.push(difference(`plan of ${key}`, "planned", "other"));
+    if (++services % SERVICES_AT_ONCE === 0) yield;
   }
-  return { services: ledger.size, frontends: [...ledger.frontends()].length, elements, differences };
+  let elements = 0;
+  for (const [i, table] of tables.entries()) {
+    for (const set of observed[i]?.sets ?? []) elements += set.elements.length;
+    differences.push(...compareTable(table.family, observed[i], ledger, context(), config));
+    yield;
+  }
+  return { services, frontends: [...ledger.frontends()].length, elements, differences };
 }
 
 function compareTable(
