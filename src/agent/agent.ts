@@ -114,7 +114,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     collect: () => {
       collect(metrics, reconciler, network, source);
       paths.proof.collect();
-      services?.proxy.collect();
+      services?.collect();
     },
     document: (url) => paths.document(url) ?? services?.document(url),
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DOOMED_GROUP, VXLAN_DEVICE } from "../model/marks.ts";
+import { DOOMED_GROUP, SERVICE_TABLES, VXLAN_DEVICE } from "../model/marks.ts";
 import { cleanUpKernel } from "./cleanup.ts";
 import { NodeRig } from "./testing/node-rig.ts";
 
@@ -27,7 +27,7 @@ function addForeignObjects(rig: NodeRig): void {
   const rule = { family: 4, table: 100, source: "10.0.0.0/8", destination: undefined, mark: undefined } as const;
   routes.addRule({ ...rule, priority: 9850, protocol: 3 });
   routes.addRule({ ...rule, priority: 100, protocol: 98 });
-  nftables.commit({ family: "ip", name: "breakwater" }, [{ do: "addTable" }]);
+  nftables.commit({ family: "bridge", name: "breakwater" }, [{ do: "addTable" }]);
   nftables.commit({ family: "inet", name: "kube-proxy" }, [{ do: "addTable" }]);
 }
 
@@ -48,6 +48,7 @@ async function littered(rig: NodeRig): Promise<string> {
     mark: undefined,
     protocol: 98,
   });
+  for (const table of Object.values(SERVICE_TABLES)) rig.other.nftables.commit(table, [{ do: "addTable" }]);
   await rig.settle();
   rig.attached.clear();
   return before;
@@ -64,7 +65,8 @@ test("cleanUpKernel() removes all that is ours and nothing else", async (t) => {
     [],
   );
   assert.equal(rig.text(), before);
-  assert.ok(rig.other.nftables.table({ family: "ip", name: "breakwater" }) !== undefined, "another family's table");
+  assert.ok(rig.other.nftables.table({ family: "bridge", name: "breakwater" }) !== undefined, "another family's table");
+  for (const table of Object.values(SERVICE_TABLES)) assert.equal(rig.other.nftables.table(table), undefined);
   assert.deepEqual(cleanUpKernel(rig.kernel, false), [], "a second time there is nothing to do");
 });
 

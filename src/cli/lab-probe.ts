@@ -70,10 +70,13 @@ function required(name: string, value: string | undefined): string {
   return value;
 }
 
-function formatResult(probe: ProbeRequest | undefined, { allowed, answer, rttMs, error }: DialResult): string {
+function formatResult(
+  probe: ProbeRequest | undefined,
+  { allowed, answer, clientIp, rttMs, error }: DialResult,
+): string {
   const what = `${probe?.from} -> ${probe?.to} ${probe?.protocol ?? "TCP"} ${probe?.port}`;
   return allowed
-    ? `${what}: allowed, ${rttMs} ms, ${answer === null ? "connected; nobody spoke first" : `answered by ${answer}`}\n`
+    ? `${what}: allowed, ${rttMs} ms, ${answer === null ? "connected; nobody spoke first" : `answered by ${answer}${clientIp === undefined ? "" : `, which saw ${clientIp}`}`}\n`
     : `${what}: not allowed: ${error}\n`;
 }
 

@@ -20,7 +20,19 @@ test("nodeConfig() has the defaults of the documents", () => {
     probePort: 8474,
     masquerade: true,
     masqueradeExceptions: [],
+    services: { nodePortAddresses: [], serviceCidrs: [], dropInvalid: true, counters: false },
   });
+});
+
+test("nodeConfig() reads how Services are to be served", () => {
+  const args = ["--nodeport-addresses", "10.1.2.3/8", "--service-cidr", "10.96.0.0/16", "--conntrack-tcp-be-liberal"];
+  assert.deepEqual(config("--node-name", "n1", ...args, "--service-counters").services, {
+    nodePortAddresses: ["10.0.0.0/8"],
+    serviceCidrs: ["10.96.0.0/16"],
+    dropInvalid: false,
+    counters: true,
+  });
+  assert.equal(config("--node-name", "n1", "--service-proxy", "none").services, undefined);
 });
 
 test("nodeConfig() clears the host bits of exceptions", () => {
@@ -35,6 +47,12 @@ for (const [args, message] of [
   [["--node-name", "n", "--vxlan-port", "65536"], /--vxlan-port/],
   [["--node-name", "n", "--mtu", "1279"], /--mtu "1279" is no whole number from 1280/],
   [["--node-name", "n", "--masquerade-except", "10.0.0.0"], /Cannot parse CIDR "10\.0\.0\.0"/],
+  [["--node-name", "n", "--service-proxy", "ipvs"], /"ipvs" is none of nftables, none/],
+  [["--node-name", "n", "--service-proxy", "none", "--service-counters"], /contradict/],
+  [["--node-name", "n", "--service-proxy", "none", "--service-cidr", "10.96.0.0/16"], /contradict/],
+  [["--node-name", "n", "--nodeport-addresses", "127.0.0.0/8"], /localhost safely/],
+  [["--node-name", "n", "--nodeport-addresses", "::1/128"], /localhost safely/],
+  [["--node-name", "n", "--nodeport-addresses", "10.0.0.0"], /--nodeport-addresses: .*"10\.0\.0\.0"/],
   [["--node-name", "n", "--no-masquerade", "--masquerade-except", "10.0.0.0/8"], /contradict/],
 ] as const) {
   test(`nodeConfig() refuses ${args.join(" ") || "no name"}`, () => {

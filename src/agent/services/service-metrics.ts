@@ -3,6 +3,7 @@
  * made for it go on working, and ours.
  */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { ServiceLedger } from "../../plan/services/ledger.ts";
 
 export interface ServiceMetrics {
   readonly syncSeconds: Histogram;
@@ -115,4 +116,22 @@ function kubeProxyMetrics(registry: Registry) {
       registers,
     }),
   };
+}
+
+/** Brings the gauges that follow from the plans up to date; called when metrics are read. */
+export function collectServices(metrics: ServiceMetrics, ledger: ServiceLedger): void {
+  let [frontends, endpoints, internal, external] = [0, 0, 0, 0];
+  for (const key of ledger.frontends()) {
+    const frontend = ledger.frontend(key);
+    if (frontend === undefined) continue;
+    frontends++;
+    endpoints += frontend.endpoints.length;
+    if (frontend.outside?.length === 0) external++;
+    if (frontend.kind === "ClusterIP" && frontend.endpoints.length === 0 && frontend.otherwise === "drop") internal++;
+  }
+  metrics.services.set(ledger.size);
+  metrics.frontends.set(frontends);
+  metrics.endpoints.set(endpoints);
+  metrics.noLocalEndpoints.set({ traffic_policy: "internal" }, internal);
+  metrics.noLocalEndpoints.set({ traffic_policy: "external" }, external);
 }

@@ -10,12 +10,13 @@ import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig, ServiceConfig } from "../../model/node-config.ts";
 import type { VerificationReport } from "../../model/service-report.ts";
 import type { ServiceContext } from "../../plan/services/frontends.ts";
+import { nodePortAddresses } from "../../plan/services/node-ports.ts";
 import type { FrontendConflict } from "../../plan/services/table.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { Mirror } from "../mirror.ts";
-import { createServiceMetrics } from "./service-metrics.ts";
-import { nodePortAddresses, ServiceProxy } from "./service-proxy.ts";
+import { collectServices, createServiceMetrics, type ServiceMetrics } from "./service-metrics.ts";
+import { ServiceProxy } from "./service-proxy.ts";
 import { serviceReport } from "./service-report.ts";
 
 /** What serving Services needs of the kernel beyond the agent's own. */
@@ -45,10 +46,12 @@ export class ServiceParts {
   readonly #options: ServicePartsOptions;
   readonly #source: ServiceSource;
   readonly #events: EventRecorder;
+  readonly #metrics: ServiceMetrics;
   #synced = false;
 
   constructor(options: ServicePartsOptions) {
     this.#options = options;
+    this.#metrics = createServiceMetrics(options.metrics.registry);
     const { client, config, kernel, log, metrics, services } = options;
     this.#events = new EventRecorder({
       client,
@@ -77,7 +80,7 @@ export class ServiceParts {
       source: this.#source,
       config: services,
       log,
-      metrics: createServiceMetrics(metrics.registry),
+      metrics: this.#metrics,
       clock: systemClock,
       onConflicts: (conflicts) => this.#tell(conflicts),
     });
@@ -98,6 +101,11 @@ export class ServiceParts {
   /** Resolves when Services and EndpointSlices were listed once. */
   get synced(): Promise<void> {
     return this.#source.synced;
+  }
+
+  /** Called when metrics are read. */
+  collect(): void {
+    collectServices(this.#metrics, this.proxy.ledger);
   }
 
   state() {

@@ -7,19 +7,16 @@ import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
 import { BreakwaterError, isBreakwaterError, messageOf } from "../../model/errors.ts";
-import type { Frontend } from "../../model/frontend.ts";
-import { type Ip, ipFamily } from "../../model/ip.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { ServiceConfig } from "../../model/node-config.ts";
-import { prefixContains } from "../../model/prefix.ts";
 import type { Verification } from "../../model/service-report.ts";
 import { planService, type ServiceContext } from "../../plan/services/frontends.ts";
-import { elementFamily, noneTouched, ServiceLedger, type Touched } from "../../plan/services/ledger.ts";
+import { noneTouched, ServiceLedger } from "../../plan/services/ledger.ts";
 import type { FrontendConflict } from "../../plan/services/table.ts";
 import type { Log } from "../log.ts";
-import { forgetClients } from "./affinity-cleaner.ts";
-import { deleteStaleFlows, type FlowTarget } from "./flow-cleaner.ts";
 import { type HealthCheck, HealthChecks } from "./health-checks.ts";
+import { ProgrammingLatency } from "./programming-latency.ts";
+import { cleanUpAfter, lostFrontends } from "./service-cleanup.ts";
 import type { ServiceMetrics } from "./service-metrics.ts";
 import { ServiceTable } from "./service-table.ts";
 import { verifyTables } from "./verification.ts";
@@ -54,7 +51,7 @@ export class ServiceProxy implements Disposable {
   readonly #tables: readonly ServiceTable[];
   readonly #watches: Disposable[];
   readonly #health: HealthChecks;
-  readonly #triggers = new Map<string, number>();
+  readonly #latency: ProgrammingLatency;
   readonly #timers = new Map<string, () => void>();
   #context: ServiceContext | undefined;
   /** What a transaction that failed should have brought, and what has to be looked at in any case. */
@@ -71,7 +68,8 @@ export class ServiceProxy implements Disposable {
 
   constructor(options: ServiceProxyOptions) {
     this.#options = options;
-    const { nftables, config, clock } = options;
+    const { nftables, config, clock, metrics } = options;
+    this.#latency = new ProgrammingLatency(metrics.networkProgrammingSeconds, () => this.#wallSeconds());
     this.#tables = ([4, 6] as const).map(
       (family) => new ServiceTable({ family, nftables, ledger: this.#ledger, config }),
     );
@@ -227,7 +225,7 @@ export class ServiceProxy implements Disposable {
       const service = services.get(key);
       const plan = service && planService(service, source.slicesOf(key), context);
       this.#ledger.set(key, plan, this.#pending);
-      this.#noteTrigger(key);
+      this.#latency.note(key, source.slicesOf(key), this.#started);
     }
     this.#countChanges(changed);
     this.#everything = false;
@@ -253,71 +251,13 @@ export class ServiceProxy implements Disposable {
 
   #commit(): void {
     const touched = this.#pending;
-    const lost = this.#lostFrontends(touched);
+    const lost = lostFrontends(touched.frontends, this.#tables, this.#ledger);
     const { podCidrs } = this.#context as ServiceContext;
     for (const table of this.#tables) {
       this.#options.metrics.elements.inc(table.update(touched, podCidrs));
     }
     this.#pending = noneTouched();
-    this.#cleanUp(lost);
-  }
-
-  /** Frontends that lost an endpoint, had none or are gone: flows and clients may remember what is not there. */
-  #lostFrontends(touched: Touched): LostFrontends {
-    const flows: FlowTarget[] = [];
-    const sticky: string[] = [];
-    const served = new Set<string>();
-    for (const key of touched.frontends) {
-      const family = elementFamily(key);
-      const table = this.#tables.find((each) => each.family === family) as ServiceTable;
-      const before = table.frontends().get(key);
-      const after = this.#ledger.frontend(key);
-      if (before?.single.services !== undefined) served.add(key);
-      const had = [...(before?.endpoints ?? []), ...(before?.outsideEndpoints ?? [])];
-      const has = new Set([...(after?.endpoints ?? []), ...(after?.outside ?? [])]);
-      const isLost = had.length === 0 || had.some((endpoint) => endpoint !== undefined && !has.has(endpoint));
-      if (!isLost) continue;
-      const [address = "", protocol, port] = key.split(" . ");
-      if (protocol === "udp") flows.push({ family, address, port: Number(port) });
-      if (before?.single.affine !== undefined) sticky.push(key);
-    }
-    return { flows, sticky, served };
-  }
-
-  #cleanUp({ flows, sticky, served }: LostFrontends): void {
-    const { conntrack, log, metrics, clock, nftables } = this.#options;
-    const context = this.#context as ServiceContext;
-    const judge = {
-      frontend: (key: string) => this.#ledger.frontend(key),
-      wasServed: (key: string) => served.has(key),
-      isInside: (ip: Ip) =>
-        context.addresses.includes(ip) || context.podCidrs.some((prefix) => prefixContains(prefix, ip)),
-    };
-    try {
-      for (const family of [4, 6] as const) {
-        const targets = flows.filter((target) => target.family === family);
-        if (targets.length === 0) continue;
-        const startedAt = clock.now();
-        const deleted = deleteStaleFlows(conntrack, targets, judge);
-        const labels = { ip_family: `IPv${family}` };
-        metrics.conntrackSeconds.observe(labels, (clock.now() - startedAt) / 1000);
-        metrics.conntrackDeleted.inc(labels, deleted);
-        if (deleted > 0) log.info({ family, deleted }, "UDP flows that led nowhere are forgotten");
-      }
-    } catch (error) {
-      log.error(
-        { error: messageOf(error) },
-        "cannot delete UDP flows that lead nowhere; clients may go on sending there",
-      );
-    }
-    try {
-      forgetClients(nftables, sticky, (key) => this.#ledger.frontend(key));
-    } catch (error) {
-      log.error(
-        { error: messageOf(error) },
-        "cannot forget which endpoint clients had; some may reach one that is gone",
-      );
-    }
+    cleanUpAfter(lost, { ...this.#options, ledger: this.#ledger, context: this.#context as ServiceContext });
   }
 
   #sweep(): void {
@@ -332,21 +272,6 @@ export class ServiceProxy implements Disposable {
     const { metrics } = this.#options;
     metrics.serviceChanges.inc(changed.size);
     metrics.endpointChanges.inc(changed.size);
-  }
-
-  /** Network programming latency: from what triggered the newest change of a Service's slices until now. */
-  #noteTrigger(key: string): void {
-    let newest = 0;
-    for (const { triggeredAt } of this.#options.source.slicesOf(key)) {
-      if (triggeredAt !== undefined) newest = Math.max(newest, Date.parse(triggeredAt) || 0);
-    }
-    const before = this.#triggers.get(key);
-    if (newest === 0) this.#triggers.delete(key);
-    else this.#triggers.set(key, newest);
-    // What was there before the agent is no measure of it.
-    if (!this.#started || newest === 0 || before === newest) return;
-    const now = (this.#options.wallClock ?? Date.now)();
-    this.#options.metrics.networkProgrammingSeconds.observe(Math.max(0, now - newest) / 1000);
   }
 
   /** What others see of the result: health checks, gauges, conflicts. */
@@ -367,24 +292,6 @@ export class ServiceProxy implements Disposable {
     }
   }
 
-  /** Brings gauges up to date; called when metrics are read. */
-  collect(): void {
-    const { metrics } = this.#options;
-    let [frontends, endpoints, internal, external] = [0, 0, 0, 0];
-    for (const key of this.#ledger.frontends()) {
-      const frontend = this.#ledger.frontend(key) as Frontend;
-      frontends++;
-      endpoints += frontend.endpoints.length;
-      if (frontend.outside?.length === 0) external++;
-      if (frontend.kind === "ClusterIP" && frontend.endpoints.length === 0 && frontend.otherwise === "drop") internal++;
-    }
-    metrics.services.set(this.#ledger.size);
-    metrics.frontends.set(frontends);
-    metrics.endpoints.set(endpoints);
-    metrics.noLocalEndpoints.set({ traffic_policy: "internal" }, internal);
-    metrics.noLocalEndpoints.set({ traffic_policy: "external" }, external);
-  }
-
   #wallSeconds(): number {
     return (this.#options.wallClock ?? Date.now)() / 1000;
   }
@@ -398,29 +305,4 @@ export class ServiceProxy implements Disposable {
     });
     this.#timers.set(name, cancel);
   }
-}
-
-interface LostFrontends {
-  readonly flows: readonly FlowTarget[];
-  /** Keys of frontends with session affinity. */
-  readonly sticky: readonly string[];
-  /** Keys of frontends that were served until now. */
-  readonly served: ReadonlySet<string>;
-}
-
-/** Where a node's NodePorts answer: on its InternalIPs, or on what of its addresses the operator chose. */
-export function nodePortAddresses(config: ServiceConfig, addresses: readonly Ip[], internalIps: readonly Ip[]): Ip[] {
-  if (config.nodePortAddresses.length === 0) return internalIps.filter((ip) => addresses.includes(ip));
-  const chosen = (ip: Ip) =>
-    config.nodePortAddresses.some((prefix) => ipFamily(prefix) === ipFamily(ip) && prefixContains(prefix, ip));
-  return addresses.filter((ip) => chosen(ip) && !isLoopback(ip) && !isLinkLocal(ip)).sort();
-}
-
-/** A packet from there cannot leave the node with such a source: docs/adr/0008-localhost-node-ports.md. */
-function isLoopback(ip: Ip): boolean {
-  return ip === "::1" || prefixContains("127.0.0.0/8", ip);
-}
-
-function isLinkLocal(ip: Ip): boolean {
-  return ip.includes(":") && prefixContains("fe80::/10", ip);
 }

@@ -1,0 +1,21 @@
+/** Where a node's NodePorts answer. */
+import { type Ip, ipFamily } from "../../model/ip.ts";
+import type { ServiceConfig } from "../../model/node-config.ts";
+import { prefixContains } from "../../model/prefix.ts";
+
+/** Its InternalIPs that it has, or those of its addresses that the operator chose. Sorted by the caller's order. */
+export function nodePortAddresses(config: ServiceConfig, addresses: readonly Ip[], internalIps: readonly Ip[]): Ip[] {
+  if (config.nodePortAddresses.length === 0) return internalIps.filter((ip) => addresses.includes(ip));
+  const chosen = (ip: Ip) =>
+    config.nodePortAddresses.some((prefix) => ipFamily(prefix) === ipFamily(ip) && prefixContains(prefix, ip));
+  return addresses.filter((ip) => chosen(ip) && !isLoopback(ip) && !isLinkLocal(ip)).sort();
+}
+
+/** A packet from there cannot leave the node: docs/adr/0008-services-in-nftables.md. */
+function isLoopback(ip: Ip): boolean {
+  return ip === "::1" || prefixContains("127.0.0.0/8", ip);
+}
+
+function isLinkLocal(ip: Ip): boolean {
+  return ip.includes(":") && prefixContains("fe80::/10", ip);
+}
