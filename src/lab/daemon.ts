@@ -17,7 +17,7 @@ import { type DialResult, dial } from "./dial.ts";
 import { Faults } from "./faults/catalogue.ts";
 import { faultPods } from "./faults/pods.ts";
 import { formatKubeconfig } from "./kubeconfig.ts";
-import { podNetns } from "./kubelet/pod-worker.ts";
+import { podNetns } from "./kubelet/pod-sandbox.ts";
 import { applyManifests, type ManifestObject, readManifests } from "./manifests.ts";
 import { type LabPaths, labPaths, nodePaths } from "./paths.ts";
 import { podLogStream } from "./pod-log.ts";
@@ -85,7 +85,7 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
   progress(`API server listens on https://127.0.0.1:${config.apiPort}`);
   const agents = new Map(topology.nodes.map((node) => [node.name, agentProcess(config, paths, node, underlay)]));
   const kubelets = new Map(topology.nodes.map((node) => [node.name, kubeletProcess(config, paths, node, underlay)]));
-  const faults = new Faults({ topology, underlay, agents, pods: faultPods(api.store, paths.netns) });
+  const faults = new Faults({ topology, underlay, agents, pods: faultPods(api.store, paths.netns), api: api.faults });
   const lab: Lab = { config, paths, topology, underlay, api, agents, kubelets, faults };
   const { ended } = await serveLab(lab);
   for (const process of [...kubelets.values(), ...agents.values()]) process.start();

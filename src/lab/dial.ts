@@ -6,7 +6,7 @@ import { openClientSocket, type Protocol, receiveSocket, sendSocket, socketError
 import * as libc from "../kernel/libc.ts";
 import { inNamespaceAt } from "../kernel/netns.ts";
 import { isBreakwaterError, messageOf } from "../model/errors.ts";
-import type { Ip } from "../model/ip.ts";
+import { type Ip, tryParseIp } from "../model/ip.ts";
 
 export interface DialTarget {
   /** Namespace to dial from. */
@@ -21,6 +21,8 @@ export interface DialResult {
   readonly allowed: boolean;
   /** First line of the answer: "namespace/pod" from a built-in responder; null without one. */
   readonly answer: string | null;
+  /** Address that the built-in responder saw the dial come from; absent where none answered. */
+  readonly clientIp?: Ip;
   /** From the first packet to the answer, milliseconds; to the open connection where nobody answered; null without. */
   readonly rttMs: number | null;
   /** errno name, or "ETIMEDOUT" for silence. */
@@ -40,17 +42,18 @@ export function dial(target: DialTarget): Promise<DialResult> {
     const polls: libc.FdPoll[] = [];
     let connectedMs: number | undefined;
     const elapsedMs = () => Math.round((performance.now() - started) * 1000) / 1000;
-    const finish = (answer: string | null, error: string | null) => {
+    const finish = (answer: string | null, error: string | null, clientIp?: Ip) => {
       clearTimeout(timer);
       for (const poll of polls) poll.stop();
       libc.close(fd);
       const rttMs = answer === null ? (connectedMs ?? elapsedMs()) : elapsedMs();
-      resolve({ allowed: error === null, answer, rttMs: error === null ? rttMs : null, error });
+      const result = { allowed: error === null, answer, rttMs: error === null ? rttMs : null, error };
+      resolve(clientIp === undefined ? result : { ...result, clientIp });
     };
     let timer = setTimeout(() => finish(null, "ETIMEDOUT"), target.timeoutMs);
     const onReadable = () => {
       const data = receiveSocket(fd);
-      if (typeof data !== "string") finish(firstLine(data), null);
+      if (typeof data !== "string") finish(firstLine(data), null, clientOf(data));
       else if (data !== "EAGAIN") finish(null, data);
     };
     const onConnected = () => {
@@ -69,6 +72,12 @@ export function dial(target: DialTarget): Promise<DialResult> {
     };
     polls.push(libc.pollWritable(fd, onConnected));
   });
+}
+
+/** Of the responder's second line, "from ADDRESS PORT". */
+function clientOf(data: Buffer): Ip | undefined {
+  const [, address = ""] = /^[^\n]*\nfrom (\S+) \d+\n/.exec(data.toString("utf8")) ?? [];
+  return tryParseIp(address);
 }
 
 function firstLine(data: Buffer): string | null {

@@ -18,6 +18,7 @@ test("a responder answers every port with its name, by TCP and UDP, IPv4 and IPv
     for (const { port, protocol } of ports) {
       const result = await dial({ netns: ns.path, ip, port, protocol, timeoutMs: 5000 });
       assert.deepEqual([result.allowed, result.answer, result.error], [true, "shop/web", null], `${ip} ${protocol}`);
+      assert.equal(result.clientIp, ip, "the responder tells who asked");
       assert.ok((result.rttMs ?? 0) > 0);
     }
   }

@@ -42,6 +42,8 @@ export interface ApiServerFaults {
   /** Every resource version until now is too old. */
   expireHistory(): void;
   dropConnections(): void;
+  /** While on, the server is down: no connection stays, none comes about. */
+  refuseConnections(on: boolean): void;
   /** While on, watches send no byte and do not end. */
   hangWatches(on: boolean): void;
   /** Answers every request with this status; undefined ends it. */
@@ -72,6 +74,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     faults: {
       expireHistory: () => registry.database.expireHistory(),
       dropConnections: () => listeners.dropConnections(),
+      refuseConnections: (on) => {
+        listeners.refuse(on);
+        if (on) listeners.dropConnections();
+      },
       hangWatches: (on) => hub.hang(on),
       failRequests: (status) => {
         failure = status;

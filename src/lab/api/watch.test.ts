@@ -143,6 +143,16 @@ test("watch: one that fell behind the history gets an ERROR event with 410 and e
   );
 });
 
+test("faults.refuseConnections() is a server that is down; afterwards it serves again", async (context) => {
+  const server = await startServer(context);
+  const watch = await server.watch(`${MAPS}?watch=1`);
+  server.faults.refuseConnections(true);
+  await assert.rejects(server.request("GET", MAPS), { code: "ECONNRESET" });
+  assert.equal(await watch.next(), undefined);
+  server.faults.refuseConnections(false);
+  assert.equal((await server.request("GET", MAPS)).code, 200);
+});
+
 test("faults.dropConnections() cuts watches; faults.failRequests() answers everything with a status", async (context) => {
   const server = await startServer(context);
   const watch = await server.watch(`${MAPS}?watch=1`);

@@ -2,6 +2,7 @@
 import { BreakwaterError } from "../../model/errors.ts";
 import type { ActiveFault, FaultRequest } from "../control-protocol.ts";
 import { deleteRoute, deleteVxlan, killAgent, staleFdb } from "./agent-faults.ts";
+import { apiDown } from "./api-faults.ts";
 import type { FaultKind, FaultSurroundings, FaultTarget, InjectedFault } from "./fault.ts";
 import { icmpBlackhole, icmpFiltered } from "./icmp-faults.ts";
 import { forgetLearnedMtus } from "./learned-mtus.ts";
@@ -29,6 +30,7 @@ export const faultKinds: readonly FaultKind[] = [
   deleteVxlan,
   staleFdb,
   killAgent,
+  apiDown,
 ];
 
 /** Where a fault is in force, and the words for it. */
@@ -134,6 +136,7 @@ function summaryOf({ kind: _kind, undo: _undo, ...fault }: InjectedFault): Activ
 
 function placeOf({ scope }: FaultKind, { node, pod, everywhere }: FaultTarget): Place {
   if (scope === "router") return { node: "the router" };
+  if (scope === "api") return { node: "the API server" };
   if (everywhere) return { node: "every node" };
   return scope === "pod" && pod !== undefined ? { node, pod: pod.name } : { node };
 }

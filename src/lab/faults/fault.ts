@@ -1,4 +1,5 @@
 /** What a fault is: something that goes wrong in real clusters, made to happen, and taken back. */
+import type { ApiServerFaults } from "../api/server.ts";
 import type { ActiveFault } from "../control-protocol.ts";
 import type { SupervisedProcess } from "../supervisor.ts";
 import type { Topology } from "../topology.ts";
@@ -12,6 +13,7 @@ export interface FaultSurroundings {
   readonly underlay: Underlay;
   readonly agents: ReadonlyMap<string, SupervisedProcess>;
   readonly pods: FaultPods;
+  readonly api: ApiServerFaults;
   readonly segmentation: Segmentation;
 }
 
@@ -30,9 +32,9 @@ export interface FaultTarget {
 
 /**
  * Where a fault is in force, once in each place: on one node, in the whole cluster unless --node or --pod names a node,
- * on the router, in one pod.
+ * on the router, in one pod, in the API server.
  */
-export type FaultScope = "node" | "cluster" | "router" | "pod";
+export type FaultScope = "node" | "cluster" | "router" | "pod" | "api";
 
 export interface FaultKind {
   readonly name: string;

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { asObject, asString } from "../../kube/json.ts";
 import type { Store } from "../api/store.ts";
-import { podNetns } from "../kubelet/pod-worker.ts";
+import { podNetns } from "../kubelet/pod-sandbox.ts";
 
 export interface FaultPod {
   /** "namespace/name". */

@@ -29,14 +29,12 @@ export interface KubeletOptions {
 
 /** ADDs under way at once, as a real kubelet's runtime has. */
 const PARALLEL_STARTS = 10;
-/** More than that: a process that takes its time to stop must not hold up the others. */
+/** DELs under way at once. */
 const PARALLEL_STOPS = 20;
 const RETRY_MS = 500;
 const START_RETRY_FIRST_MS = 200;
 const START_RETRY_LAST_MS = 10_000;
 const CONF_CHECK_MS = 500;
-/** A process that ignores SIGTERM is not waited for longer than this, whatever the pod's grace period. */
-const LONGEST_GRACE_MS = 5000;
 
 export class Kubelet {
   readonly #options: KubeletOptions;
@@ -82,7 +80,7 @@ export class Kubelet {
   async stop(): Promise<void> {
     clearTimeout(this.#confTimer);
     await this.#reflector.stop();
-    await Promise.all(Array.from(this.#workers.values(), (worker) => worker.stop(0)));
+    await Promise.all(Array.from(this.#workers.values(), (worker) => worker.stop()));
   }
 
   async #register(): Promise<void> {
@@ -129,13 +127,23 @@ export class Kubelet {
   #syncPod(pod: LabPod): void {
     const worker = this.#workers.get(pod.uid);
     if (worker === undefined) {
+      // Its end is on its way to the API.
+      if (this.#leaving.has(pod.uid)) return;
       // A predecessor may have left it running: what never started here is stopped like everything else.
       if (pod.deleting) this.#remove(this.#addWorker(pod), true);
+      else if (pod.over) this.#retire(this.#addWorker(pod));
       else if (this.#ready || pod.hostNetwork) this.#start(this.#addWorker(pod), START_RETRY_FIRST_MS);
       return;
     }
     worker.update(pod);
     if (pod.deleting) this.#remove(worker, true);
+    else if (pod.over) this.#retire(worker);
+  }
+
+  /** A pod that is through, or was evicted, is an object only: it gives back its network and never runs again. */
+  #retire(worker: PodWorker): void {
+    if (worker.stopping) return;
+    void worker.terminate(worker.pod.graceSeconds * 1000).then(() => this.#stops.push(() => worker.stop()));
   }
 
   #addWorker(pod: LabPod): PodWorker {
@@ -175,14 +183,19 @@ export class Kubelet {
 
   #remove(worker: PodWorker, known: boolean): void {
     const { pod } = worker;
+    // Behind a second deletion with a shorter grace period, or one that waits for none, there is less time than before.
+    const ended = worker.terminate(known ? pod.graceSeconds * 1000 : 0);
     if (this.#leaving.has(pod.uid)) return;
     this.#leaving.add(pod.uid);
-    this.#stops.push(async () => {
-      await worker.stop(Math.min(pod.graceSeconds * 1000, LONGEST_GRACE_MS));
-      this.#workers.delete(pod.uid);
-      this.#dirty.delete(worker);
-      if (known) await this.#finalize(pod);
-    });
+    // Containers end side by side, however long it takes them; what is counted is networks given back at once.
+    void ended.then(() =>
+      this.#stops.push(async () => {
+        await worker.stop();
+        this.#workers.delete(pod.uid);
+        this.#dirty.delete(worker);
+        if (known) await this.#finalize(pod);
+      }),
+    );
   }
 
   /** Tells the API that nothing of the pod is left. */
@@ -216,8 +229,9 @@ export class Kubelet {
 
   async #writeStatus(worker: PodWorker): Promise<void> {
     const { namespace, name, uid } = worker.pod;
-    // A pod of the same name that came behind it is not ours to describe.
-    if (this.#reflector.items().get(`${namespace}/${name}`)?.uid !== uid) return;
+    // A pod of the same name that came behind it is not ours to describe, and what is over stays over.
+    const known = this.#reflector.items().get(`${namespace}/${name}`);
+    if (known?.uid !== uid || known.over) return;
     const address = { resource: pods, namespace, name, subresource: "status" };
     await this.#options.client.patch(
       address,

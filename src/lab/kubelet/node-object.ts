@@ -1,7 +1,7 @@
 /** The Node that the lab's kubelet registers, and its status. */
 import { availableParallelism, release, totalmem } from "node:os";
 import { arch, platform } from "node:process";
-import { timestamp } from "./pod-worker.ts";
+import { timestamp } from "./timestamp.ts";
 
 export interface NodeIdentity {
   readonly nodeName: string;

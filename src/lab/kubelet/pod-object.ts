@@ -1,32 +1,9 @@
 /** The fields of a Pod that the lab's kubelet acts on. */
-import { asArray, asObject, asString, type JsonObject } from "../../kube/json.ts";
+import { asObject, asString, type JsonObject } from "../../kube/json.ts";
+import { asNumber, objects, type PodContainer, parseContainer } from "./container-spec.ts";
 
-export interface PodContainer {
-  readonly name: string;
-  readonly image: string;
-  /** Empty: the built-in responder. */
-  readonly command: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly ports: readonly {
-    readonly port: number;
-    readonly protocol: "TCP" | "UDP" | "SCTP";
-    readonly hostPort?: number;
-  }[];
-  readonly workingDir: string | undefined;
-  readonly readiness: ReadinessProbe | undefined;
-}
-
-/** exec, tcpSocket and httpGet of a readinessProbe; seconds and counts as in the Pod API. */
-export interface ReadinessProbe {
-  readonly check:
-    | { readonly type: "exec"; readonly command: readonly string[] }
-    | { readonly type: "tcp"; readonly port: number }
-    | { readonly type: "http"; readonly port: number; readonly path: string };
-  readonly periodSeconds: number;
-  readonly initialDelaySeconds: number;
-  readonly timeoutSeconds: number;
-  readonly failureThreshold: number;
-}
+/** terminationGracePeriodSeconds that the API server fills in. */
+const DEFAULT_GRACE_SECONDS = 30;
 
 export interface LabPod {
   readonly namespace: string;
@@ -34,8 +11,17 @@ export interface LabPod {
   readonly uid: string;
   readonly hostNetwork: boolean;
   readonly deleting: boolean;
+  /** What is left to the containers once the pod is deleted: metadata.deletionGracePeriodSeconds. */
   readonly graceSeconds: number;
+  /**
+   * The manifest asks for another grace period than the default: the built-in responder then goes on answering for all
+   * of it, as a program does that finishes its requests. With the default it ends at once, as most programs do.
+   */
+  readonly lingers: boolean;
+  /** status.phase is Succeeded or Failed: it runs nowhere any more, whoever said so. */
+  readonly over: boolean;
   readonly restartPolicy: "Always" | "OnFailure" | "Never";
+  readonly initContainers: readonly PodContainer[];
   readonly containers: readonly PodContainer[];
   /** Bits per second of kubernetes.io/ingress-bandwidth and egress-bandwidth. */
   readonly bandwidth: { readonly ingressRate?: number; readonly egressRate?: number };
@@ -52,14 +38,18 @@ export function parseLabPod(object: JsonObject): LabPod | undefined {
   const namespace = asString(metadata["namespace"]);
   const uid = asString(metadata["uid"]);
   if (name === undefined || namespace === undefined || uid === undefined) return undefined;
+  const specGrace = asNumber(spec["terminationGracePeriodSeconds"], DEFAULT_GRACE_SECONDS);
   return {
     namespace,
     name,
     uid,
     hostNetwork: spec["hostNetwork"] === true,
     deleting: metadata["deletionTimestamp"] !== undefined,
-    graceSeconds: asNumber(metadata["deletionGracePeriodSeconds"], 30),
+    graceSeconds: asNumber(metadata["deletionGracePeriodSeconds"], specGrace),
+    lingers: specGrace !== DEFAULT_GRACE_SECONDS,
+    over: status["phase"] === "Succeeded" || status["phase"] === "Failed",
     restartPolicy: restartPolicy(spec["restartPolicy"]),
+    initContainers: objects(spec["initContainers"]).map(parseContainer),
     containers: objects(spec["containers"]).map(parseContainer),
     bandwidth: parseBandwidth(asObject(metadata["annotations"]) ?? {}),
     readinessGates: objects(spec["readinessGates"]).flatMap((gate) => asString(gate["conditionType"]) ?? []),
@@ -97,68 +87,4 @@ function parseQuantity(text: string | undefined): number | undefined {
 
 function restartPolicy(value: unknown): LabPod["restartPolicy"] {
   return value === "Never" || value === "OnFailure" ? value : "Always";
-}
-
-function parseContainer(container: JsonObject): PodContainer {
-  const ports = objects(container["ports"]);
-  return {
-    name: asString(container["name"]) ?? "",
-    image: asString(container["image"]) ?? "",
-    command: [...strings(container["command"]), ...strings(container["args"])],
-    env: Object.fromEntries(
-      objects(container["env"]).map((entry) => [asString(entry["name"]) ?? "", asString(entry["value"]) ?? ""]),
-    ),
-    ports: ports.map((port) => ({
-      port: asNumber(port["containerPort"], 0),
-      protocol: protocolOf(port["protocol"]),
-      ...(typeof port["hostPort"] === "number" ? { hostPort: port["hostPort"] } : {}),
-    })),
-    workingDir: asString(container["workingDir"]),
-    readiness: parseProbe(asObject(container["readinessProbe"]), ports),
-  };
-}
-
-function parseProbe(probe: JsonObject | undefined, ports: readonly JsonObject[]): ReadinessProbe | undefined {
-  const check = probe === undefined ? undefined : parseCheck(probe, ports);
-  if (probe === undefined || check === undefined) return undefined;
-  return {
-    check,
-    periodSeconds: asNumber(probe["periodSeconds"], 10),
-    initialDelaySeconds: asNumber(probe["initialDelaySeconds"], 0),
-    timeoutSeconds: asNumber(probe["timeoutSeconds"], 1),
-    failureThreshold: asNumber(probe["failureThreshold"], 3),
-  };
-}
-
-function parseCheck(probe: JsonObject, ports: readonly JsonObject[]): ReadinessProbe["check"] | undefined {
-  const exec = asObject(probe["exec"]);
-  if (exec !== undefined) return { type: "exec", command: strings(exec["command"]) };
-  const tcp = asObject(probe["tcpSocket"]);
-  if (tcp !== undefined) return { type: "tcp", port: portOf(tcp["port"], ports) };
-  const http = asObject(probe["httpGet"]);
-  if (http !== undefined)
-    return { type: "http", port: portOf(http["port"], ports), path: asString(http["path"]) ?? "/" };
-  return undefined;
-}
-
-/** A port by number or by the name that the container gave it. */
-function portOf(value: unknown, ports: readonly JsonObject[]): number {
-  if (typeof value === "number") return value;
-  return asNumber(ports.find((port) => port["name"] === value)?.["containerPort"], 0);
-}
-
-function protocolOf(value: unknown): "TCP" | "UDP" | "SCTP" {
-  return value === "UDP" || value === "SCTP" ? value : "TCP";
-}
-
-function asNumber(value: unknown, otherwise: number): number {
-  return typeof value === "number" ? value : otherwise;
-}
-
-function objects(value: unknown): JsonObject[] {
-  return (asArray(value) ?? []).map(asObject).filter((entry) => entry !== undefined);
-}
-
-function strings(value: unknown): string[] {
-  return (asArray(value) ?? []).map(asString).filter((entry) => entry !== undefined);
 }

@@ -1,10 +1,11 @@
 /** The status that the lab's kubelet writes for a pod: what kubectl, controllers and EndpointSlices read. */
-import type { ContainerState, PodWorker } from "./pod-worker.ts";
-import { timestamp } from "./pod-worker.ts";
+import type { ContainerState } from "./container-run.ts";
+import type { PodWorker } from "./pod-worker.ts";
+import { timestamp } from "./timestamp.ts";
 
 export function podStatus(worker: PodWorker, hostIps: readonly string[]) {
-  const { pod, ips, containers } = worker;
-  const containersReady = containers.every(({ ready }) => ready);
+  const { pod, ips, initContainers, containers, sidecars } = worker;
+  const containersReady = [...sidecars, ...containers].every(({ ready }) => ready);
   const gates = pod.readinessGates.every((gate) => pod.conditions.get(gate) === true);
   const now = timestamp();
   const condition = (type: string, value: boolean, reason?: string, message?: string) => ({
@@ -22,22 +23,30 @@ export function podStatus(worker: PodWorker, hostIps: readonly string[]) {
     ...(ips.length === 0 ? {} : { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
     conditions: [
       condition("PodReadyToStartContainers", ips.length > 0, "SandboxNotReady", worker.message),
-      condition("Initialized", true),
+      condition("Initialized", worker.initialized, "ContainersNotInitialized", notReadyMessage(initContainers)),
       condition("Ready", containersReady && gates, containersReady ? "ReadinessGatesNotReady" : "ContainersNotReady"),
       condition("ContainersReady", containersReady, "ContainersNotReady", notReadyMessage(containers)),
       condition("PodScheduled", true),
     ],
+    ...(initContainers.length > 0 && {
+      initContainerStatuses: initContainers.map((container) => containerStatus(container, worker.message)),
+    }),
     containerStatuses: containers.map((container) => containerStatus(container, worker.message)),
     qosClass: "BestEffort",
   };
 }
 
-function podPhase({ pod, containers, ips }: PodWorker): string {
+function podPhase({ pod, initContainers, initialized, containers, ips }: PodWorker): string {
   if (ips.length === 0) return "Pending";
+  if (!initialized) return pod.restartPolicy === "Never" && initContainers.some(hasFailed) ? "Failed" : "Pending";
   const ended = containers.every(({ state }) => state === "terminated");
   if (!ended || containers.length === 0) return "Running";
   if (pod.restartPolicy === "Always") return "Running";
-  return containers.every(({ exitCode }) => exitCode === 0) ? "Succeeded" : "Failed";
+  return containers.some(hasFailed) ? "Failed" : "Succeeded";
+}
+
+function hasFailed({ state, exitCode }: ContainerState): boolean {
+  return state === "terminated" && exitCode !== 0;
 }
 
 function notReadyMessage(containers: readonly ContainerState[]): string {
@@ -46,13 +55,13 @@ function notReadyMessage(containers: readonly ContainerState[]): string {
 }
 
 function containerStatus(container: ContainerState, podMessage: string) {
-  const { name, image, ready, restarts } = container;
+  const { name, image, ready, started, restarts } = container;
   return {
     name,
     image,
     imageID: image,
     ready,
-    started: container.state === "running",
+    started,
     restartCount: restarts,
     state: containerState(container, podMessage),
     lastState: {},

@@ -19,6 +19,7 @@ export class Listeners {
   readonly #tls: TlsIdentity | undefined;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<Socket>();
+  #refusing = false;
 
   constructor(handler: Handler, tls: TlsIdentity | undefined) {
     this.#handler = handler;
@@ -30,6 +31,10 @@ export class Listeners {
     const server =
       this.#tls === undefined ? createHttpServer(this.#handler) : createHttpsServer(this.#tls, this.#handler);
     server.on("connection", (socket: Socket) => {
+      if (this.#refusing) {
+        socket.resetAndDestroy();
+        return;
+      }
       this.#connections.add(socket.setNoDelay(true));
       socket.on("close", () => this.#connections.delete(socket));
     });
@@ -41,6 +46,11 @@ export class Listeners {
     const port = await listenOn(server, target);
     this.#servers.push(server);
     return port;
+  }
+
+  /** While on, every connection is reset, as by a machine on which nobody listens. Open ones are not touched. */
+  refuse(on: boolean): void {
+    this.#refusing = on;
   }
 
   dropConnections(): void {
