@@ -3,21 +3,28 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLog } from "../agent/log.ts";
 import { Mirror } from "../agent/mirror.ts";
+import { planServiceOperations } from "../agent/services/dry-run.ts";
 import { replayJournal } from "../cni/journal-entry.ts";
 import { JOURNAL_FILE } from "../cni/server.ts";
 import { diffNode } from "../diff/diff.ts";
 import { openKernel } from "../kernel/kernel.ts";
+import type { Nftables } from "../kernel/nfnetlink/types.ts";
 import { KubeClient } from "../kube/client.ts";
 import { loadConnection } from "../kube/config.ts";
+import { parseEndpointSlice } from "../kube/parse-endpoint-slice.ts";
 import { parseNode } from "../kube/parse-node.ts";
-import { nodes } from "../kube/resource.ts";
+import { parseService } from "../kube/parse-service.ts";
+import { endpointSlices, nodes, services as serviceObjects } from "../kube/resource.ts";
+import { SharedValues } from "../kube/shared-values.ts";
 import type { ClusterNode } from "../model/cluster.ts";
 import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import type { MtuReport } from "../model/mtu-report.ts";
 import { formatNftTable } from "../model/nft.ts";
+import type { NodeConfig } from "../model/node-config.ts";
 import { formatOperation, type Operation } from "../model/operation.ts";
 import type { DesiredState, LocalPod } from "../model/state.ts";
 import { planNode } from "../plan/plan.ts";
+import { serviceContext } from "../plan/services/node-ports.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
 import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
@@ -69,7 +76,10 @@ export async function plan(args: readonly string[]): Promise<number> {
     throw new BreakwaterError(code, message, { operation: "plan", object, remedy });
   }
   const { state } = planned;
-  const operations = diffNode(state, mirror.observed(state));
+  const operations = [
+    ...diffNode(state, mirror.observed(state)),
+    ...(await serviceOperations(new KubeClient(connection), config, kernel.nftables, mirror, known)),
+  ];
   process.stdout.write(format === "json" ? formatJson(state, operations) : formatText(state, operations));
   return operations.length === 0 ? 0 : 1;
 }
@@ -94,6 +104,31 @@ async function listNodes(client: KubeClient, nodeName: string): Promise<Map<stri
     const objects = await client.list(nodes);
     const parsed = objects.map((object) => parseNode(object, (field, why) => log.warn({ field }, why)));
     return new Map(parsed.flatMap((node) => (node === undefined ? [] : [[node.name, node]])));
+  } finally {
+    client.close();
+  }
+}
+
+async function serviceOperations(
+  client: KubeClient,
+  config: NodeConfig,
+  nftables: Nftables,
+  mirror: Mirror,
+  known: ReadonlyMap<string, ClusterNode>,
+): Promise<Operation[]> {
+  const own = known.get(config.nodeName);
+  if (config.services === undefined || own === undefined) return [];
+  const ignore = () => undefined;
+  const shared = new SharedValues();
+  try {
+    const [services, slices] = await Promise.all([client.list(serviceObjects), client.list(endpointSlices)]);
+    return planServiceOperations({
+      nftables,
+      services: services.flatMap((object) => parseService(object, ignore) ?? []),
+      slices: slices.flatMap((object) => parseEndpointSlice(object, ignore, shared) ?? []),
+      context: serviceContext(own, mirror.nodeAddresses(), config.services),
+      config: config.services,
+    });
   } finally {
     client.close();
   }

@@ -3,7 +3,7 @@
  * `breakwater plan` prints these, the agent logs each as one line.
  */
 import type { Address, LinkChange } from "./kernel-objects.ts";
-import type { NftChange } from "./nft-changes.ts";
+import type { NftChange, NftTableName } from "./nft-changes.ts";
 import type {
   DesiredAddress,
   DesiredFdbEntry,
@@ -32,7 +32,8 @@ export type Operation = { readonly cause: string } & (
   | { readonly do: "deleteNeighbour"; readonly device: string; readonly ip: string }
   | { readonly do: "setFdb"; readonly entry: Omit<DesiredFdbEntry, "cause"> }
   | { readonly do: "deleteFdb"; readonly device: string; readonly mac: string; readonly destination: string }
-  | { readonly do: "changeNft"; readonly changes: readonly NftChange[] }
+  /** @param table the table of the node's own rules where absent */
+  | { readonly do: "changeNft"; readonly table?: NftTableName; readonly changes: readonly NftChange[] }
 );
 
 /** What an operation does, without its cause: "set route 10.244.2.0/24 via 192.168.1.2 dev eth0". */
@@ -71,7 +72,7 @@ export function formatOperation(operation: Operation): string {
     case "deleteFdb":
       return `delete fdb ${operation.mac} dst ${operation.destination} dev ${operation.device}`;
     case "changeNft":
-      return `change nftables table: ${formatNftChanges(operation.changes)}`;
+      return `change nftables table${formatTableName(operation.table)}: ${formatNftChanges(operation.changes)}`;
   }
 }
 
@@ -90,6 +91,10 @@ function formatChange(change: LinkChange): string {
   return Object.entries(change)
     .map(([key, value]) => `${key} ${value}`)
     .join(", ");
+}
+
+function formatTableName(table: NftTableName | undefined): string {
+  return table === undefined ? "" : ` ${table.family} ${table.name}`;
 }
 
 function formatNftChanges(changes: readonly NftChange[]): string {

@@ -10,7 +10,7 @@ import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig, ServiceConfig } from "../../model/node-config.ts";
 import type { VerificationReport } from "../../model/service-report.ts";
 import type { ServiceContext } from "../../plan/services/frontends.ts";
-import { nodePortAddresses } from "../../plan/services/node-ports.ts";
+import { serviceContext } from "../../plan/services/node-ports.ts";
 import type { FrontendConflict } from "../../plan/services/table.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
@@ -38,8 +38,6 @@ export interface ServicePartsOptions {
   readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
   readonly onActivity: () => void;
 }
-
-const ZONE_LABEL = "topology.kubernetes.io/zone";
 
 export class ServiceParts {
   readonly proxy: ServiceProxy;
@@ -137,14 +135,7 @@ export class ServiceParts {
     const { config, services, mirror, nodes } = this.#options;
     const own = nodes()?.get(config.nodeName);
     if (own === undefined) return undefined;
-    const addresses = mirror.nodeAddresses();
-    return {
-      name: own.name,
-      zone: own.labels[ZONE_LABEL],
-      addresses,
-      nodePortAddresses: nodePortAddresses(services, addresses, own.internalIps),
-      podCidrs: own.podCidrs,
-    };
+    return serviceContext(own, mirror.nodeAddresses(), services);
   }
 
   #tell(conflicts: readonly FrontendConflict[]): void {

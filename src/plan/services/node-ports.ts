@@ -1,7 +1,22 @@
-/** Where a node's NodePorts answer. */
+/** What of a node Services depend on: its zone, its addresses, where its NodePorts answer. */
+import type { ClusterNode } from "../../model/cluster.ts";
 import { type Ip, ipFamily } from "../../model/ip.ts";
 import type { ServiceConfig } from "../../model/node-config.ts";
 import { prefixContains } from "../../model/prefix.ts";
+import type { ServiceContext } from "./frontends.ts";
+
+const ZONE_LABEL = "topology.kubernetes.io/zone";
+
+/** @param addresses all that the node's devices have */
+export function serviceContext(node: ClusterNode, addresses: readonly Ip[], config: ServiceConfig): ServiceContext {
+  return {
+    name: node.name,
+    zone: node.labels[ZONE_LABEL],
+    addresses,
+    nodePortAddresses: nodePortAddresses(config, addresses, node.internalIps),
+    podCidrs: node.podCidrs,
+  };
+}
 
 /** Its InternalIPs that it has, or those of its addresses that the operator chose. Sorted by the caller's order. */
 export function nodePortAddresses(config: ServiceConfig, addresses: readonly Ip[], internalIps: readonly Ip[]): Ip[] {
