@@ -51,6 +51,7 @@ const DEBIAN = {
     ["ip", "iproute2", "tests that look at the kernel with another's eyes"],
     ["nft", "nftables", "tests that print our tables"],
     ["iptables", "iptables", "the portmap plugin behind ours"],
+    ["ipset", "ipset", "tests that look at the kernel with another's eyes"],
     ["conntrack", "conntrack", "tests that look at the kernel with another's eyes"],
     ["/usr/lib/cni/portmap", "containernetworking-plugins", "chained plugins; the peers of the benchmarks"],
     ["ping", "iputils-ping", "tests of reachability"],

@@ -65,6 +65,7 @@ export const open: (path: string, flags: number, mode: number) => number = libc.
   "int open(const char *, int, int)",
 );
 export const close: (fd: number) => number = libc.func("int close(int)");
+export const flock: (fd: number, operation: number) => number = libc.func("int flock(int, int)");
 export const setns: (fd: number, type: number) => number = libc.func("int setns(int, int)");
 export const unshare: (flags: number) => number = libc.func("int unshare(int)");
 export const mount: (
@@ -75,6 +76,11 @@ export const mount: (
   data: string | null,
 ) => number = libc.func("int mount(const char *, const char *, const char *, unsigned long, const char *)");
 export const umount2: (target: string, flags: number) => number = libc.func("int umount2(const char *, int)");
+
+/** Where a buffer's bytes are, for structures that point to them. Keep the buffer until the call is over. */
+export function addressOf(buffer: Uint8Array): bigint {
+  return koffi.address(buffer);
+}
 
 /** Readiness of a file descriptor on Node's own event loop (uv_poll). */
 export interface FdPoll {

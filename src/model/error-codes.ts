@@ -93,6 +93,18 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_KUBE_INVALID: code("The API refuses the object", "A defect of Breakwater: report it with the message"),
   BW_KUBE_NOT_FOUND: code("There is no such object", "Check its name and namespace"),
   BW_KUBE_OVERLOADED: code("The API server asks for patience", "Tried again by itself, as late as it asks"),
+  BW_KUBE_PROXY_ABSENT: code(
+    "Services are left to kube-proxy (--keep-kube-proxy), and there is no sign of one",
+    "Start kube-proxy on the node, or leave --keep-kube-proxy out",
+  ),
+  BW_KUBE_PROXY_RUNNING: code(
+    "kube-proxy runs beside Breakwater: both rewrite what goes to Services",
+    "kubectl -n kube-system delete daemonset kube-proxy; or --keep-kube-proxy",
+  ),
+  BW_KUBE_PROXY_STATE: code(
+    "kube-proxy left its rules on the node",
+    "Let Breakwater remove them: --replace-kube-proxy; or --keep-kube-proxy",
+  ),
   BW_KUBE_REJECTED: code("The API answered a status that has no code of its own", "Read the message"),
   BW_KUBE_RESPONSE: code(
     "The API answered something that is no Kubernetes object",
@@ -167,4 +179,12 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_SYSCALL: code("A system call failed", "Read errno"),
   BW_SYSCTL: code("A kernel setting cannot be read or set", "See that /proc/sys can be written, and the kernel has it"),
   BW_USAGE: code("A mistake on the command line", "See --help of the command"),
+  BW_XTABLES: code(
+    "A table of iptables-legacy cannot be read or replaced",
+    "Read errno; EAGAIN: somebody changed it meanwhile, tried again by itself",
+  ),
+  BW_XTABLES_LOCK: code(
+    "The lock of iptables-legacy cannot be had",
+    "Tried again by itself; in a container mount the host's /run/xtables.lock",
+  ),
 };
