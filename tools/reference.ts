@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createMetrics } from "../src/agent/metrics.ts";
+import { createServiceMetrics } from "../src/agent/services/service-metrics.ts";
 import { agentSpec } from "../src/cli/agent.ts";
 import { benchSpec } from "../src/cli/bench.ts";
 import { cleanupSpec } from "../src/cli/cleanup.ts";
@@ -73,8 +74,10 @@ function optionsPage(): string {
 }
 
 async function metricsPage(): Promise<string> {
-  const metrics = await createMetrics().registry.getMetricsAsJSON();
-  const own = metrics.filter(({ name }) => name.startsWith("breakwater_"));
+  const { registry } = createMetrics();
+  createServiceMetrics(registry);
+  const metrics = await registry.getMetricsAsJSON();
+  const own = metrics.filter(({ name }) => /^(breakwater|kubeproxy)_/.test(name));
   const rows = own.map(({ name, type, help }) => [`\`${name}\``, String(type), help]);
   return [
     "# Metrics",
@@ -125,8 +128,10 @@ function marksPage(): string {
     ["link group", `0x${marks.DOOMED_GROUP.toString(16)}`, "host ends of deleted pods that wait for their deletion"],
     [
       "nftables table",
-      `${marks.NFT_TABLE.family} ${marks.NFT_TABLE.name}`,
-      "all our rules and sets (`nft list table inet breakwater`)",
+      [marks.NFT_TABLE, ...Object.values(marks.SERVICE_TABLES)]
+        .map(({ family, name }) => `${family} ${name}`)
+        .join(", "),
+      "all our rules and sets; Services are in the latter two (`nft list table ip breakwater`)",
     ],
     [
       "rule priorities",
