@@ -33,6 +33,37 @@ test("scheduler: a Pod that fits nowhere says why, and is bound when a node come
   assert.equal(nodeOf(lab.store.get("pods", "default", "p")), "node2");
 });
 
+test("scheduler: two Pods do not share a host port, unless address or protocol differ", async (context) => {
+  const lab = startLab(context);
+  lab.node("node1");
+  lab.node("node2");
+  const add = async (name: string, port: Fields) => {
+    const containers = [{ name: "c", image: "x:1", ports: [{ containerPort: 80, ...port }] }];
+    lab.pod(name, { spec: { containers, nodeSelector: { "kubernetes.io/hostname": "node1" } } });
+    await lab.settle();
+  };
+  for (const name of ["node1", "node2"])
+    lab.store.modify("nodes", undefined, name, (draft) =>
+      Object.assign(draft.metadata, { labels: { "kubernetes.io/hostname": name } }),
+    );
+  await add("a", { hostPort: 8080, hostIP: "192.168.1.11" });
+  await add("other-address", { hostPort: 8080, hostIP: "127.0.0.1" });
+  await add("other-protocol", { hostPort: 8080, protocol: "UDP" });
+  await add("no-host-port", {});
+  for (const name of ["a", "other-address", "other-protocol", "no-host-port"])
+    assert.equal(nodeOf(lab.store.get("pods", "default", name)), "node1", name);
+  await add("every-address", { hostPort: 8080 });
+  const pending = lab.store.get("pods", "default", "every-address");
+  assert.equal(nodeOf(pending), undefined);
+  assert.match(
+    String(at(listOf(at(pending, "status", "conditions"))[0], "message")),
+    /1 node\(s\) didn't have free ports for the requested pod ports/,
+  );
+  for (const name of ["a", "other-address"]) lab.store.delete("pods", "default", name, { gracePeriodSeconds: 0 });
+  await lab.settle();
+  assert.equal(nodeOf(lab.store.get("pods", "default", "every-address")), "node1", "the ports are free again");
+});
+
 const affinity = (terms: unknown[]): Fields => ({
   affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } } },
 });

@@ -6,7 +6,10 @@ import { at, fieldsOf, type KubeObject, listOf, textOf } from "../api/object/obj
 import { StatusError } from "../api/object/status.ts";
 import { timestamp } from "../api/registry/registry.ts";
 import { keyOf } from "../api/store/collection.ts";
+import type { Store } from "../api/store.ts";
 import { type ControllerContext, splitKey } from "./controller.ts";
+import { isOver } from "./endpoints-of-service.ts";
+import { hostPortsClash, hostPortsOf } from "./host-ports.ts";
 import { misfit } from "./node-fit.ts";
 
 const SCHEDULER = "default-scheduler";
@@ -25,6 +28,8 @@ export function startScheduler(context: ControllerContext): void {
     const key = keyOf(object);
     if (previous !== undefined) count(podsOnNode, previous, -1);
     if (type !== "DELETED") count(podsOnNode, object, 1);
+    // Ports of its node are free again.
+    if (type === "DELETED" || isOver(object)) for (const waiting of pending) work.add(waiting);
     if (type === "DELETED" || !isPending(object)) pending.delete(key);
     else if (!pending.has(key) || specChanged(object, previous)) {
       pending.add(key);
@@ -59,11 +64,12 @@ function schedule(context: ControllerContext, pod: KubeObject, podsOnNode: Reado
   const { store, events } = context;
   const nodes = [...store.list("nodes")].sort((a, b) => compareNames(a.metadata.name, b.metadata.name));
   const misfits: string[] = [];
+  const taken = takenPorts(store, pod);
   let best: { name: string; pods: number } | undefined;
   for (const node of nodes) {
     const { name } = node.metadata;
     const pods = podsOnNode.get(name) ?? 0;
-    const reason = misfit(pod, node, pods);
+    const reason = misfit(pod, node, pods) ?? (taken?.has(name) ? PORTS_TAKEN : undefined);
     if (reason !== undefined) misfits.push(reason);
     else if (best === undefined || pods < best.pods) best = { name, pods };
   }
@@ -80,6 +86,16 @@ function schedule(context: ControllerContext, pod: KubeObject, podsOnNode: Reado
     throw error;
   }
   events.record(pod, SCHEDULER, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${best.name}`);
+}
+
+const PORTS_TAKEN = "node(s) didn't have free ports for the requested pod ports";
+
+/** Nodes on which another Pod has a host port that this one asks for; undefined for the many that ask for none. */
+function takenPorts(store: Store, pod: KubeObject): ReadonlySet<string> | undefined {
+  const wanted = hostPortsOf(pod);
+  if (wanted.length === 0) return undefined;
+  const others = store.list("pods").filter((other) => !isOver(other) && hostPortsClash(wanted, hostPortsOf(other)));
+  return new Set(others.map((other) => textOf(at(other, "spec", "nodeName"))));
 }
 
 /** "node2" before "node10". */
