@@ -136,9 +136,10 @@ export class Mirror {
     };
   }
 
-  /** All addresses of the node, sorted, each once. */
+  /** Addresses of the node that others can reach, sorted, each once: link-local ones come and go with each pod. */
   nodeAddresses(): string[] {
-    return [...new Set(Array.from(this.#addresses.values(), ({ address }) => address))].sort();
+    const reachable = [...this.#addresses.values()].filter(({ scope }) => scope !== "link");
+    return [...new Set(reachable.map(({ address }) => address))].sort();
   }
 
   /** Names of the host ends of pods that are there, those that wait for deletion left out. */

@@ -8,6 +8,7 @@ import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
 import { installPlugin } from "../cni/install-plugin.ts";
 import { openConntrack } from "../kernel/ctnetlink/conntrack-socket.ts";
 import { openKernel } from "../kernel/kernel.ts";
+import { listeningPorts } from "../kernel/listening-sockets.ts";
 import { openNftables } from "../kernel/nfnetlink/nft-socket.ts";
 import { openProbePort } from "../kernel/probe-port.ts";
 import { pmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
@@ -70,7 +71,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   refuseWithoutRights("agent");
   const running = await startAgent({
     kernel: openKernel(),
-    serviceKernel: { nftables: openNftables(), conntrack: openConntrack() },
+    serviceKernel: { nftables: openNftables(), conntrack: openConntrack(), listening: listeningPorts },
     proofKernel: { openProbePort, pmtuCache: pmtuCache(procSysctl) },
     config,
     connection,

@@ -4,7 +4,7 @@
  */
 import type { Ip } from "../model/ip.ts";
 import type { Prefix } from "../model/prefix.ts";
-import type { ClusterService, ServicePort, TrafficPolicy } from "../model/service.ts";
+import { type ClusterService, PROGRAMMED, type ServicePort, type TrafficPolicy } from "../model/service.ts";
 import { asObject, asString, type JsonObject } from "./json.ts";
 import type { ReportField } from "./object-reader.ts";
 import {
@@ -49,6 +49,7 @@ export function parseService(object: JsonObject, report: ReportField): ClusterSe
         ? numberField(spec["healthCheckNodePort"], PORTS, "spec.healthCheckNodePort", report)
         : undefined,
     leftTo: leftTo(metadata, report),
+    programmed: programmed(asObject(object["status"])),
   };
   return {
     namespace: stringField(metadata?.["namespace"], "metadata.namespace", report),
@@ -63,6 +64,13 @@ export function parseService(object: JsonObject, report: ReportField): ClusterSe
     internalPolicy: policy(spec, "internalTrafficPolicy", report),
     ...present(optional),
   };
+}
+
+function programmed(status: JsonObject | undefined): ClusterService["programmed"] {
+  const conditions = Array.isArray(status?.["conditions"]) ? status["conditions"] : [];
+  const ours = conditions.map((each) => asObject(each)).find((condition) => condition?.["type"] === PROGRAMMED);
+  if (ours === undefined) return undefined;
+  return { status: asString(ours["status"]) ?? "", message: asString(ours["message"]) ?? "" };
 }
 
 /** The fields that are there: absent is absent, not undefined. */

@@ -6,7 +6,7 @@ import type { ClusterService, EndpointSlice } from "../model/service.ts";
 import type { KubeClient } from "./client.ts";
 import type { Clock } from "./clock.ts";
 import { coalesce } from "./coalesce.ts";
-import type { ObjectProblem } from "./object-reader.ts";
+import type { ObjectProblem, ParseObject } from "./object-reader.ts";
 import { parseEndpointSlice } from "./parse-endpoint-slice.ts";
 import { parseService } from "./parse-service.ts";
 import { Reflector } from "./reflector.ts";
@@ -96,6 +96,18 @@ function applyChange(change: Change<EndpointSlice>, index: SliceIndex, changed: 
   }
 }
 
+/** Whoever wrote the object is told on it what of it is not used: the value remembers. */
+function withProblems<T extends object>(parse: ParseObject<T>): ParseObject<T> {
+  return (object, report) => {
+    const problems: string[] = [];
+    const value = parse(object, (field, why) => {
+      problems.push(`${field}: ${why}`);
+      report(field, why);
+    });
+    return value === undefined || problems.length === 0 ? value : { ...value, problems };
+  };
+}
+
 function makeReflectors({ client, onProblem, onError, timing, clock }: ServiceSourceOptions) {
   const common = (resource: ResourceType) => ({
     client,
@@ -110,14 +122,14 @@ function makeReflectors({ client, onProblem, onError, timing, clock }: ServiceSo
     // A Service that cannot be read for a moment keeps its addresses; what is gone is deleted, and that is an event.
     serviceReflector: new Reflector<ClusterService>({
       ...common(services),
-      parse: parseService,
+      parse: withProblems(parseService),
       unparsable: "last-good",
     }),
     // A slice that lost its Service's label parses to nothing, and must be nothing.
     sliceReflector: new Reflector<EndpointSlice>({
       ...common(endpointSlices),
       selection: { labelSelector: SLICE_SELECTOR },
-      parse: (object, report) => parseEndpointSlice(object, report, shared),
+      parse: withProblems((object, report) => parseEndpointSlice(object, report, shared)),
       unparsable: "absent",
     }),
   };

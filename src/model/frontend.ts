@@ -41,5 +41,6 @@ export interface ServicePlan {
   /** Addresses of its endpoints on this node, which may reach themselves through it. */
   readonly localAddresses: readonly Ip[];
   readonly healthCheck?: { readonly port: number; readonly localEndpoints: number };
+  /** What of it cannot be served, a sentence each, sorted. */
   readonly problems: readonly string[];
 }

@@ -95,21 +95,35 @@ export function comparePrefix(a: Prefix, b: Prefix): number {
   return compareIp(prefixAddress(a), prefixAddress(b)) || prefixLength(a) - prefixLength(b);
 }
 
+/** A prefix with its range, worked out once. */
+export interface RangedPrefix extends PrefixRange {
+  readonly prefix: Prefix;
+}
+
+export function rangedPrefix(prefix: Prefix): RangedPrefix {
+  return { prefix, ...prefixRange(prefix) };
+}
+
+/** Order within a family by first address, a range before those that begin with it. */
+export function compareRanges(a: RangedPrefix, b: RangedPrefix): number {
+  if (a.first !== b.first) return a.first < b.first ? -1 : 1;
+  return a.length - b.length;
+}
+
 /** Drops every prefix that lies inside another: elements of an interval set must not overlap. Sorted as text. */
 export function outermostPrefixes(prefixes: readonly Prefix[]): Prefix[] {
-  const ranges = Array.from(new Set(prefixes), (prefix) => ({ prefix, ...prefixRange(prefix) }));
-  // A range before those that begin with it: what ends behind the last kept one is no part of it.
-  ranges.sort((a, b) => compareBigInt(a.first, b.first) || a.length - b.length);
+  return outermostOfSorted(Array.from(new Set(prefixes), rangedPrefix).sort(compareRanges)).sort();
+}
+
+/** The same of ranges of one family in the order of {@link compareRanges}; the result is in that order too. */
+export function outermostOfSorted(ranges: readonly RangedPrefix[]): Prefix[] {
   const result: Prefix[] = [];
   let end = -1n;
   for (const { prefix, last } of ranges) {
+    // What ends behind the last kept one is no part of it.
     if (last <= end) continue;
     result.push(prefix);
     end = last;
   }
-  return result.sort();
-}
-
-function compareBigInt(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return result;
 }

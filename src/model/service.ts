@@ -44,7 +44,14 @@ export interface ClusterService {
    * service.kubernetes.io/service-proxy-name.
    */
   readonly leftTo?: "headless" | { readonly proxy: string };
+  /** What of the object could not be used, a sentence each. */
+  readonly problems?: readonly string[];
+  /** status.conditions of type {@link PROGRAMMED}. */
+  readonly programmed?: { readonly status: string; readonly message: string };
 }
+
+/** The condition that says whether all of a Service could be programmed. */
+export const PROGRAMMED = "breakwater.dev/Programmed";
 
 export interface SlicePort {
   readonly name: string;
@@ -77,6 +84,8 @@ export interface EndpointSlice {
   readonly endpoints: readonly SliceEndpoint[];
   /** Annotation endpoints.kubernetes.io/last-change-trigger-time (RFC 3339): what network programming latency is from. */
   readonly triggeredAt?: string;
+  /** What of the object could not be used, a sentence each. */
+  readonly problems?: readonly string[];
 }
 
 /** "namespace/name", as views key Services. */

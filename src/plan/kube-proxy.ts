@@ -23,8 +23,8 @@ export interface KubeProxyInput {
   readonly running: KubeProxyRunning;
   /** Kinds that somebody rewrote since they were looked at last, or made anew after they were removed. */
   readonly rewritten: readonly KubeProxyKind[];
-  /** Why ours does not serve all Services yet; undefined: it does. */
-  readonly notServing: string | undefined;
+  /** Whether ours serves every Service that the cluster has. */
+  readonly servesAll: boolean;
 }
 
 export interface KubeProxyDecision {
@@ -39,7 +39,7 @@ const DELETE_IT =
   "kubectl -n kube-system delete daemonset kube-proxy (k3s: start the server with --disable-kube-proxy; one node at a time: docs/design/takeover.md)";
 
 export function decideKubeProxy(input: KubeProxyInput): KubeProxyDecision {
-  const { mode, found, notServing } = input;
+  const { mode, found, servesAll } = input;
   const removable = found.filter(({ counts }) => countObjects(counts) > 0);
   const runs = describeRunning(input);
   if (mode === "keep") {
@@ -48,10 +48,12 @@ export function decideKubeProxy(input: KubeProxyInput): KubeProxyDecision {
   }
   if (runs !== undefined) return { do: "leave", remove: [], problems: [both(input, runs)] };
   if (removable.length === 0) return { do: "nothing", remove: [], problems: [] };
-  if (mode === undefined) return { do: "leave", remove: [], problems: [left(input, removable)] };
-  const problems = input.rewritten.length === 0 ? [] : [rewritten(input)];
-  if (notServing !== undefined) return { do: "wait", remove: [], problems };
-  return { do: "remove", remove: removable.map(({ kind }) => kind), problems };
+  const byWhom = input.rewritten.length === 0 ? [] : [rewritten(input)];
+  if (mode === undefined) {
+    return { do: "leave", remove: [], problems: byWhom.length > 0 ? byWhom : [left(input, removable)] };
+  }
+  if (!servesAll) return { do: "wait", remove: [], problems: byWhom };
+  return { do: "remove", remove: removable.map(({ kind }) => kind), problems: byWhom };
 }
 
 /** "processes 71 and 72, an answer at 127.0.0.1:10256/healthz"; undefined when there is no sign of it. */

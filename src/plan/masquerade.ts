@@ -4,7 +4,8 @@
  */
 import { ipFamily } from "../model/ip.ts";
 import type { NftChain, NftRule, NftSet } from "../model/nft.ts";
-import { outermostPrefixes, type Prefix } from "../model/prefix.ts";
+import { compareRanges, outermostOfSorted, type Prefix, type RangedPrefix, rangedPrefix } from "../model/prefix.ts";
+import { Remembered, RememberedByKey, Sorted } from "./memo.ts";
 
 /** NFPROTO_IPV4 and NFPROTO_IPV6 of include/uapi/linux/netfilter.h. */
 const NFPROTO = { 4: 2, 6: 10 } as const;
@@ -18,17 +19,25 @@ export interface MasqueradePlan {
   readonly chain: NftChain;
 }
 
+export class MasqueradeMemo {
+  readonly elements = { 4: new ElementsMemo(), 6: new ElementsMemo() };
+}
+
 /**
  * @param local pod CIDRs of this node
  * @param cluster pod CIDRs of all nodes, and the operator's exceptions; may overlap
  */
-export function planMasquerade(local: readonly Prefix[], cluster: readonly Prefix[]): MasqueradePlan {
+export function planMasquerade(
+  local: readonly Prefix[],
+  cluster: readonly Prefix[],
+  memo = new MasqueradeMemo(),
+): MasqueradePlan {
   const families = ([4, 6] as const).filter((family) => local.some((prefix) => ipFamily(prefix) === family));
   const rules = families.flatMap((family) =>
     local.filter((prefix) => ipFamily(prefix) === family).map((prefix) => masqueradeRule(family, prefix)),
   );
   return {
-    sets: families.map((family) => exceptionSet(family, cluster)),
+    sets: families.map((family) => exceptionSet(family, cluster, memo.elements[family])),
     chain: {
       name: "postrouting",
       base: { type: "nat", hook: "postrouting", priority: PRIORITY_SRCNAT, policy: "accept" },
@@ -37,14 +46,32 @@ export function planMasquerade(local: readonly Prefix[], cluster: readonly Prefi
   };
 }
 
-function exceptionSet(family: 4 | 6, cluster: readonly Prefix[]): NftSet {
+function exceptionSet(family: 4 | 6, cluster: readonly Prefix[], memo: ElementsMemo): NftSet {
   const prefixes = [MULTICAST[family], ...cluster].filter((prefix) => ipFamily(prefix) === family);
   return {
     name: `cluster${family}`,
     key: family === 4 ? "ipv4_addr" : "ipv6_addr",
     interval: true,
-    elements: outermostPrefixes(prefixes),
+    elements: memo.outermost(prefixes),
   };
+}
+
+/** outermostPrefixes() of one family, again and again. */
+class ElementsMemo {
+  readonly #elements = new Remembered<readonly Prefix[]>();
+  readonly #ranges = new RememberedByKey<Prefix, RangedPrefix>();
+  readonly #sortedRanges = new Sorted<RangedPrefix>(compareRanges);
+  readonly #sortedText = new Sorted<Prefix>((a, b) => (a < b ? -1 : 1));
+
+  outermost(prefixes: readonly Prefix[]): readonly Prefix[] {
+    return this.#elements.get(prefixes, () => {
+      const ranges = Array.from(new Set(prefixes), (prefix) =>
+        this.#ranges.get(prefix, [], () => rangedPrefix(prefix)),
+      );
+      this.#ranges.sweep();
+      return this.#sortedText.of(outermostOfSorted(this.#sortedRanges.of(ranges)));
+    });
+  }
 }
 
 function masqueradeRule(family: 4 | 6, pods: Prefix): NftRule {

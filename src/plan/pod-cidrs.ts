@@ -6,6 +6,7 @@
 import type { ClusterNode } from "../model/cluster.ts";
 import { type Prefix, prefixRange } from "../model/prefix.ts";
 import type { Problem } from "../model/state.ts";
+import { Remembered, RememberedByKey, Sorted } from "./memo.ts";
 
 export interface PodCidrClaims {
   /** By node name; a node without a usable range is absent. */
@@ -22,12 +23,27 @@ interface Claim {
   readonly last: bigint;
 }
 
-export function claimPodCidrs(nodes: Iterable<ClusterNode>): PodCidrClaims {
-  const claims = [...nodes].flatMap((node) => node.podCidrs.map((prefix) => toClaim(node, prefix)));
-  claims.sort(byStart);
-  const rejected = rejectedClaims(findConflicts(claims));
+export class PodCidrMemo {
+  readonly ofNode = new RememberedByKey<string, readonly Claim[]>();
+  readonly sorted = new Sorted<Claim>(byStart);
+  readonly claims = new Remembered<PodCidrClaims>();
+}
+
+export function claimPodCidrs(nodes: Iterable<ClusterNode>, memo = new PodCidrMemo()): PodCidrClaims {
+  const list: Claim[] = [];
+  for (const node of nodes) {
+    const own = memo.ofNode.get(node.name, [node], () => node.podCidrs.map((prefix) => toClaim(node, prefix)));
+    for (const claim of own) list.push(claim);
+  }
+  memo.ofNode.sweep();
+  const sorted = memo.sorted.of(list);
+  return memo.claims.get([sorted], () => settle(sorted));
+}
+
+function settle(sorted: readonly Claim[]): PodCidrClaims {
+  const rejected = rejectedClaims(findConflicts(sorted));
   return {
-    byNode: collect(claims, rejected),
+    byNode: collect(sorted, rejected),
     problems: [...rejected].map(([loser, winner]) => overlap(loser, winner)).sort(byMessage),
   };
 }

@@ -11,19 +11,22 @@ import type { NodeConfig, ServiceConfig } from "../../model/node-config.ts";
 import type { VerificationReport } from "../../model/service-report.ts";
 import type { ServiceContext } from "../../plan/services/frontends.ts";
 import { serviceContext } from "../../plan/services/node-ports.ts";
-import type { FrontendConflict } from "../../plan/services/table.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { Mirror } from "../mirror.ts";
+import { NodePortSockets } from "./node-port-sockets.ts";
 import { collectServices, createServiceMetrics, type ServiceMetrics } from "./service-metrics.ts";
 import { ServiceProxy } from "./service-proxy.ts";
 import { serviceReport } from "./service-report.ts";
+import { problemsOf, ServiceStatus } from "./service-status.ts";
 
 /** What serving Services needs of the kernel beyond the agent's own. */
 export interface ServiceKernel {
   /** A socket of its own: long transactions keep nobody else waiting for theirs. */
   readonly nftables: Nftables;
   readonly conntrack: Conntrack;
+  /** `tcp 8080`: ports that processes of the node listen on, but for loopback. */
+  readonly listening: () => ReadonlySet<string>;
 }
 
 export interface ServicePartsOptions {
@@ -45,6 +48,8 @@ export class ServiceParts {
   readonly #source: ServiceSource;
   readonly #events: EventRecorder;
   readonly #metrics: ServiceMetrics;
+  readonly #status: ServiceStatus;
+  readonly #sockets: NodePortSockets;
   #synced = false;
 
   constructor(options: ServicePartsOptions) {
@@ -74,13 +79,27 @@ export class ServiceParts {
       },
     });
     this.proxy = new ServiceProxy({
-      ...kernel,
+      nftables: kernel.nftables,
+      conntrack: kernel.conntrack,
       source: this.#source,
       config: services,
       log,
       metrics: this.#metrics,
       clock: systemClock,
-      onConflicts: (conflicts) => this.#tell(conflicts),
+      onCommit: (keys) => {
+        this.#status.touch(keys);
+        this.#sockets.look(Array.from(keys, (key) => [key, this.proxy.ledger.plan(key)]));
+      },
+    });
+    const { listening } = kernel;
+    this.#sockets = new NodePortSockets({ nodeName: config.nodeName, log, events: this.#events, listening });
+    this.#status = new ServiceStatus({
+      client,
+      clock: systemClock,
+      log,
+      events: this.#events,
+      service: (key) => this.#source.services().get(key),
+      problems: (key) => problemsOf(this.proxy.ledger, key),
     });
     this.#source.synced.then(
       () => {
@@ -112,6 +131,7 @@ export class ServiceParts {
 
   async stop(): Promise<void> {
     this.proxy[Symbol.dispose]();
+    this.#status[Symbol.dispose]();
     await this.#source.stop();
     await this.#events.stop();
   }
@@ -136,21 +156,5 @@ export class ServiceParts {
     const own = nodes()?.get(config.nodeName);
     if (own === undefined) return undefined;
     return serviceContext(own, mirror.nodeAddresses(), services);
-  }
-
-  #tell(conflicts: readonly FrontendConflict[]): void {
-    const { log } = this.#options;
-    for (const { key, loser, winner } of conflicts) {
-      const [address, protocol, port] = key.split(" . ");
-      const message = `${address} ${protocol?.toUpperCase()} port ${port} is not served for this Service: the older Service ${winner} has it. Give one of them another address or port`;
-      log.warn({ service: loser, winner, frontend: key }, "two Services claim one address and port");
-      const [namespace, name] = loser.split("/") as [string, string];
-      const subject = { apiVersion: "v1", kind: "Service", namespace, name, uid: this.#uid(loser) };
-      this.#events.record(subject, "Warning", "FrontendConflict", message);
-    }
-  }
-
-  #uid(key: string): string | undefined {
-    return this.#source.services().get(key)?.uid;
   }
 }

@@ -31,8 +31,8 @@ export interface ServiceProxyOptions {
   readonly clock: Clock;
   /** Milliseconds since 1970. @default Date.now */
   readonly wallClock?: () => number;
-  /** Frontends that Services go without, whenever they change. */
-  readonly onConflicts: (conflicts: readonly FrontendConflict[]) => void;
+  /** Behind each commit: keys of the Services that changed, or that go without a frontend now or did so until now. */
+  readonly onCommit: (keys: ReadonlySet<string>) => void;
 }
 
 /** Commits are no closer than this: an event storm becomes few transactions. */
@@ -56,13 +56,17 @@ export class ServiceProxy implements Disposable {
   #context: ServiceContext | undefined;
   /** What a transaction that failed should have brought, and what has to be looked at in any case. */
   #pending = noneTouched();
+  /** Services that were planned since the last commit. */
+  #planned = new Set<string>();
   #everything = true;
   #started = false;
   #dirtySince: number | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
   #retryMs = RETRY_MIN_MS;
   #failure: string | undefined;
-  #conflicts = "[]";
+  /** Services that go without a frontend. */
+  #losers: ReadonlySet<string> = new Set();
+  readonly #healthChecks = new Map<string, HealthCheck>();
   #version = 0;
   #verifying: Promise<Verification> | undefined;
 
@@ -199,7 +203,9 @@ export class ServiceProxy implements Disposable {
     this.#dirtySince = undefined;
     metrics.lastSync.set(this.#wallSeconds());
     if (this.#tables.some((table) => table.hasLeftovers)) this.#schedule("sweep", SWEEP_MS, () => this.#sweep());
-    this.#publish();
+    const planned = this.#planned;
+    this.#planned = new Set();
+    this.#publish(planned, isFull);
   }
 
   #fail(error: unknown): void {
@@ -220,11 +226,12 @@ export class ServiceProxy implements Disposable {
     const context = this.#context as ServiceContext;
     const services = source.services();
     const changed = source.takeChanged();
-    const keys = this.#everything ? new Set([...services.keys(), ...this.#planned(), ...changed]) : changed;
+    const keys = this.#everything ? new Set([...services.keys(), ...this.#known(), ...changed]) : changed;
     for (const key of keys) {
       const service = services.get(key);
       const plan = service && planService(service, source.slicesOf(key), context);
       this.#ledger.set(key, plan, this.#pending);
+      this.#planned.add(key);
       this.#latency.note(key, source.slicesOf(key), this.#started);
     }
     this.#countChanges(changed);
@@ -232,7 +239,7 @@ export class ServiceProxy implements Disposable {
     if (!this.#started) this.#readTables();
   }
 
-  #planned(): Iterable<string> {
+  #known(): Iterable<string> {
     return Array.from(this.#ledger.plans(), ({ key }) => key);
   }
 
@@ -274,22 +281,23 @@ export class ServiceProxy implements Disposable {
     metrics.endpointChanges.inc(changed.size);
   }
 
-  /** What others see of the result: health checks, gauges, conflicts. */
-  #publish(): void {
+  /** What others see of the result: health checks, and what could not be served. */
+  #publish(keys: ReadonlySet<string>, isFull: boolean): void {
+    let isOther = isFull;
+    for (const key of keys) {
+      const check = this.#ledger.plan(key)?.healthCheck;
+      if (check === undefined) isOther = this.#healthChecks.delete(key) || isOther;
+      else {
+        this.#healthChecks.set(key, { service: key, ...check });
+        isOther = true;
+      }
+    }
+    if (isOther) this.#health.set(this.#healthChecks.values(), this.#context?.nodePortAddresses ?? []);
     const conflicts = this.#ledger.conflicts();
-    const text = JSON.stringify(conflicts);
-    if (text !== this.#conflicts) {
-      this.#conflicts = text;
-      this.#options.metrics.conflicts.set(conflicts.length);
-      this.#options.onConflicts(conflicts);
-    }
-    this.#health.set(this.#healthChecks(), this.#context?.nodePortAddresses ?? []);
-  }
-
-  *#healthChecks(): Iterable<HealthCheck> {
-    for (const { key, healthCheck } of this.#ledger.plans()) {
-      if (healthCheck !== undefined) yield { service: key, ...healthCheck };
-    }
+    this.#options.metrics.conflicts.set(conflicts.length);
+    const losers = new Set(conflicts.map(({ loser }) => loser));
+    this.#options.onCommit(new Set([...keys, ...this.#losers, ...losers]));
+    this.#losers = losers;
   }
 
   #wallSeconds(): number {

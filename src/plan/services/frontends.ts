@@ -57,7 +57,14 @@ export function planService(
     ...(service.healthCheckNodePort === undefined
       ? {}
       : { healthCheck: { port: service.healthCheckNodePort, localEndpoints } }),
+    problems: problemsOf(service, slices),
   };
+}
+
+/** What of its objects could not be used. */
+function problemsOf(service: ClusterService, slices: readonly EndpointSlice[]): string[] {
+  const ofSlices = slices.flatMap(({ name, problems = [] }) => problems.map((why) => `EndpointSlice ${name}: ${why}`));
+  return [...(service.problems ?? []), ...ofSlices].sort();
 }
 
 /** Headless Services and ExternalNames are DNS's work; some Services belong to another proxy. */
