@@ -221,5 +221,5 @@ export class KubeProxyTakeover implements Disposable {
 
 /** Subjects of {@link KubeProxyTakeover} that a round without a failure ends. */
 function isFailure(subject: string): boolean {
-  return /^(look|serves|find |remove )/.test(subject);
+  return /^(look$|find |remove )/.test(subject);
 }

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import type { Family } from "../../model/ip.ts";
 import {
   countsOf,
+  isKubeProxyChain,
   KUBE_PROXY_TABLES,
   type KubeProxyCounts,
   type KubeProxyFinding,
@@ -35,7 +36,7 @@ export class IptablesLegacyPart implements KubeProxyPart {
     const found = this.#read();
     if (found.length === 0) return undefined;
     const hash = createHash("sha256");
-    for (const { table, doomed } of found) hashChains(hash, table, doomed);
+    for (const { table } of found) hashChains(hash, table);
     return {
       kind: this.kind,
       counts: sumCounts(found),
@@ -120,8 +121,9 @@ function sumCounts(found: readonly FoundTable[]): KubeProxyCounts {
   return countsOf({ chains, rules });
 }
 
-function hashChains(hash: ReturnType<typeof createHash>, { raw, chains }: XtTable, doomed: Doomed): void {
-  for (const { name, rules } of chains.filter((chain) => doomed.chains.has(chain.name))) {
+/** Of all its chains, also of those that stay: who begins to use one of them rewrites nothing. */
+function hashChains(hash: ReturnType<typeof createHash>, { raw, chains }: XtTable): void {
+  for (const { name, rules } of chains.filter((chain) => chain.hook === undefined && isKubeProxyChain(chain.name))) {
     hash.update(`${raw.family} ${raw.name} ${name}\n`);
     for (const rule of rules) hash.update(ruleContent(raw.family, rule));
   }

@@ -134,8 +134,9 @@ function sumCounts(found: readonly FoundTable[]): KubeProxyCounts {
   return countsOf({ chains, rules });
 }
 
-function fingerprint({ table, chains, doomed }: FoundTable): string {
-  const own = [...doomed.chains].flatMap((name) => chains.get(name) ?? []);
-  const newest = newestHandle(own.flatMap(({ chain, rules }) => [chain, ...rules]));
-  return `${table.family} ${table.name} ${newest} ${doomed.chains.size} ${doomed.ruleCount}`;
+/** Of all its chains, also of those that stay: who begins to use one of them rewrites nothing. */
+function fingerprint({ table, chains }: FoundTable): string {
+  const own = [...chains.values()].filter(({ chain: { name, base } }) => !base && isKubeProxyChain(name));
+  const objects = own.flatMap(({ chain, rules }) => [chain, ...rules]);
+  return `${table.family} ${table.name} ${newestHandle(objects)} ${objects.length}`;
 }
