@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createKubeProxyMetrics } from "../src/agent/kube-proxy-metrics.ts";
 import { createMetrics } from "../src/agent/metrics.ts";
 import { createServiceMetrics } from "../src/agent/services/service-metrics.ts";
 import { agentSpec } from "../src/cli/agent.ts";
@@ -76,6 +77,7 @@ function optionsPage(): string {
 async function metricsPage(): Promise<string> {
   const { registry } = createMetrics();
   createServiceMetrics(registry);
+  createKubeProxyMetrics(registry);
   const metrics = await registry.getMetricsAsJSON();
   const own = metrics.filter(({ name }) => /^(breakwater|kubeproxy)_/.test(name));
   const rows = own.map(({ name, type, help }) => [`\`${name}\``, String(type), help]);

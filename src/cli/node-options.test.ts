@@ -49,6 +49,15 @@ for (const [args, message] of [
   [["--node-name", "n", "--masquerade-except", "10.0.0.0"], /Cannot parse CIDR "10\.0\.0\.0"/],
   [["--node-name", "n", "--service-proxy", "ipvs"], /"ipvs" is none of nftables, none/],
   [["--node-name", "n", "--service-proxy", "none", "--service-counters"], /contradict/],
+  [
+    ["--node-name", "n", "--replace-kube-proxy", "--keep-kube-proxy"],
+    /replace-kube-proxy and --keep-kube-proxy contradict/,
+  ],
+  [["--node-name", "n", "--replace-kube-proxy", "--service-proxy", "none"], /contradict each other: who would serve/],
+  [
+    ["--node-name", "n", "--keep-kube-proxy", "--service-counters"],
+    /keep-kube-proxy and --service-counters contradict/,
+  ],
   [["--node-name", "n", "--service-proxy", "none", "--service-cidr", "10.96.0.0/16"], /contradict/],
   [["--node-name", "n", "--nodeport-addresses", "127.0.0.0/8"], /localhost safely/],
   [["--node-name", "n", "--nodeport-addresses", "::1/128"], /localhost safely/],
@@ -59,6 +68,14 @@ for (const [args, message] of [
     assert.throws(() => config(...args), message);
   });
 }
+
+test("nodeConfig() leaves Services to kube-proxy with --keep-kube-proxy, and serves them with --replace-kube-proxy", () => {
+  const kept = config("--node-name", "n1", "--keep-kube-proxy");
+  assert.deepEqual([kept.kubeProxy, kept.services], ["keep", undefined]);
+  assert.equal(config("--node-name", "n1", "--keep-kube-proxy", "--service-proxy", "none").kubeProxy, "keep");
+  const replaced = config("--node-name", "n1", "--replace-kube-proxy");
+  assert.deepEqual([replaced.kubeProxy, replaced.services !== undefined], ["replace", true]);
+});
 
 test("chainOption() takes both plugins in any order, none, and nothing else", () => {
   assert.deepEqual(chainOption(spec, "bandwidth,portmap"), ["bandwidth", "portmap"]);

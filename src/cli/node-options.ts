@@ -56,6 +56,11 @@ export const nodeOptions = {
     default: "nftables",
     help: "Who serves Services: nftables, in place of kube-proxy; none: another proxy does",
   },
+  "replace-kube-proxy": {
+    type: "boolean",
+    help: "Remove what a kube-proxy left in this node's kernel, once Breakwater serves all Services",
+  },
+  "keep-kube-proxy": { type: "boolean", help: "Leave Services to the kube-proxy that runs on this node" },
   "nodeport-addresses": {
     type: "string",
     multiple: true,
@@ -99,6 +104,7 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     masquerade,
     masqueradeExceptions,
     ...serviceConfig(spec, values),
+    ...kubeProxyConfig(spec, values),
     ...(values.mtu === undefined ? {} : { mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535) }),
   };
 }
@@ -115,12 +121,13 @@ function serviceConfig(
   values: OptionValues<typeof nodeOptions>,
 ): Pick<NodeConfig, "services"> | undefined {
   const backend = choiceOption(spec, "service-proxy", values["service-proxy"], ["nftables", "none"]);
-  if (backend === "none") {
+  if (backend === "none" || values["keep-kube-proxy"]) {
     const given = SERVICE_OPTIONS.find((name) => {
       const value = values[name];
       return Array.isArray(value) ? value.length > 0 : value === true;
     });
-    if (given !== undefined) throw usageError(spec, `--service-proxy none and --${given} contradict each other`);
+    const why = values["keep-kube-proxy"] ? "--keep-kube-proxy" : "--service-proxy none";
+    if (given !== undefined) throw usageError(spec, `${why} and --${given} contradict each other`);
     return undefined;
   }
   return {
@@ -131,6 +138,19 @@ function serviceConfig(
       counters: values["service-counters"] === true,
     },
   };
+}
+
+function kubeProxyConfig(
+  spec: CommandSpec,
+  values: OptionValues<typeof nodeOptions>,
+): Pick<NodeConfig, "kubeProxy"> | undefined {
+  const { "replace-kube-proxy": replace, "keep-kube-proxy": keep } = values;
+  if (replace && keep) throw usageError(spec, "--replace-kube-proxy and --keep-kube-proxy contradict each other");
+  if (replace && values["service-proxy"] === "none") {
+    throw usageError(spec, "--replace-kube-proxy and --service-proxy none contradict each other: who would serve?");
+  }
+  if (!replace && !keep) return undefined;
+  return { kubeProxy: replace ? "replace" : "keep" };
 }
 
 /** docs/adr/0008-services-in-nftables.md says why not there. */

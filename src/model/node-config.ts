@@ -1,4 +1,5 @@
 /** The settings of a node that plans depend on. The command line and the lab both make these; plans only read them. */
+import type { KubeProxyMode } from "./kube-proxy.ts";
 import type { Prefix } from "./prefix.ts";
 
 export type RoutingMode = "auto" | "direct" | "vxlan";
@@ -18,6 +19,8 @@ export interface NodeConfig {
   readonly probePort?: number;
   /** Absent: Services are left to another proxy. */
   readonly services?: ServiceConfig;
+  /** What is to become of a kube-proxy's state; absent: it is left, and told of. */
+  readonly kubeProxy?: KubeProxyMode;
 }
 
 export interface ServiceConfig {

@@ -27,7 +27,9 @@ function kubeProxyLines(name: string): { chains: number; rules: number } {
 
 /** Tables in memory. The counters of entry n are n packets and 1000 + n bytes. */
 function rig() {
-  const tables = new Map<string, RawTable>([golden("nat4"), golden("filter6")].map((table) => [`${table.name}${table.family}`, table]));
+  const tables = new Map<string, RawTable>(
+    [golden("nat4"), golden("filter6")].map((table) => [`${table.name}${table.family}`, table]),
+  );
   const log: string[] = [];
   const added = new Map<string, number[]>();
   const state = { fail: "", locked: false };
