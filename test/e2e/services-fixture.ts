@@ -1,0 +1,262 @@
+/** Dual-stack labs for tests of Services: objects by kubectl, waiting for what every node serves, dials by the batch. */
+import assert from "node:assert/strict";
+import { dirname, join, resolve } from "node:path";
+import type { LabStatus, ProbeRequest } from "../../src/lab/control-protocol.ts";
+import type { DialResult } from "../../src/lab/dial.ts";
+import type { FrontendReport, ServicesReport } from "../../src/model/service-report.ts";
+import { eventually, LabHome, type Outcome } from "./lab-fixture.ts";
+import type { HttpOutcome } from "./peers/http-get.ts";
+
+/** A dial, and what it has to get: "namespace/pod", or the errno name ("ECONNREFUSED"; "ETIMEDOUT" for silence). */
+export interface Expectation extends ProbeRequest {
+  readonly gets: string;
+  /** Address that the responder has to see as the client's. */
+  readonly sees?: string;
+}
+
+/** Objects and endpoints are everywhere long before; a busy machine may take its time. */
+const SETTLED_MS = 20_000;
+/** An answer is awaited as long as a busy machine may need; silence is believed earlier, for it is most of a test's time. */
+const ANSWER_MS = 5000;
+const SILENCE_MS = 600;
+/** A dial that has to see each of a few pods is repeated so often at most: one in a million misses one of three. */
+const MOST_ROUNDS = 5;
+const DIALS_A_ROUND = 8;
+
+/** node1 and node3 share a subnet, node2 is behind the router. */
+const SHAPE = ["--nodes", "3", "--subnets", "2", "--zones", "3"];
+
+/** A program of `peers/`, by this Node. */
+export const peer = (name: string, ...args: string[]) => [
+  process.execPath,
+  "--disable-warning=ExperimentalWarning",
+  resolve(`test/e2e/peers/${name}.ts`),
+  ...args,
+];
+
+/** A Service on port 80 for pods with the label app=NAME, with both families unless `spec` says otherwise. */
+export function service(name: string, spec: object = {}, metadata: object = {}): object {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace: "default", ...metadata },
+    spec: { ipFamilyPolicy: "RequireDualStack", selector: { app: name }, ports: [{ port: 80 }], ...spec },
+  };
+}
+
+/** A responder on `node` with the label app=APP, on TCP and UDP 80 unless `ports` says otherwise. */
+export function responder(name: string, app: string, node: string, spec: object = {}, ports?: object[]): object {
+  const containerPorts = ports ?? [{ containerPort: 80 }, { containerPort: 80, protocol: "UDP" }];
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "default", labels: { app } },
+    spec: { nodeName: node, containers: [{ name: "main", image: "responder", ports: containerPorts }], ...spec },
+  };
+}
+
+export class ServiceLab {
+  readonly home = new LabHome();
+  readonly #name: string;
+  #status: LabStatus | undefined;
+  #batches = 0;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** Comes up with objects that are ready then, dual-stack. */
+  async up(objects: readonly object[] = [], shape: readonly string[] = SHAPE): Promise<void> {
+    const file = this.home.write("objects.json", JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
+    const manifests = objects.length === 0 ? [] : ["--manifests", file];
+    const up = await this.lab("up", "--dual-stack", ...shape, ...manifests);
+    assert.equal(up.code, 0, up.stderr);
+    this.#status = await this.status();
+  }
+
+  close(): Promise<void> {
+    return this.home.close();
+  }
+
+  lab(verb: string, ...args: string[]): Promise<Outcome> {
+    return this.home.lab(this.#name, verb, ...args);
+  }
+
+  async status(): Promise<LabStatus> {
+    return JSON.parse((await this.lab("status", "-o", "json")).stdout);
+  }
+
+  get nodes(): string[] {
+    return (this.#status?.nodes ?? []).map(({ name }) => name);
+  }
+
+  /** Addresses of a node, IPv4 first. */
+  addresses(node: string): readonly string[] {
+    const found = this.#status?.nodes.find(({ name }) => name === node);
+    assert.ok(found, `the lab has no ${node}`);
+    return found.addresses;
+  }
+
+  /** Output of a command in a pod or on a node; it has to succeed. */
+  async exec(target: string, ...command: string[]): Promise<string> {
+    const outcome = await this.lab("exec", target, "--", ...command);
+    assert.equal(outcome.code, 0, `${target}: ${command.join(" ")}: ${outcome.stdout}${outcome.stderr}`);
+    return outcome.stdout;
+  }
+
+  /** Output of kubectl, which has to succeed. */
+  async kubectl(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.home.kubectl(this.#name, args);
+    assert.equal(code, 0, `kubectl ${args.join(" ")}: ${stderr}`);
+    return stdout;
+  }
+
+  /** What kubectl says of a manifest that the API server has to refuse. */
+  async refusal(object: object): Promise<string> {
+    const { code, stderr } = await this.home.kubectl(this.#name, ["apply", "-f", "-"], JSON.stringify(object));
+    assert.notEqual(code, 0, "the API server took it");
+    return stderr;
+  }
+
+  async apply(...objects: object[]): Promise<void> {
+    const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
+    const { code, stderr } = await this.home.kubectl(this.#name, ["apply", "-f", "-"], list);
+    assert.equal(code, 0, stderr);
+  }
+
+  /** Merges into the spec of a Service. */
+  async patch(name: string, spec: object): Promise<void> {
+    await this.kubectl("patch", "service", name, "--type=merge", "-p", JSON.stringify({ spec }));
+  }
+
+  /** What a load balancer's controller would report. */
+  async reportLoadBalancer(name: string, ...ips: string[]): Promise<void> {
+    const status = { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } };
+    const patch = ["--subresource=status", "--type=merge", "-p", JSON.stringify({ status })];
+    await this.kubectl("patch", "service", name, ...patch);
+  }
+
+  /** The router leads addresses that nobody has to a node, as a load balancer or an administrator would. */
+  async lead(ips: readonly string[], node: string): Promise<void> {
+    const [via4 = "", via6 = ""] = this.addresses(node);
+    for (const ip of ips) {
+      await this.exec("node/router", "ip", "route", "replace", ip, "via", ip.includes(":") ? via6 : via4);
+    }
+  }
+
+  async ready(...pods: string[]): Promise<void> {
+    const names = pods.map((name) => `pod/${name}`);
+    await this.kubectl("wait", ...names, "--for=condition=Ready", "--timeout=30s");
+  }
+
+  /** Both addresses of a pod, IPv4 first. */
+  async podIps(name: string): Promise<string[]> {
+    return (await this.kubectl("get", "pod", name, "-o", "jsonpath={.status.podIPs[*].ip}")).split(" ");
+  }
+
+  async clusterIps(name: string): Promise<string[]> {
+    return (await this.kubectl("get", "service", name, "-o", "jsonpath={.spec.clusterIPs[*]}")).split(" ");
+  }
+
+  /** What every node's agent says of its Services. */
+  async reports(): Promise<ServicesReport[]> {
+    // One command for all nodes: a namespace's path is known inside the lab.
+    const folder = join(dirname(this.home.kubeconfig(this.#name)), "netns");
+    const ask = peer("http-get", "http://127.0.0.1:9098/services").join(" ");
+    const each = `for n in ${this.nodes.join(" ")}; do nsenter --net=${folder}/$n ${ask}; echo; done`;
+    const lines = (await this.exec("node/outside", "sh", "-c", each)).trim().split("\n");
+    return lines.map((line) => {
+      const [answer] = JSON.parse(line) as HttpOutcome[];
+      assert.equal(answer?.status, 200, line);
+      return JSON.parse(answer.body ?? "");
+    });
+  }
+
+  /** Waits until what every node serves of a Service passes `check`; no frontends: the Service is not known or not served. */
+  served(name: string, check: (frontends: readonly FrontendReport[], node: string) => boolean): Promise<void> {
+    return eventually(SETTLED_MS, async () => {
+      for (const { node, failure, services } of await this.reports()) {
+        assert.equal(failure, null, node);
+        const frontends = services.find(({ service }) => service === `default/${name}`)?.frontends ?? [];
+        assert.ok(check(frontends, node), `${node} serves ${name}: ${JSON.stringify(frontends)}`);
+      }
+    });
+  }
+
+  /** Waits until the Service has so many endpoints at each of its addresses and ports on every node. */
+  endpoints(name: string, count: number): Promise<void> {
+    return this.served(
+      name,
+      (frontends) => frontends.length > 0 && frontends.every(({ endpoints }) => endpoints.length === count),
+    );
+  }
+
+  /** Waits until no node serves the Service any more. */
+  gone(name: string): Promise<void> {
+    return this.served(name, (frontends) => frontends.length === 0);
+  }
+
+  async dial(probes: readonly ProbeRequest[]): Promise<DialResult[]> {
+    const file = this.home.write(
+      `batch${++this.#batches}.json`,
+      JSON.stringify(probes.map((probe) => ({ timeoutMs: ANSWER_MS, ...probe }))),
+    );
+    const { code, stdout, stderr } = await this.lab("probe", "--batch", file, "-o", "json");
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout);
+  }
+
+  /** Dials each once, all at the same time. */
+  async expect(rows: readonly Expectation[]): Promise<void> {
+    const silence = { timeoutMs: SILENCE_MS };
+    const results = await this.dial(rows.map((row) => (row.gets === "ETIMEDOUT" ? { ...silence, ...row } : row)));
+    const wrong = rows.flatMap(({ gets, sees, ...probe }, i) => {
+      const got = results[i]?.answer ?? results[i]?.error ?? "a connection without an answer";
+      const saw = results[i]?.clientIp;
+      const isRight = got === gets && (sees === undefined || saw === sees);
+      return isRight ? [] : [`${text(probe)} got ${got} (client ${saw}), not ${gets} (client ${sees ?? "any"})`];
+    });
+    assert.deepEqual(wrong, []);
+  }
+
+  /** For each probe, who answered how often ("namespace/pod", or the errno name), of `times` dials. */
+  async answers(probes: readonly ProbeRequest[], times: number): Promise<Map<string, number>[]> {
+    const results = await this.dial(probes.flatMap((probe) => Array.from({ length: times }, () => probe)));
+    return probes.map((_, i) => {
+      const counts = new Map<string, number>();
+      for (const { answer, error } of results.slice(i * times, (i + 1) * times)) {
+        const who = answer ?? error ?? "nobody";
+        counts.set(who, (counts.get(who) ?? 0) + 1);
+      }
+      return counts;
+    });
+  }
+
+  /** Each probe reaches all of these pods, and nothing else, in a number of dials. */
+  async reachesAll(probes: readonly ProbeRequest[], pods: readonly string[]): Promise<void> {
+    const wanted = pods.map((name) => `default/${name}`).sort();
+    let left = probes.map((probe) => ({ probe, seen: new Set<string>() }));
+    for (let round = 0; round < MOST_ROUNDS && left.length > 0; round++) {
+      const again = left.map(({ probe }) => probe);
+      const found = await this.answers(again, wanted.length === 1 ? 2 : DIALS_A_ROUND);
+      for (const [i, { probe, seen }] of left.entries()) {
+        for (const who of found[i]?.keys() ?? []) {
+          assert.ok(wanted.includes(who), `${text(probe)} got ${who}, not one of ${wanted.join(", ")}`);
+          seen.add(who);
+        }
+      }
+      left = left.filter(({ seen }) => seen.size < wanted.length);
+    }
+    const missing = left.map(({ probe, seen }) => `${text(probe)} reached only ${[...seen].join(", ")}`);
+    assert.deepEqual(missing, [], `of ${wanted.join(", ")}`);
+  }
+
+  /** Asks URLs from a machine of the lab. */
+  async httpGet(from: string, ...urls: string[]): Promise<HttpOutcome[]> {
+    return JSON.parse(await this.exec(from, ...peer("http-get", ...urls)));
+  }
+}
+
+function text({ from, to, port, protocol = "TCP" }: ProbeRequest): string {
+  return `${from} -> ${to} ${protocol} ${port}`;
+}
