@@ -1,6 +1,7 @@
 /** `breakwater plan`: the dry run of the agent. Exit code 1 when there is something to change. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { planTakeover, type TakeoverStep } from "../agent/kube-proxy-dry-run.ts";
 import { createLog } from "../agent/log.ts";
 import { Mirror } from "../agent/mirror.ts";
 import { planServiceOperations } from "../agent/services/dry-run.ts";
@@ -8,6 +9,8 @@ import { replayJournal } from "../cni/journal-entry.ts";
 import { JOURNAL_FILE } from "../cni/server.ts";
 import { diffNode } from "../diff/diff.ts";
 import { openKernel } from "../kernel/kernel.ts";
+import { openKubeProxyParts } from "../kernel/kube-proxy/open.ts";
+import { findRunning } from "../kernel/kube-proxy/running.ts";
 import type { Nftables } from "../kernel/nfnetlink/types.ts";
 import { KubeClient } from "../kube/client.ts";
 import { loadConnection } from "../kube/config.ts";
@@ -75,13 +78,15 @@ export async function plan(args: readonly string[]): Promise<number> {
     const { code, message, remedy, object } = planned.notReady;
     throw new BreakwaterError(code, message, { operation: "plan", object, remedy });
   }
-  const { state } = planned;
+  const takeover = await planTakeover(config, openKubeProxyParts(), findRunning());
+  const state = { ...planned.state, problems: [...planned.state.problems, ...takeover.problems] };
   const operations = [
     ...diffNode(state, mirror.observed(state)),
     ...(await serviceOperations(new KubeClient(connection), config, kernel.nftables, mirror, known)),
   ];
-  process.stdout.write(format === "json" ? formatJson(state, operations) : formatText(state, operations));
-  return operations.length === 0 ? 0 : 1;
+  const print = format === "json" ? formatJson : formatText;
+  process.stdout.write(print(state, operations, takeover.steps));
+  return operations.length + takeover.steps.length === 0 ? 0 : 1;
 }
 
 /** What the agent's probes found, where one runs: without that its routes would look wrong. */
@@ -148,12 +153,12 @@ function readPods(stateDir: string): LocalPod[] {
   );
 }
 
-function formatJson(state: DesiredState, operations: readonly Operation[]): string {
+function formatJson(state: DesiredState, operations: readonly Operation[], takeover: readonly TakeoverStep[]): string {
   const steps = operations.map((operation) => ({ ...operation, text: formatOperation(operation) }));
-  return `${JSON.stringify({ operations: steps, paths: state.paths, podMtuBytes: state.podMtuBytes, problems: state.problems }, null, 2)}\n`;
+  return `${JSON.stringify({ operations: steps, takeover, paths: state.paths, podMtuBytes: state.podMtuBytes, problems: state.problems }, null, 2)}\n`;
 }
 
-function formatText(state: DesiredState, operations: readonly Operation[]): string {
+function formatText(state: DesiredState, operations: readonly Operation[], takeover: readonly TakeoverStep[]): string {
   const paths = state.paths.map(({ node, mode, peer, device, mtuBytes }) => [
     node,
     mode,
@@ -161,12 +166,13 @@ function formatText(state: DesiredState, operations: readonly Operation[]): stri
     device,
     String(mtuBytes),
   ]);
-  const steps = operations.map((operation) => [formatOperation(operation), operation.cause]);
+  const steps = [
+    ...operations.map((operation) => [formatOperation(operation), operation.cause]),
+    ...takeover.map(({ text, cause }) => [text, cause]),
+  ];
   return [
     formatTable(["NODE", "MODE", "PEER", "DEVICE", "MTU"], paths),
-    operations.length === 0
-      ? "Nothing to change: the node is as planned.\n"
-      : formatTable(["CHANGE", "BECAUSE OF"], steps),
+    steps.length === 0 ? "Nothing to change: the node is as planned.\n" : formatTable(["CHANGE", "BECAUSE OF"], steps),
     ...state.problems.map(({ message, remedy }) => `Problem: ${message}\n  -> ${remedy}\n`),
     formatNftTable(state.nft),
   ].join("\n");
