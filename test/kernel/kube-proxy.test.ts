@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { Registry } from "prom-client";
+import { createKubeProxyMetrics } from "../../src/agent/kube-proxy-metrics.ts";
+import { KubeProxyTakeover } from "../../src/agent/kube-proxy-takeover.ts";
 import { openIpvs } from "../../src/kernel/genetlink/ipvs.ts";
 import { IpsetPart } from "../../src/kernel/kube-proxy/ipset.ts";
 import { IptablesLegacyPart } from "../../src/kernel/kube-proxy/iptables-legacy.ts";
@@ -12,6 +16,7 @@ import { IptablesNftPart } from "../../src/kernel/kube-proxy/iptables-nft.ts";
 import { IpvsPart } from "../../src/kernel/kube-proxy/ipvs.ts";
 import { NftTablePart } from "../../src/kernel/kube-proxy/nft-table.ts";
 import { openKubeProxyParts } from "../../src/kernel/kube-proxy/open.ts";
+import { processes } from "../../src/kernel/kube-proxy/running.ts";
 import type { KubeProxyPart } from "../../src/kernel/kube-proxy/types.ts";
 import * as libc from "../../src/kernel/libc.ts";
 import { type ForeignRuleset, openForeignRuleset } from "../../src/kernel/nfnetlink/foreign-ruleset.ts";
@@ -19,6 +24,7 @@ import { hasIpsets, openIpsets } from "../../src/kernel/nfnetlink/ipset-socket.t
 import { withXtablesLock } from "../../src/kernel/xtables/lock.ts";
 import { decodeTable, encodeTable } from "../../src/kernel/xtables/table-codec.ts";
 import { type XtTables, xtTables } from "../../src/kernel/xtables/table-socket.ts";
+import { ManualClock } from "../../src/kube/testing/manual-clock.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import { isKubeProxyChain } from "../../src/model/kube-proxy.ts";
 import { type Family, nftText, type Rules, restoreText } from "./kube-proxy-rules.ts";
@@ -502,3 +508,87 @@ test("openKubeProxyParts() has all parts in the order in which they can go", nee
     }
   }
 });
+
+test("processes() sees a kube-proxy of its own namespace alone", async (t) => {
+  const [here, elsewhere] = [testNamespace(t), testNamespace(t)];
+  const folder = fs.mkdtempSync(join(tmpdir(), "breakwater-test-"));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  const program = join(folder, "kube-proxy");
+  fs.copyFileSync("/usr/bin/sleep", program);
+  const child = here.run(() => spawn(program, ["60"], { stdio: "ignore" }));
+  await once(child, "spawn");
+  assert.deepEqual(
+    here.run(() => processes()),
+    [child.pid],
+  );
+  assert.deepEqual(
+    elsewhere.run(() => processes()),
+    [],
+  );
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  assert.deepEqual(
+    here.run(() => processes()),
+    [],
+  );
+});
+
+test(
+  "the takeover leaves a used node as if no kube-proxy had been there, also when it fails in the middle",
+  needsIpsets,
+  async (t) => {
+    const ns = usedNode(t);
+    const clock = new ManualClock(1);
+    const lines: string[] = [];
+    const say = (_: object, message: string) => void lines.push(message);
+    let failures = 2;
+    const parts = openKubeProxyParts().map((part): KubeProxyPart => {
+      const { find, remove } = inside(ns, part);
+      const failing = () => {
+        if (part.kind === "iptables-legacy" && failures-- > 0) throw new Error("injected");
+        return remove();
+      };
+      return { kind: part.kind, find, remove: failing };
+    });
+    const world = { serves: false };
+    const takeover = new KubeProxyTakeover({
+      nodeName: "n1",
+      mode: "replace",
+      parts,
+      findRunning: async () => ({ pids: [], healthz: undefined }),
+      servesAll: () => world.serves,
+      clock,
+      log: { debug: say, info: say, warn: say, error: say },
+      metrics: createKubeProxyMetrics(new Registry()),
+    });
+    const before = VARIANTS.map((variant) => save(ns, variant, 4));
+    await takeover.check();
+    assert.deepEqual(
+      VARIANTS.map((variant) => save(ns, variant, 4)),
+      before,
+      "nothing goes before ours serves",
+    );
+    world.serves = true;
+    for (let second = 0; second < 10; second++) {
+      clock.advance(1000);
+      await takeover.check();
+    }
+    assert.deepEqual(
+      parts.map((part) => part.find()),
+      [undefined, undefined, undefined, undefined, undefined],
+    );
+    for (const variant of VARIANTS) {
+      const untouched = testNamespace(t);
+      for (const family of FAMILIES) {
+        restore(untouched, variant, { services: 0, family });
+        assert.deepEqual(save(ns, variant, family), save(untouched, variant, family));
+      }
+    }
+    const removed = lines.filter((line) => line.startsWith("removed what kube-proxy left in"));
+    assert.deepEqual(
+      removed.map((line) => /left in (\S+):/.exec(line)?.[1]),
+      ["iptables-nft", "nftables", "ipvs", "ipset", "iptables-legacy"],
+    );
+    takeover[Symbol.dispose]();
+  },
+);
