@@ -66,7 +66,8 @@ export class NetlinkSocket implements Disposable {
   readonly #protocol: number;
   readonly #writer = new MessageWriter();
   #sequence = 1;
-  #sendBufferBytes = 1 << 20;
+  /** No more than any socket has from the start (wmem_default is 208 KiB unless an admin set it). */
+  #sendBufferBytes = 1 << 17;
   #closed = false;
 
   constructor(protocol: number, options: NetlinkSocketOptions = {}) {
