@@ -11,7 +11,7 @@ import { NFT_TABLE } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { formatOperation, type Operation } from "../model/operation.ts";
 import type { DesiredState, LocalPod, Problem } from "../model/state.ts";
-import { planNode } from "../plan/plan.ts";
+import { PlanMemo, planNode } from "../plan/plan.ts";
 import { type ApplyResult, applyOperations, type PodLinks } from "./apply.ts";
 import type { Log } from "./log.ts";
 import type { AgentMetrics } from "./metrics.ts";
@@ -64,6 +64,7 @@ export interface ReconcilerStatus {
 export class Reconciler implements Disposable {
   readonly #options: ReconcilerOptions;
   readonly #watches: Disposable[];
+  readonly #memo = new PlanMemo();
   #status: ReconcilerStatus = {
     state: undefined,
     notReady: undefined,
@@ -200,14 +201,8 @@ export class Reconciler implements Disposable {
     const known = nodes();
     if (known === undefined) return;
     const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
-    const planned = planNode({
-      config,
-      facts,
-      nodes: known,
-      pods: pods(),
-      strangers: this.#options.strangers?.(),
-      provenMtuBytes: this.#options.provenMtuBytes?.(),
-    });
+    const [strangers, provenMtuBytes] = [this.#options.strangers?.(), this.#options.provenMtuBytes?.()];
+    const planned = planNode({ config, facts, nodes: known, pods: pods(), strangers, provenMtuBytes }, this.#memo);
     if ("notReady" in planned) {
       this.#finish(undefined, planned.notReady, []);
       return;

@@ -36,24 +36,35 @@ const NONE: readonly Prefix[] = [];
 
 export function planAllPeers(input: PeersInput, memo = new AllPeersMemo()): AllPeers {
   const { config, underlay, nodes, podCidrs, provenMtuBytes } = input;
-  const names = memo.names.of([...nodes.keys()].filter((name) => name !== config.nodeName));
+  const names = memo.names.of([...nodes.keys()]);
   // The underlay is described anew for every plan: it is compared by value.
   const known = memo.plans.get([config, JSON.stringify(underlay)], () => new RememberedByKey());
-  const plans = names.map((name) => {
-    const [node, prefixes] = [nodes.get(name) as ClusterNode, podCidrs.get(name) ?? NONE];
+  const plans: PeerPlan[] = [];
+  for (const name of names) {
+    if (name === config.nodeName) continue;
+    const node = nodes.get(name) as ClusterNode;
+    const prefixes = podCidrs.get(name) ?? NONE;
     const proven = provenMtuBytes?.get(name);
-    return known.get(name, [node, prefixes, proven], () => planPeer(config, underlay, node, prefixes, proven));
-  });
+    plans.push(known.get(name, [node, prefixes, proven], () => planPeer(config, underlay, node, prefixes, proven)));
+  }
   known.sweep();
   return memo.together.get(plans, () => putTogether(plans));
 }
 
 function putTogether(plans: readonly PeerPlan[]): AllPeers {
-  return {
-    paths: plans.flatMap(({ path }) => path ?? []),
-    routes: plans.flatMap(({ routes }) => routes),
-    neighbours: plans.flatMap(({ neighbours }) => neighbours),
-    fdb: plans.flatMap(({ fdb }) => fdb),
-    problems: plans.flatMap(({ problems }) => problems),
-  };
+  const paths: PlannedPath[] = [];
+  const [routes, neighbours, fdb, problems]: [DesiredRoute[], DesiredNeighbour[], DesiredFdbEntry[], Problem[]] = [
+    [],
+    [],
+    [],
+    [],
+  ];
+  for (const plan of plans) {
+    if (plan.path !== undefined) paths.push(plan.path);
+    for (const route of plan.routes) routes.push(route);
+    for (const neighbour of plan.neighbours) neighbours.push(neighbour);
+    for (const entry of plan.fdb) fdb.push(entry);
+    for (const problem of plan.problems) problems.push(problem);
+  }
+  return { paths, routes, neighbours, fdb, problems };
 }

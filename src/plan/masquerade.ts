@@ -5,7 +5,7 @@
 import { ipFamily } from "../model/ip.ts";
 import type { NftChain, NftRule, NftSet } from "../model/nft.ts";
 import { compareRanges, outermostOfSorted, type Prefix, type RangedPrefix, rangedPrefix } from "../model/prefix.ts";
-import { Remembered, RememberedByKey, Sorted } from "./memo.ts";
+import { Each, Sorted } from "./memo.ts";
 
 /** NFPROTO_IPV4 and NFPROTO_IPV6 of include/uapi/linux/netfilter.h. */
 const NFPROTO = { 4: 2, 6: 10 } as const;
@@ -58,19 +58,12 @@ function exceptionSet(family: 4 | 6, cluster: readonly Prefix[], memo: ElementsM
 
 /** outermostPrefixes() of one family, again and again. */
 class ElementsMemo {
-  readonly #elements = new Remembered<readonly Prefix[]>();
-  readonly #ranges = new RememberedByKey<Prefix, RangedPrefix>();
-  readonly #sortedRanges = new Sorted<RangedPrefix>(compareRanges);
-  readonly #sortedText = new Sorted<Prefix>((a, b) => (a < b ? -1 : 1));
+  readonly #ranges = new Each<Prefix, RangedPrefix>(rangedPrefix);
+  readonly #sorted = new Sorted<RangedPrefix>(compareRanges);
+  readonly #asText = new Sorted<Prefix>((a, b) => (a < b ? -1 : 1));
 
   outermost(prefixes: readonly Prefix[]): readonly Prefix[] {
-    return this.#elements.get(prefixes, () => {
-      const ranges = Array.from(new Set(prefixes), (prefix) =>
-        this.#ranges.get(prefix, [], () => rangedPrefix(prefix)),
-      );
-      this.#ranges.sweep();
-      return this.#sortedText.of(outermostOfSorted(this.#sortedRanges.of(ranges)));
-    });
+    return this.#asText.of(outermostOfSorted(this.#sorted.of(this.#ranges.of(prefixes))));
   }
 }
 

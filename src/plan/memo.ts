@@ -57,10 +57,50 @@ export class RememberedByKey<K, V> {
   }
 }
 
-/** Values in order. Where few came or went, the others are not compared again. */
+/** What a list was and is, without what both begin and end with. */
+interface ListChange<V> {
+  readonly begin: number;
+  readonly removed: readonly V[];
+  readonly added: readonly V[];
+}
+
+/** Lists that follow each other mostly differ in one place: what stands before and behind it is only looked at. */
+function listChange<V>(before: readonly V[], now: readonly V[]): ListChange<V> {
+  const shorter = Math.min(before.length, now.length);
+  let begin = 0;
+  while (begin < shorter && before[begin] === now[begin]) begin++;
+  let end = 0;
+  while (end < shorter - begin && before[before.length - 1 - end] === now[now.length - 1 - end]) end++;
+  return { begin, removed: before.slice(begin, before.length - end), added: now.slice(begin, now.length - end) };
+}
+
+/** What is made of each value of a list, by itself. */
+export class Each<V, R> {
+  readonly #make: (value: V) => R;
+  #values: readonly V[] = [];
+  #results: readonly R[] = [];
+
+  constructor(make: (value: V) => R) {
+    this.#make = make;
+  }
+
+  /** @returns the same array as before where the list is the same */
+  of(values: readonly V[]): readonly R[] {
+    const { begin, removed, added } = listChange(this.#values, values);
+    if (removed.length === 0 && added.length === 0) return this.#results;
+    const known = new Map(removed.map((value, i) => [value, this.#results[begin + i] as R]));
+    const end = begin + removed.length;
+    const fresh = added.map((value) => known.get(value) ?? this.#make(value));
+    this.#results = this.#results.slice(0, begin).concat(fresh, this.#results.slice(end));
+    this.#values = values;
+    return this.#results;
+  }
+}
+
+/** A list in order. Where few came or went, the others are not compared again. */
 export class Sorted<V> {
   readonly #compare: (a: V, b: V) => number;
-  #values: ReadonlySet<V> = new Set();
+  #values: readonly V[] = [];
   #sorted: readonly V[] = [];
 
   /** @param compare 0 only for values of which it does not matter which comes first */
@@ -68,33 +108,36 @@ export class Sorted<V> {
     this.#compare = compare;
   }
 
-  /** @param list each value once. @returns the same array as before where it has the same values */
-  of(list: readonly V[]): readonly V[] {
-    const added = list.filter((value) => !this.#values.has(value));
-    if (added.length === 0 && list.length === this.#values.size) return this.#sorted;
-    const values = new Set(list);
-    const kept = this.#sorted.filter((value) => values.has(value));
-    this.#sorted = added.length < FEW ? this.#insert(kept, added) : [...kept, ...added].sort(this.#compare);
+  /** @param values each once. @returns the same array as before where they are the same */
+  of(values: readonly V[]): readonly V[] {
+    const { removed, added } = listChange(this.#values, values);
+    const isSmall = removed.length + added.length <= FEW;
+    if (!isSmall) this.#sorted = [...values].sort(this.#compare);
+    else if (removed.length > 0 || added.length > 0) this.#sorted = this.#exchange(removed, added);
     this.#values = values;
     return this.#sorted;
   }
 
-  #insert(sorted: V[], added: readonly V[]): V[] {
-    for (const value of added) {
-      let [from, to] = [0, sorted.length];
-      while (from < to) {
-        const middle = (from + to) >>> 1;
-        if (this.#compare(sorted[middle] as V, value) <= 0) from = middle + 1;
-        else to = middle;
-      }
-      sorted.splice(from, 0, value);
-    }
+  #exchange(removed: readonly V[], added: readonly V[]): readonly V[] {
+    const sorted = [...this.#sorted];
+    for (const value of removed) sorted.splice(sorted.indexOf(value), 1);
+    for (const value of added) sorted.splice(this.#place(sorted, value), 0, value);
     return sorted;
+  }
+
+  #place(sorted: readonly V[], value: V): number {
+    let [from, to] = [0, sorted.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.#compare(sorted[middle] as V, value) <= 0) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 }
 
 /** So many are put in their places one by one. */
-const FEW = 16;
+const FEW = 32;
 
 function sameMembers(a: readonly unknown[], b: readonly unknown[]): boolean {
   if (a.length !== b.length) return false;

@@ -10,6 +10,8 @@ import type { NodeConfig } from "../model/node-config.ts";
 import { comparePrefix, type Prefix } from "../model/prefix.ts";
 import type {
   DesiredAddress,
+  DesiredNeighbour,
+  DesiredRoute,
   DesiredState,
   DesiredSysctl,
   DesiredVxlan,
@@ -17,12 +19,14 @@ import type {
   NodeFacts,
   Problem,
 } from "../model/state.ts";
-import { planMasquerade } from "./masquerade.ts";
+import { type AllPeers, AllPeersMemo, planAllPeers } from "./all-peers.ts";
+import { MasqueradeMemo, planMasquerade } from "./masquerade.ts";
+import { Remembered, Sorted } from "./memo.ts";
 import { planMssClamp } from "./mss-clamp.ts";
 import { planPodMtu } from "./mtu.ts";
-import { type PeerPlan, planPeer, vtepAddress, vtepMac } from "./peers.ts";
-import { claimPodCidrs } from "./pod-cidrs.ts";
-import { planPod } from "./pods.ts";
+import { vtepAddress, vtepMac } from "./peers.ts";
+import { claimPodCidrs, type PodCidrClaims, PodCidrMemo } from "./pod-cidrs.ts";
+import { AllPodsMemo, planAllPods } from "./pods.ts";
 import { planTunnelFeatures } from "./tunnel-features.ts";
 import { findUnderlay, type Underlay } from "./underlay.ts";
 
@@ -40,69 +44,73 @@ export interface PlanInput {
 /** The plan, or what keeps the node from having one. */
 export type PlanResult = { readonly state: DesiredState } | { readonly notReady: Problem };
 
-export function planNode(input: PlanInput): PlanResult {
+/** What plans of one node have in common from one to the next. A new one is as good, and dearer. */
+export class PlanMemo {
+  readonly podCidrs = new PodCidrMemo();
+  readonly peers = new AllPeersMemo();
+  readonly pods = new AllPodsMemo();
+  readonly masquerade = new MasqueradeMemo();
+  readonly routes = new Sorted<DesiredRoute>(byDestination);
+  readonly neighbours = new Remembered<readonly DesiredNeighbour[]>();
+  readonly table = new Remembered<NftTable>();
+}
+
+export function planNode(input: PlanInput, memo = new PlanMemo()): PlanResult {
   const own = input.nodes.get(input.config.nodeName);
   if (own === undefined) return { notReady: noNode(input.config.nodeName) };
   const underlay = findUnderlay(input.facts, own.internalIps);
   if (underlay === undefined) return { notReady: noUnderlay(own) };
-  const claims = claimPodCidrs(input.nodes.values());
+  const claims = claimPodCidrs(input.nodes.values(), memo.podCidrs);
   const local = claims.byNode.get(own.name) ?? [];
   if (local.length === 0) return { notReady: noPodCidr(own, claims.problems) };
-  const peers = planPeers(input, underlay, claims.byNode);
-  return { state: assemble(input, underlay, local, claims, peers) };
-}
-
-function planPeers(
-  { config, nodes, provenMtuBytes }: PlanInput,
-  underlay: Underlay,
-  podCidrs: ReadonlyMap<string, readonly Prefix[]>,
-): PeerPlan[] {
-  const names = [...nodes.keys()].filter((name) => name !== config.nodeName).sort();
-  return names.map((name) => {
-    const node = nodes.get(name) as ClusterNode;
-    return planPeer(config, underlay, node, podCidrs.get(name) ?? [], provenMtuBytes?.get(name));
-  });
+  const { config, nodes, provenMtuBytes } = input;
+  const peers = planAllPeers({ config, underlay, nodes, podCidrs: claims.byNode, provenMtuBytes }, memo.peers);
+  return { state: assemble(input, underlay, claims, peers, memo) };
 }
 
 function assemble(
   input: PlanInput,
   underlay: Underlay,
-  local: readonly Prefix[],
-  claims: ReturnType<typeof claimPodCidrs>,
-  peers: readonly PeerPlan[],
+  claims: PodCidrClaims,
+  peers: AllPeers,
+  memo: PlanMemo,
 ): DesiredState {
   const { config } = input;
-  const paths = peers.flatMap((peer) => (peer.path === undefined ? [] : [peer.path]));
+  const { paths } = peers;
+  const local = claims.byNode.get(config.nodeName) ?? [];
   const podMtuBytes = planPodMtu(paths, underlay.device.mtuBytes, {
     most: config.mtuBytes,
     ipv6: local.some((prefix) => prefix.includes(":")),
   });
-  const pods = [...input.pods].sort(byContainer).map((pod) => planPod(pod, podMtuBytes));
+  const pods = planAllPods(input.pods, podMtuBytes, memo.pods);
   const usesVxlan = paths.some((path) => path.mode === "vxlan");
   return {
     podCidrs: local,
     vxlan: usesVxlan ? planVxlanDevice(config, underlay, paths) : undefined,
     features: usesVxlan ? planTunnelFeatures(underlay.device) : [],
     addresses: usesVxlan ? planVtepAddresses(config, local) : [],
-    routes: [...peers, ...pods]
-      .flatMap((plan) => plan.routes)
-      .sort((a, b) => comparePrefix(a.destination, b.destination)),
-    neighbours: [...peers, ...pods].flatMap((plan) => plan.neighbours),
-    fdb: peers.flatMap((peer) => peer.fdb),
-    pods: pods.map((plan) => plan.pod),
+    routes: memo.routes.of([...peers.routes, ...pods.routes]),
+    neighbours: memo.neighbours.get([peers, pods], () => [...peers.neighbours, ...pods.neighbours]),
+    fdb: peers.fdb,
+    pods: pods.pods,
     ...(input.strangers === undefined || input.strangers.length === 0
       ? {}
       : { strangers: [...input.strangers].sort() }),
     sysctls: [...planSysctls(local, underlay), ...planConntrackSysctls(config)],
-    nft: planTable(config, local, [...claims.byNode.values()].flat(), paths, podMtuBytes),
+    nft: memo.table.get([config, claims, paths, podMtuBytes], () => {
+      return planTable(config, claims, paths, podMtuBytes, memo.masquerade);
+    }),
     paths,
     podMtuBytes,
-    problems: [...claims.problems, ...peers.flatMap((peer) => peer.problems)],
+    problems: [...claims.problems, ...peers.problems],
   };
 }
 
-function byContainer(a: LocalPod, b: LocalPod): number {
-  const [x, y] = [`${a.name}/${a.containerId}/${a.ifname}`, `${b.name}/${b.containerId}/${b.ifname}`];
+/** The order in which they are printed; which of two to the same destination comes first depends on nothing else. */
+function byDestination(a: DesiredRoute, b: DesiredRoute): number {
+  const order = comparePrefix(a.destination, b.destination);
+  if (order !== 0) return order;
+  const [x, y] = [`${a.cause} ${a.device} ${a.gateway}`, `${b.cause} ${b.device} ${b.gateway}`];
   return x < y ? -1 : x > y ? 1 : 0;
 }
 
@@ -155,14 +163,15 @@ function planConntrackSysctls({ services }: NodeConfig): DesiredSysctl[] {
 
 function planTable(
   config: NodeConfig,
-  local: readonly Prefix[],
-  cluster: readonly Prefix[],
+  { byNode }: PodCidrClaims,
   paths: DesiredState["paths"],
   podMtuBytes: number,
+  memo: MasqueradeMemo,
 ): NftTable {
   const { opening, chains } = planMssClamp(paths, podMtuBytes, config.masquerade);
   if (!config.masquerade) return { ...NFT_TABLE, sets: [], chains };
-  const { sets, chain } = planMasquerade(local, [...cluster, ...config.masqueradeExceptions]);
+  const inside = [...[...byNode.values()].flat(), ...config.masqueradeExceptions];
+  const { sets, chain } = planMasquerade(byNode.get(config.nodeName) ?? [], inside, memo);
   return { ...NFT_TABLE, sets, chains: [...chains, { ...chain, rules: [...opening, ...chain.rules] }] };
 }
 

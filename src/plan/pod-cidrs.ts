@@ -6,7 +6,7 @@
 import type { ClusterNode } from "../model/cluster.ts";
 import { type Prefix, prefixRange } from "../model/prefix.ts";
 import type { Problem } from "../model/state.ts";
-import { Remembered, RememberedByKey, Sorted } from "./memo.ts";
+import { Each, Remembered, Sorted } from "./memo.ts";
 
 export interface PodCidrClaims {
   /** By node name; a node without a usable range is absent. */
@@ -24,28 +24,34 @@ interface Claim {
 }
 
 export class PodCidrMemo {
-  readonly ofNode = new RememberedByKey<string, readonly Claim[]>();
+  readonly ofNode = new Each<ClusterNode, NodeClaims>(claimsOf);
   readonly sorted = new Sorted<Claim>(byStart);
   readonly claims = new Remembered<PodCidrClaims>();
 }
 
-export function claimPodCidrs(nodes: Iterable<ClusterNode>, memo = new PodCidrMemo()): PodCidrClaims {
-  const list: Claim[] = [];
-  for (const node of nodes) {
-    const own = memo.ofNode.get(node.name, [node], () => node.podCidrs.map((prefix) => toClaim(node, prefix)));
-    for (const claim of own) list.push(claim);
-  }
-  memo.ofNode.sweep();
-  const sorted = memo.sorted.of(list);
-  return memo.claims.get([sorted], () => settle(sorted));
+/** What a node asks for, in order. */
+interface NodeClaims {
+  readonly node: string;
+  readonly claims: readonly Claim[];
+  readonly prefixes: readonly Prefix[];
 }
 
-function settle(sorted: readonly Claim[]): PodCidrClaims {
-  const rejected = rejectedClaims(findConflicts(sorted));
-  return {
-    byNode: collect(sorted, rejected),
-    problems: [...rejected].map(([loser, winner]) => overlap(loser, winner)).sort(byMessage),
-  };
+export function claimPodCidrs(nodes: Iterable<ClusterNode>, memo = new PodCidrMemo()): PodCidrClaims {
+  const wanted = memo.ofNode.of([...nodes]);
+  return memo.claims.get([wanted], () => {
+    const all: Claim[] = [];
+    for (const { claims } of wanted) for (const claim of claims) all.push(claim);
+    const rejected = rejectedClaims(findConflicts(memo.sorted.of(all)));
+    return {
+      byNode: grant(wanted, rejected),
+      problems: [...rejected].map(([loser, winner]) => overlap(loser, winner)).sort(byMessage),
+    };
+  });
+}
+
+function claimsOf(node: ClusterNode): NodeClaims {
+  const claims = node.podCidrs.map((prefix) => toClaim(node, prefix)).sort(byStart);
+  return { node: node.name, claims, prefixes: claims.map(({ prefix }) => prefix) };
 }
 
 /** Claims of different nodes that overlap, each with those it overlaps. Nearly always there are none. */
@@ -54,7 +60,7 @@ function findConflicts(sorted: readonly Claim[]): Map<Claim, Claim[]> {
   // Sorted by start, an overlap can only be with a range that has not ended yet.
   let open: Claim[] = [];
   for (const claim of sorted) {
-    open = open.filter((other) => other.family === claim.family && other.last >= claim.first);
+    if (open.some((other) => hasEnded(other, claim))) open = open.filter((other) => !hasEnded(other, claim));
     for (const other of open) {
       if (other.node === claim.node) continue;
       append(conflicts, other, claim);
@@ -63,6 +69,10 @@ function findConflicts(sorted: readonly Claim[]): Map<Claim, Claim[]> {
     open.push(claim);
   }
   return conflicts;
+}
+
+function hasEnded(open: Claim, claim: Claim): boolean {
+  return open.family !== claim.family || open.last < claim.first;
 }
 
 /** Each rejected claim with the granted one that it overlaps. */
@@ -109,10 +119,14 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function collect(claims: readonly Claim[], rejected: ReadonlyMap<Claim, Claim>): Map<string, Prefix[]> {
-  const lists = new Map<string, Prefix[]>();
-  for (const claim of claims) if (!rejected.has(claim)) append(lists, claim.node, claim.prefix);
-  return lists;
+function grant(wanted: readonly NodeClaims[], rejected: ReadonlyMap<Claim, Claim>): Map<string, readonly Prefix[]> {
+  const granted = new Map<string, readonly Prefix[]>();
+  for (const { node, claims, prefixes } of wanted) {
+    const isWhole = rejected.size === 0 || !claims.some((claim) => rejected.has(claim));
+    const list = isWhole ? prefixes : claims.flatMap((claim) => (rejected.has(claim) ? [] : claim.prefix));
+    if (list.length > 0) granted.set(node, list);
+  }
+  return granted;
 }
 
 function overlap(loser: Claim, winner: Claim): Problem {
