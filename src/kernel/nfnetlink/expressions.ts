@@ -213,6 +213,7 @@ function fieldValue(field: NftField, value: string | number): { data: Uint8Array
 
 function valueBytes(field: NftField): number {
   if (field === "meta length" || field === "meta mark") return 4;
+  if (field === "ct original proto-dst") return 2;
   return payloads[field]?.length ?? 1;
 }
 
