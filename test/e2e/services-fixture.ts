@@ -1,11 +1,15 @@
 /** Dual-stack labs for tests of Services: objects by kubectl, waiting for what every node serves, dials by the batch. */
 import assert from "node:assert/strict";
+import { existsSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
 import { dirname, join, resolve } from "node:path";
-import type { LabStatus, ProbeRequest } from "../../src/lab/control-protocol.ts";
+import { json } from "node:stream/consumers";
+import { callLab, type LabStatus, type ProbeRequest } from "../../src/lab/control-protocol.ts";
 import type { DialResult } from "../../src/lab/dial.ts";
 import type { FrontendReport, ServicesReport } from "../../src/model/service-report.ts";
 import { eventually, LabHome, type Outcome } from "./lab-fixture.ts";
 import type { HttpOutcome } from "./peers/http-get.ts";
+import type { Traffic, TrafficOutcome } from "./peers/steady.ts";
 
 /** A dial, and what it has to get: "namespace/pod", or the errno name ("ECONNREFUSED"; "ETIMEDOUT" for silence). */
 export interface Expectation extends ProbeRequest {
@@ -14,6 +18,8 @@ export interface Expectation extends ProbeRequest {
   readonly sees?: string;
 }
 
+/** Where agents answer, on loopback. */
+const AGENT_PORT = 9098;
 /** Objects and endpoints are everywhere long before; a busy machine may take its time. */
 const SETTLED_MS = 20_000;
 /** An answer is awaited as long as a busy machine may need; silence is believed earlier, for it is most of a test's time. */
@@ -59,7 +65,7 @@ export class ServiceLab {
   readonly home = new LabHome();
   readonly #name: string;
   #status: LabStatus | undefined;
-  #batches = 0;
+  #files = 0;
 
   constructor(name: string) {
     this.#name = name;
@@ -72,6 +78,7 @@ export class ServiceLab {
     const up = await this.lab("up", "--dual-stack", ...shape, ...manifests);
     assert.equal(up.code, 0, up.stderr);
     this.#status = await this.status();
+    await Promise.all(this.nodes.map((node) => this.#startRelay(node)));
   }
 
   close(): Promise<void> {
@@ -159,17 +166,19 @@ export class ServiceLab {
   }
 
   /** What every node's agent says of its Services. */
-  async reports(): Promise<ServicesReport[]> {
-    // One command for all nodes: a namespace's path is known inside the lab.
-    const folder = join(dirname(this.home.kubeconfig(this.#name)), "netns");
-    const ask = peer("http-get", "http://127.0.0.1:9098/services").join(" ");
-    const each = `for n in ${this.nodes.join(" ")}; do nsenter --net=${folder}/$n ${ask}; echo; done`;
-    const lines = (await this.exec("node/outside", "sh", "-c", each)).trim().split("\n");
-    return lines.map((line) => {
-      const [answer] = JSON.parse(line) as HttpOutcome[];
-      assert.equal(answer?.status, 200, line);
-      return JSON.parse(answer.body ?? "");
-    });
+  reports(): Promise<ServicesReport[]> {
+    return Promise.all(this.nodes.map((node) => report(this.#relay(node), node)));
+  }
+
+  /** `breakwater services` takes half a second, an agent that is asked through a socket a millisecond. Ends with the lab. */
+  async #startRelay(node: string): Promise<void> {
+    const relay = peer("relay", this.#relay(node), String(AGENT_PORT)).join(" ");
+    await this.exec(`node/${node}`, "sh", "-c", `${relay} < /dev/null > /dev/null 2>&1 &`);
+    await eventually(SETTLED_MS, async () => assert.ok(existsSync(this.#relay(node)), `no relay on ${node}`));
+  }
+
+  #relay(node: string): string {
+    return join(this.home.folder, `${node}.sock`);
   }
 
   /** Waits until what every node serves of a Service passes `check`; no frontends: the Service is not known or not served. */
@@ -196,14 +205,13 @@ export class ServiceLab {
     return this.served(name, (frontends) => frontends.length === 0);
   }
 
-  async dial(probes: readonly ProbeRequest[]): Promise<DialResult[]> {
-    const file = this.home.write(
-      `batch${++this.#batches}.json`,
-      JSON.stringify(probes.map((probe) => ({ timeoutMs: ANSWER_MS, ...probe }))),
-    );
-    const { code, stdout, stderr } = await this.lab("probe", "--batch", file, "-o", "json");
-    assert.equal(code, 0, stderr);
-    return JSON.parse(stdout);
+  /** As `breakwater lab probe --batch` does, without a process for each batch. */
+  async dial(probes: readonly ProbeRequest[]): Promise<readonly DialResult[]> {
+    const control = join(dirname(this.home.kubeconfig(this.#name)), "control.sock");
+    return callLab(control, "probe", {
+      probes: probes.map((each) => ({ timeoutMs: ANSWER_MS, ...each })),
+      batch: true,
+    });
   }
 
   /** Dials each once, all at the same time. */
@@ -251,10 +259,44 @@ export class ServiceLab {
     assert.deepEqual(missing, [], `of ${wanted.join(", ")}`);
   }
 
+  /** While `body` runs, traffic goes on from a pod or a node; none of it may fail. @returns how often each succeeded */
+  async steadily(from: string, traffic: readonly Traffic[], body: () => Promise<void>): Promise<number[]> {
+    const base = join(this.home.folder, `steady${++this.#files}`);
+    const running = this.lab("exec", from, "--", ...peer("steady", base, JSON.stringify(traffic)));
+    const ended = running.then(({ stdout, stderr }) => assert.fail(`it ended too early: ${stdout}${stderr}`));
+    try {
+      await Promise.race([
+        ended,
+        eventually(SETTLED_MS, async () => assert.ok(existsSync(`${base}.on`), "no success")),
+      ]);
+      await Promise.race([ended, body()]);
+    } finally {
+      ended.catch(() => undefined);
+      writeFileSync(`${base}.off`, "");
+    }
+    const { stdout, stderr } = await running;
+    const outcomes: TrafficOutcome[] = stdout === "" ? assert.fail(stderr) : JSON.parse(stdout);
+    const failed = outcomes.map(({ failures }, i) => ({ ...traffic[i], failures }));
+    assert.deepEqual(
+      failed,
+      traffic.map((each) => ({ ...each, failures: {} })),
+    );
+    return outcomes.map(({ succeeded }) => succeeded);
+  }
+
   /** Asks URLs from a machine of the lab. */
   async httpGet(from: string, ...urls: string[]): Promise<HttpOutcome[]> {
     return JSON.parse(await this.exec(from, ...peer("http-get", ...urls)));
   }
+}
+
+function report(socketPath: string, node: string): Promise<ServicesReport> {
+  return new Promise((done, fail) => {
+    const request = get({ socketPath, path: "/services", agent: false }, (response) => {
+      json(response).then((body) => done(body as ServicesReport), fail);
+    });
+    request.on("error", (error) => fail(new Error(`the agent of ${node} does not answer: ${error.message}`)));
+  });
 }
 
 function text({ from, to, port, protocol = "TCP" }: ProbeRequest): string {
