@@ -6,9 +6,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type CniServer, JOURNAL_FILE, startCniServer } from "../cni/server.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import type { FindRunning, KubeProxyPart } from "../kernel/kube-proxy/types.ts";
 import type { OpenProbePort } from "../kernel/probe-port.ts";
 import type { PmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
 import { KubeClient } from "../kube/client.ts";
+import { systemClock } from "../kube/clock.ts";
 import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
 import type { ApiConnection } from "../kube/connection.ts";
 import { messageOf } from "../model/errors.ts";
@@ -16,6 +18,8 @@ import { SERVICE_TABLES } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
+import { createKubeProxyMetrics } from "./kube-proxy-metrics.ts";
+import { KubeProxyTakeover } from "./kube-proxy-takeover.ts";
 import type { Log } from "./log.ts";
 import { type AgentMetrics, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
@@ -32,10 +36,18 @@ export interface ProofKernel {
   readonly pmtuCache: PmtuCache;
 }
 
+/** Where kube-proxy's state is looked for, and kube-proxy itself. */
+export interface KubeProxyKernel {
+  /** In the order in which they are to go. */
+  readonly parts: readonly KubeProxyPart[];
+  readonly findRunning: FindRunning;
+}
+
 export interface AgentOptions {
   readonly kernel: Kernel;
   readonly proofKernel: ProofKernel;
   readonly serviceKernel: ServiceKernel;
+  readonly kubeProxyKernel: KubeProxyKernel;
   readonly config: NodeConfig;
   readonly connection: ApiConnection;
   readonly stateDir: string;
@@ -88,6 +100,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onProven: () => reconciler.request("proof"),
   });
   const services = serveServices(options, { client, mirror, metrics, nodes, onActivity: () => collector.touch() });
+  const takeover = watchKubeProxy(options, metrics, services);
   const reconciler: Reconciler = new Reconciler({
     kernel,
     mirror,
@@ -110,11 +123,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const notOnDisk = () => (publisher.published ? undefined : "the CNI configuration is not on disk yet");
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
     unhealthy: () => stuckReason(reconciler, synced),
-    notReady: () => network.notReadyReason() ?? notOnDisk(),
+    notReady: () => network.notReadyReason() ?? services?.proxy.failure ?? notOnDisk(),
     collect: () => {
       collect(metrics, reconciler, network, source);
       paths.proof.collect();
       services?.collect();
+      for (const { code } of takeover.problems) metrics.problems.set({ code }, 1);
     },
     document: (url) => paths.document(url) ?? services?.document(url),
   });
@@ -134,11 +148,38 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const stop = async () => {
     following[Symbol.dispose]();
     collector[Symbol.dispose]();
+    takeover[Symbol.dispose]();
     await paths.stop();
     await services?.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };
+}
+
+/** Looks for kube-proxy behind the first Services that are served; where they are left to it, behind the start. */
+function watchKubeProxy(
+  { config, kubeProxyKernel, log }: AgentOptions,
+  metrics: AgentMetrics,
+  services: ServiceParts | undefined,
+): KubeProxyTakeover {
+  const takeover = new KubeProxyTakeover({
+    nodeName: config.nodeName,
+    mode: config.kubeProxy,
+    parts: kubeProxyKernel.parts,
+    findRunning: kubeProxyKernel.findRunning,
+    servesAll: () => services !== undefined && services.proxy.failure === undefined,
+    clock: systemClock,
+    log,
+    metrics: createKubeProxyMetrics(metrics.registry),
+  });
+  // Whoever chose another proxy without naming kube-proxy has something else in mind.
+  if (services === undefined && config.kubeProxy === undefined) return takeover;
+  const first = services === undefined ? Promise.resolve() : services.synced;
+  first.then(
+    () => takeover.check(),
+    () => undefined,
+  );
+  return takeover;
 }
 
 type ServiceSurroundings = Pick<

@@ -8,6 +8,8 @@ import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
 import { installPlugin } from "../cni/install-plugin.ts";
 import { openConntrack } from "../kernel/ctnetlink/conntrack-socket.ts";
 import { openKernel } from "../kernel/kernel.ts";
+import { openKubeProxyParts } from "../kernel/kube-proxy/open.ts";
+import { findRunning } from "../kernel/kube-proxy/running.ts";
 import { listeningPorts } from "../kernel/listening-sockets.ts";
 import { openNftables } from "../kernel/nfnetlink/nft-socket.ts";
 import { openProbePort } from "../kernel/probe-port.ts";
@@ -72,6 +74,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   const running = await startAgent({
     kernel: openKernel(),
     serviceKernel: { nftables: openNftables(), conntrack: openConntrack(), listening: listeningPorts },
+    kubeProxyKernel: { parts: openKubeProxyParts(), findRunning: findRunning() },
     proofKernel: { openProbePort, pmtuCache: pmtuCache(procSysctl) },
     config,
     connection,
