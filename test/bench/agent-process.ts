@@ -19,6 +19,8 @@ export interface AgentSettings {
   readonly routing?: RoutingMode;
   /** 0: paths are not proved. @default the agent's own */
   readonly probePort?: number;
+  /** More of its options. */
+  readonly options?: readonly string[];
 }
 
 export interface AgentProcess {
@@ -63,6 +65,7 @@ export function spawnAgent(settings: AgentSettings): ChildProcess {
   const args = ["agent", "--node-name", nodeName, "--kubeconfig", kubeconfig, "--routing", routing];
   args.push("--state-dir", stateDir, "--cni-conf-dir", cniConfDir, "--cni-bin-dir", cniBinDir, "--cni-chain", "none");
   if (settings.probePort !== undefined) args.push("--probe-port", String(settings.probePort));
+  args.push(...(settings.options ?? []));
   const log = openSync(join(folder, "agent.log"), "a");
   try {
     // fork() happens inside spawn(), on this thread: the process is born in that namespace.

@@ -14,9 +14,10 @@ import { cni } from "./suites/cni.ts";
 import { mtu } from "./suites/mtu.ts";
 import { path } from "./suites/path.ts";
 import { scale } from "./suites/scale.ts";
+import { services } from "./suites/services.ts";
 import { benchBuild } from "./tools.ts";
 
-const suites: readonly Suite[] = [cni, path, mtu, scale];
+const suites: readonly Suite[] = [cni, path, mtu, services, scale];
 
 interface Command {
   readonly chosen: readonly Suite[];

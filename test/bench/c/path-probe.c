@@ -2,11 +2,13 @@
  * path-probe: what one operation between two network namespaces costs, as CPU time of both ends. Client and server are
  * two processes pinned to one core; the kernel charges the whole way of a packet through veth devices to them.
  *
- *   path-probe MODE --client NETNS --server NETNS --address IP [--seconds S] [--cpu N]
+ *   path-probe MODE --client NETNS --server NETNS --address IP [--via IP:PORT] [--seconds S] [--cpu N]
  *
  *   tcp_rr, udp_rr  one byte there and one back
  *   tcp_crr         connect, one byte there and back, close
  *   tcp_stream      as much as goes through
+ *
+ * The server listens at the address; the client connects there, or to what is translated to it (--via).
  *
  * Prints {"operations", "seconds", "cpuUs" (of one operation; of one megabyte with tcp_stream), "minUs", "p50Us",
  * "connectP50Us" (tcp_crr), "gbps" (tcp_stream), "foreignCores"}.
@@ -31,7 +33,7 @@
 enum { PORT = 5201, SAMPLES_MAX = 1 << 20, BUFFER_BYTES = 1 << 17, WARM_UP_OPERATIONS = 200 };
 
 static const char *mode, *client_netns, *server_netns;
-static struct sockaddr_in address = {.sin_family = AF_INET};
+static struct sockaddr_in address = {.sin_family = AF_INET}, via;
 static double seconds = 0.05;
 static int cpu;
 static char buffer[BUFFER_BYTES];
@@ -83,7 +85,7 @@ static int open_socket(void) {
 
 static int dial(void) {
   int fd = open_socket();
-  if (connect(fd, (void *)&address, sizeof address)) die("connect");
+  if (connect(fd, (void *)&via, sizeof via)) die("connect");
   return fd;
 }
 
@@ -183,6 +185,14 @@ static double busy_seconds(void) {
   return (v[0] + v[1] + v[2] + v[5] + v[6] + v[7]) / sysconf(_SC_CLK_TCK);
 }
 
+static void parse_via(const char *text) {
+  char ip[INET_ADDRSTRLEN] = "";
+  unsigned port = 0;
+  via.sin_family = AF_INET;
+  if (sscanf(text, "%15[0-9.]:%u", ip, &port) != 2 || inet_pton(AF_INET, ip, &via.sin_addr) != 1) die(text);
+  via.sin_port = htons(port);
+}
+
 static void parse(int argc, char **argv) {
   mode = argc > 1 ? argv[1] : "";
   address.sin_port = htons(PORT);
@@ -191,9 +201,11 @@ static void parse(int argc, char **argv) {
     if (!strcmp(name, "--client")) client_netns = value;
     else if (!strcmp(name, "--server")) server_netns = value;
     else if (!strcmp(name, "--address")) address.sin_addr.s_addr = inet_addr(value);
+    else if (!strcmp(name, "--via")) parse_via(value);
     else if (!strcmp(name, "--seconds")) seconds = atof(value);
     else if (!strcmp(name, "--cpu")) cpu = atoi(value);
   }
+  if (via.sin_family == 0) via = address;
   if (client_netns == NULL || server_netns == NULL || !(is("tcp_rr") || is("udp_rr") || is("tcp_crr") || is("tcp_stream"))) {
     fprintf(stderr, "path-probe: MODE, --client, --server and --address are needed\n");
     exit(2);

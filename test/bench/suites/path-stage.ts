@@ -13,17 +13,11 @@ import { CniRuntime } from "../../../src/lab/kubelet/cni-exec.ts";
 import { configureLink, createHost, type LabHost } from "../../../src/lab/underlay/host.ts";
 import type { Ip } from "../../../src/model/ip.ts";
 import { deriveMac } from "../../../src/model/mac.ts";
-import type { RoutingMode } from "../../../src/model/node-config.ts";
+import type { AgentSettings } from "../agent-process.ts";
 import type { Bench } from "../bench.ts";
 import { BenchCluster } from "../cluster.ts";
+import type { Endpoints } from "../path-probe.ts";
 import { addFlannelPod, connectFlannel } from "./flannel-shape.ts";
-
-/** Two namespaces, and the address at which the second one is reached. */
-export interface Endpoints {
-  readonly client: string;
-  readonly server: string;
-  readonly address: Ip;
-}
 
 export interface PathStage extends AsyncDisposable {
   /** Between the nodes, without and with our agents on them. */
@@ -35,13 +29,13 @@ export interface PathStage extends AsyncDisposable {
 }
 
 export const WIRE_MTU_BYTES = 1500;
-const NODE_IPS = ["192.168.0.1", "192.168.0.2"] as const;
+export const NODE_IPS = ["192.168.0.1", "192.168.0.2"] as const;
 
 export async function openPathStage(bench: Bench): Promise<PathStage> {
   const clusters = new AsyncDisposableStack();
   try {
-    const direct = await agentPair(bench, clusters, "direct");
-    const vxlan = await agentPair(bench, clusters, "vxlan");
+    const direct = await agentPair(bench, clusters, "direct", { routing: "direct" });
+    const vxlan = await agentPair(bench, clusters, "vxlan", { routing: "vxlan" });
     const folder = join(bench.folder, "plain");
     const bare = wiredPair(["bare1", "bare2"].map((name) => createHost(folder, name)));
     const flannel = flannelPair(folder);
@@ -64,7 +58,7 @@ function between([client, server]: readonly LabHost[], address: Ip): Endpoints {
 }
 
 /** Connects two machines and gives them the nodes' addresses. */
-function wiredPair(hosts: readonly LabHost[]): readonly LabHost[] {
+export function wiredPair(hosts: readonly LabHost[]): readonly LabHost[] {
   const [a, b] = hosts as [LabHost, LabHost];
   using far = openNamespace(b.netns);
   const end = (host: LabHost) => ({ name: "eth0", mac: deriveMac(`bench ${host.name}`), mtuBytes: WIRE_MTU_BYTES });
@@ -81,14 +75,20 @@ function widenPorts(host: Pick<LabHost, "sysctl">): void {
   host.sysctl("net/ipv4/ip_local_port_range", "1024 65535");
 }
 
-interface AgentPair {
+export interface AgentPair {
   readonly nodes: readonly LabHost[];
   readonly pods: Endpoints;
 }
 
-async function agentPair(bench: Bench, stack: AsyncDisposableStack, routing: RoutingMode): Promise<AgentPair> {
-  bench.say(`two nodes with agents, routing ${routing}`);
-  const cluster = stack.use(await BenchCluster.start(join(bench.folder, routing)));
+/** Two nodes with agents and a pod each. What the agents made stays when `stack` ends them. */
+export async function agentPair(
+  bench: Bench,
+  stack: AsyncDisposableStack,
+  name: string,
+  settings: Partial<AgentSettings>,
+): Promise<AgentPair> {
+  bench.say(`two nodes with agents: ${name}`);
+  const cluster = stack.use(await BenchCluster.start(join(bench.folder, name)));
   const names = ["node1", "node2"] as const;
   const nodes = wiredPair(await Promise.all(names.map((name) => cluster.host(name))));
   for (const [i, name] of names.entries()) {
@@ -96,15 +96,21 @@ async function agentPair(bench: Bench, stack: AsyncDisposableStack, routing: Rou
   }
   const ips: Ip[] = [];
   for (const [i, name] of names.entries()) {
-    const agent = await cluster.startAgent(name, nodes[i] as LabHost, { routing });
+    const agent = await cluster.startAgent(name, nodes[i] as LabHost, settings);
     cluster.addPod(`pod${i + 1}`, name);
-    ips.push(await attachPod(cluster, `pod${i + 1}`, new CniRuntime(agent.cniConfDir, [agent.cniBinDir])));
+    const { ip } = await attachPod(cluster, `pod${i + 1}`, new CniRuntime(agent.cniConfDir, [agent.cniBinDir]));
+    ips.push(ip);
   }
   const [client = "", server = ""] = ["pod1", "pod2"].map((pod) => join(cluster.netns, pod));
   return { nodes, pods: { client, server, address: ips[1] ?? "" } };
 }
 
-async function attachPod(cluster: BenchCluster, name: string, runtime: CniRuntime): Promise<Ip> {
+/** Makes a pod's namespace and calls the plugin for it. */
+export async function attachPod(
+  cluster: BenchCluster,
+  name: string,
+  runtime: CniRuntime,
+): Promise<{ readonly pod: LabHost; readonly ip: Ip }> {
   const pod = createHost(cluster.netns, name);
   widenPorts(pod);
   const args = `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${name}`;
@@ -115,7 +121,7 @@ async function attachPod(cluster: BenchCluster, name: string, runtime: CniRuntim
     args,
     capabilities: {},
   });
-  return ips[0] ?? "";
+  return { pod, ip: ips[0] ?? "" };
 }
 
 function flannelPair(folder: string): Endpoints {

@@ -4,14 +4,12 @@
  * one after the other; a ratio is the median of the rounds' ratios.
  */
 
-import { execFile } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { promisify } from "node:util";
 import type { Bench, Suite } from "../bench.ts";
+import { type PathMode, type PathSample, runPathProbe } from "../path-probe.ts";
 import { median, medianRatio } from "../statistics.ts";
-import { tool } from "../tools.ts";
-import { type Endpoints, openPathStage, type PathStage } from "./path-stage.ts";
+import { openPathStage, type PathStage } from "./path-stage.ts";
 
 const DIRECT_GOAL = 1.3;
 const VXLAN_GOAL = 1.65;
@@ -19,7 +17,7 @@ const ROUNDS = 100;
 const QUICK_ROUNDS = 10;
 
 interface Operation {
-  readonly mode: "tcp_rr" | "udp_rr" | "tcp_crr" | "tcp_stream";
+  readonly mode: PathMode;
   readonly name: string;
   /** Unit of the CPU time. */
   readonly unit: string;
@@ -37,15 +35,7 @@ const OPERATIONS: readonly Operation[] = [
 type Way = "bare" | "node" | "direct" | "vxlan" | "flannel";
 const WAYS: readonly Way[] = ["bare", "node", "direct", "vxlan", "flannel"];
 
-interface Sample {
-  readonly cpuUs: number;
-  readonly foreignCores: number;
-  readonly p50Us?: number;
-  readonly connectP50Us?: number;
-  readonly gbps?: number;
-}
-
-type Samples = ReadonlyMap<Way, readonly Sample[]>;
+type Samples = ReadonlyMap<Way, readonly PathSample[]>;
 
 export const path: Suite = {
   name: "path",
@@ -58,13 +48,18 @@ export const path: Suite = {
 };
 
 async function measure(bench: Bench, stage: PathStage, rounds: number): Promise<Map<Operation, Samples>> {
-  const empty = () => new Map(WAYS.map((way): [Way, Sample[]] => [way, []]));
+  const empty = () => new Map(WAYS.map((way): [Way, PathSample[]] => [way, []]));
   const results = new Map(OPERATIONS.map((operation) => [operation, empty()]));
   for (let round = 0; round <= rounds; round++) {
     if (round % 10 === 0) bench.say(round === 0 ? "warm-up" : `round ${round} of ${rounds}`);
     for (const operation of OPERATIONS) {
       for (const way of WAYS) {
-        const sample = await probe(operation, stage[way], round % availableParallelism());
+        const sample = await runPathProbe(
+          operation.mode,
+          operation.seconds,
+          stage[way],
+          round % availableParallelism(),
+        );
         if (round === 0) continue;
         bench.noise(sample.foreignCores);
         results.get(operation)?.get(way)?.push(sample);
@@ -72,15 +67,6 @@ async function measure(bench: Bench, stage: PathStage, rounds: number): Promise<
     }
   }
   return results;
-}
-
-/** Client and server on the same core: then the CPU time of both is all that the packets cost. */
-async function probe({ mode, seconds }: Operation, ends: Endpoints, cpu: number): Promise<Sample> {
-  const { client, server, address } = ends;
-  const options = { client, server, address, seconds, cpu };
-  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const { stdout } = await promisify(execFile)(tool("path-probe"), [mode, ...args]);
-  return JSON.parse(stdout) as Sample;
 }
 
 function report(bench: Bench, { mode, name, unit }: Operation, samples: Samples): void {
@@ -103,7 +89,7 @@ function report(bench: Bench, { mode, name, unit }: Operation, samples: Samples)
   }
 }
 
-function latency(bench: Bench, name: string, unit: string, samples: Samples, of: (sample: Sample) => number): void {
+function latency(bench: Bench, name: string, unit: string, samples: Samples, of: (sample: PathSample) => number): void {
   const values = (way: Way) => (samples.get(way) ?? []).map(of);
   for (const way of ["direct", "vxlan"] as const) {
     bench.row(`${name}: ${way}`, unit, median(values(way)), {
