@@ -161,3 +161,30 @@ test("a set holds four thousand prefixes side by side, and gains and loses singl
   nft.commit(table, diffNft(wanted(prefixes), nft.table(table)));
   assert.deepEqual(nft.table(table)?.sets[0]?.elements, prefixes);
 });
+
+test("watch() tells of others' changes, and of nothing that is our own, however large", async (t) => {
+  const ns = testNamespace(t);
+  using ours = ns.run(() => openNftables());
+  using other = ns.run(() => openNftables());
+  const set: NftSet = { name: "many", key: "ipv4_addr", interval: false, elements: [] };
+  const addresses = (first: number) => Array.from({ length: 60_000 }, (_, i) => `10.${first}.${i >> 8}.${i & 255}`);
+  let told = 0;
+  let heard = () => {};
+  using _ = ns.run(() =>
+    ours.watch(table, () => {
+      told++;
+      heard();
+    }),
+  );
+  ours.commit(table, [{ do: "addTable" }, { do: "addSet", set }]);
+  // More events than the socket holds: were they delivered, some would be lost, and that would count as a change.
+  ours.commit(table, [{ do: "addElements", set, elements: addresses(1) }]);
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+  assert.equal(told, 0);
+  const changed = new Promise<void>((resolve) => {
+    heard = resolve;
+  });
+  other.commit(table, [{ do: "addElements", set, elements: ["10.9.9.9"] }]);
+  await changed;
+  assert.equal(told, 1);
+});
