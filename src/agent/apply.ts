@@ -106,16 +106,22 @@ function applyAlone(operation: Operation, kernel: Kernel, mirror: Mirror, pods: 
       pods.setMtu(operation.pod);
       break;
     case "changeNft":
-      try {
-        kernel.nftables.commit(NFT_TABLE, operation.changes);
-      } finally {
-        // Also behind a failure: whether the kernel committed is not ours to guess.
-        mirror.listNft();
-      }
+      changeNft(operation, kernel, mirror);
       break;
     default:
       throw new TypeError(`Operation ${operation.do} is a route change`);
   }
+}
+
+function changeNft({ changes }: Extract<Operation, { do: "changeNft" }>, kernel: Kernel, mirror: Mirror): void {
+  try {
+    kernel.nftables.commit(NFT_TABLE, changes);
+  } catch (error) {
+    // Whether the kernel committed is not ours to guess.
+    mirror.listNft();
+    throw error;
+  }
+  mirror.nftCommitted(changes);
 }
 
 function createVxlan({ vxlan }: Extract<Operation, { do: "createVxlan" }>, kernel: Kernel, mirror: Mirror): void {

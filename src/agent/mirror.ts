@@ -2,13 +2,14 @@
  * What the kernel has, as far as it concerns us: listed once, then kept by netlink events and by our own changes. When
  * events are lost it is listed anew. What a plan is compared with is always this, never what we think we did.
  */
+import { tableBehind } from "../diff/nft-outcome.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
 import { DOOMED_GROUP, isOurLink, NFT_TABLE, RECEIVE_OFFLOAD, ROUTE_PROTOCOL, VXLAN_DEVICE } from "../model/marks.ts";
-import type { ObservedTable } from "../model/nft-changes.ts";
+import type { NftChange, ObservedTable } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { DesiredFeature, DesiredState, NodeInterface } from "../model/state.ts";
 
@@ -48,9 +49,17 @@ export class Mirror {
     );
   }
 
-  /** Reads our nftables table: the kernel's nftables events are not followed, a commit or the resync reads again. */
+  /** Reads our nftables table: events say that somebody touched it, not what it became. */
   listNft(): void {
     this.#nft = this.#kernel.nftables.table(NFT_TABLE);
+  }
+
+  /**
+   * Our own transaction succeeded: it applies whole or not at all, so its outcome is known. What others do meanwhile comes
+   * as an event, behind which the table is read.
+   */
+  nftCommitted(changes: readonly NftChange[]): void {
+    this.#nft = tableBehind(NFT_TABLE, this.#nft, changes);
   }
 
   /** @returns true when something changed that a plan may depend on */

@@ -115,26 +115,41 @@ function addAddresses(desired: DesiredState, observed: Observed, indexOf: IndexO
   });
 }
 
+// The loops below pass over every object of the cluster in every round: nothing is made for what is right already.
+
 function setFdb(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
-  return desired.fdb.flatMap(({ cause, ...entry }) => {
-    const index = indexOf(entry.device);
-    const has = index === undefined ? undefined : observed.fdb.get(fdbKey({ ...entry, index }));
-    return has?.destination === entry.destination ? [] : [{ do: "setFdb", entry, cause }];
-  });
+  const operations: Operation[] = [];
+  for (const wanted of desired.fdb) {
+    const index = indexOf(wanted.device);
+    const key = { index: index ?? 0, mac: wanted.mac, destination: wanted.destination };
+    const has = index === undefined ? undefined : observed.fdb.get(fdbKey(key));
+    if (has?.destination === wanted.destination) continue;
+    const { cause, ...entry } = wanted;
+    operations.push({ do: "setFdb", entry, cause });
+  }
+  return operations;
 }
 
 function setNeighbours(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
-  return desired.neighbours.flatMap(({ cause, ...neighbour }) => {
-    const index = indexOf(neighbour.device);
-    const has = index === undefined ? undefined : observed.neighbours.get(neighbourKey({ ...neighbour, index }));
-    return has?.mac === neighbour.mac ? [] : [{ do: "setNeighbour", neighbour, cause }];
-  });
+  const operations: Operation[] = [];
+  for (const wanted of desired.neighbours) {
+    const index = indexOf(wanted.device);
+    const has = index === undefined ? undefined : observed.neighbours.get(neighbourKey({ index, ip: wanted.ip }));
+    if (has?.mac === wanted.mac) continue;
+    const { cause, ...neighbour } = wanted;
+    operations.push({ do: "setNeighbour", neighbour, cause });
+  }
+  return operations;
 }
 
 function setRoutes(desired: DesiredState, observed: Observed, indexOf: IndexOf): Operation[] {
-  return desired.routes.flatMap(({ cause, ...route }) =>
-    routeIsSet(route, observed, indexOf(route.device)) ? [] : [{ do: "setRoute", route, cause }],
-  );
+  const operations: Operation[] = [];
+  for (const wanted of desired.routes) {
+    if (routeIsSet(wanted, observed, indexOf(wanted.device))) continue;
+    const { cause, ...route } = wanted;
+    operations.push({ do: "setRoute", route, cause });
+  }
+  return operations;
 }
 
 function routeIsSet(route: Omit<DesiredRoute, "cause">, observed: Observed, index: number | undefined): boolean {
@@ -150,34 +165,58 @@ function routeIsSet(route: Omit<DesiredRoute, "cause">, observed: Observed, inde
 }
 
 function deleteRoutes(desired: DesiredState, observed: Observed): Operation[] {
-  const wanted = new Set(desired.routes.map((route) => route.destination));
+  const wanted = new Set<string>();
+  for (const { destination } of desired.routes) wanted.add(destination);
   const strangers = new Set(desired.strangers);
-  return [...observed.routes.values()].flatMap((route): Operation[] => {
-    const device = route.oif === undefined ? undefined : observed.linksByIndex.get(route.oif)?.name;
-    if (wanted.has(route.destination) || strangers.has(device ?? "")) return [];
-    const { destination, gateway, onlink } = route;
-    return [{ do: "deleteRoute", route: { destination, gateway, device, onlink }, cause: GONE }];
-  });
+  const operations: Operation[] = [];
+  for (const { destination, gateway, onlink, oif } of observed.routes.values()) {
+    if (wanted.has(destination)) continue;
+    const device = oif === undefined ? undefined : observed.linksByIndex.get(oif)?.name;
+    if (strangers.has(device ?? "")) continue;
+    operations.push({ do: "deleteRoute", route: { destination, gateway, device, onlink }, cause: GONE });
+  }
+  return operations;
 }
 
 function deleteNeighbours(desired: DesiredState, observed: Observed): Operation[] {
-  const wanted = new Set(desired.neighbours.map((neighbour) => `${neighbour.device} ${neighbour.ip}`));
+  const wanted = new KeysByDevice();
+  for (const { device, ip } of desired.neighbours) wanted.add(device, ip);
   const strangers = new Set(desired.strangers);
-  return [...observed.neighbours.values()].flatMap(({ index, ip }): Operation[] => {
+  const operations: Operation[] = [];
+  for (const { index, ip } of observed.neighbours.values()) {
     const link = observed.linksByIndex.get(index);
-    if (link === undefined || !isOurs(link) || strangers.has(link.name) || wanted.has(`${link.name} ${ip}`)) return [];
-    return [{ do: "deleteNeighbour", device: link.name, ip, cause: GONE }];
-  });
+    if (link === undefined || wanted.has(link.name, ip) || !isOurs(link) || strangers.has(link.name)) continue;
+    operations.push({ do: "deleteNeighbour", device: link.name, ip, cause: GONE });
+  }
+  return operations;
 }
 
 /** An entry whose MAC is wanted with another destination is not deleted: setting that replaces it. */
 function deleteFdb(desired: DesiredState, observed: Observed): Operation[] {
-  const wanted = new Set(desired.fdb.map((entry) => `${entry.device} ${entry.mac}`));
-  return [...observed.fdb.values()].flatMap(({ index, mac, destination }): Operation[] => {
+  const wanted = new KeysByDevice();
+  for (const { device, mac } of desired.fdb) wanted.add(device, mac);
+  const operations: Operation[] = [];
+  for (const { index, mac, destination } of observed.fdb.values()) {
     const link = observed.linksByIndex.get(index);
-    if (link === undefined || !isOurs(link) || wanted.has(`${link.name} ${mac}`)) return [];
-    return [{ do: "deleteFdb", device: link.name, mac, destination, cause: GONE }];
-  });
+    if (link === undefined || wanted.has(link.name, mac) || !isOurs(link)) continue;
+    operations.push({ do: "deleteFdb", device: link.name, mac, destination, cause: GONE });
+  }
+  return operations;
+}
+
+/** Keys that are each unique on their device: no text is put together for looking one up. */
+class KeysByDevice {
+  readonly #devices = new Map<string, Set<string>>();
+
+  add(device: string, key: string): void {
+    const keys = this.#devices.get(device);
+    if (keys === undefined) this.#devices.set(device, new Set([key]));
+    else keys.add(key);
+  }
+
+  has(device: string, key: string): boolean {
+    return this.#devices.get(device)?.has(key) === true;
+  }
 }
 
 /** Addresses of the VXLAN device alone are ours; a link-local address is the kernel's. */

@@ -5,6 +5,7 @@ import { NFT_TABLE } from "../model/marks.ts";
 import type { NftChain, NftRule, NftSet, NftTable } from "../model/nft.ts";
 import type { NftChange, ObservedTable } from "../model/nft-changes.ts";
 import { diffNft } from "./nft.ts";
+import { tableBehind } from "./nft-outcome.ts";
 import { randomTable } from "./testing/random-table.ts";
 
 const base = { type: "nat", hook: "postrouting", priority: 100, policy: "accept" } as const;
@@ -91,12 +92,16 @@ test("diffNft() removes chains and sets in an order that the kernel accepts, als
   );
 });
 
-test("diffNft() arrives at the table that is wanted: 400 random pairs", () => {
-  let value = 7;
-  const random = (below: number) => {
+function randomNumbers(seed: number): (below: number) => number {
+  let value = seed;
+  return (below) => {
     value = (Math.imul(value, 1103515245) + 12345) & 0x7fffffff;
     return (value >> 8) % below;
   };
+}
+
+test("diffNft() arrives at the table that is wanted: 400 random pairs", () => {
+  const random = randomNumbers(7);
   let current: FakeTable;
   for (let round = 0; round < 400; round++) {
     const wanted = randomTable(random);
@@ -106,3 +111,21 @@ test("diffNft() arrives at the table that is wanted: 400 random pairs", () => {
     assert.deepEqual(elements.sort(), wanted.sets.map(({ name, elements: has }) => [name, has]).sort());
   }
 });
+
+test("tableBehind() says what a list of the table would: 400 random transactions, one behind the other", () => {
+  const random = randomNumbers(11);
+  let current: FakeTable;
+  let known: ObservedTable | undefined;
+  for (let round = 0; round < 400; round++) {
+    const wanted = random(10) === 0 ? table([], []) : randomTable(random);
+    const changes = diffNft(wanted, known);
+    current = commit(current, changes);
+    known = tableBehind(NFT_TABLE, known, changes);
+    assert.deepEqual(inOrder(known), inOrder(observe(current)), `round ${round}`);
+  }
+});
+
+function inOrder(observed: ObservedTable | undefined): unknown {
+  const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
+  return observed && { ...observed, sets: observed.sets.toSorted(byName), chains: observed.chains.toSorted(byName) };
+}

@@ -58,12 +58,11 @@ function differsInHook(chain: NftChain, observed: ObservedChain | undefined): bo
 }
 
 function addSet(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): NftChange[] {
-  const have = new Set(observed?.elements);
-  const missing = set.elements.filter((element) => !have.has(element));
-  const stale = replacesItself(set) && missing.length > 0 ? staleElements(set, observed) : [];
+  const { missing, stale } = compareElements(set, observed);
+  const first = replacesItself(set) && missing.length > 0 ? stale : [];
   return [
     ...(observed === undefined ? [{ do: "addSet", set } as const] : []),
-    ...(stale.length === 0 ? [] : [{ do: "deleteElements", set, elements: stale } as const]),
+    ...(first.length === 0 ? [] : [{ do: "deleteElements", set, elements: first } as const]),
     ...(missing.length === 0 ? [] : [{ do: "addElements", set, elements: missing } as const]),
   ];
 }
@@ -77,15 +76,25 @@ function replacesItself(set: NftSet): boolean {
 }
 
 function removeElements(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): NftChange[] {
-  const have = new Set(observed?.elements);
-  const alreadyRemoved = replacesItself(set) && set.elements.some((element) => !have.has(element));
-  const stale = alreadyRemoved ? [] : staleElements(set, observed);
-  return stale.length === 0 ? [] : [{ do: "deleteElements", set, elements: stale }];
+  const { missing, stale } = compareElements(set, observed);
+  const alreadyRemoved = replacesItself(set) && missing.length > 0;
+  return stale.length === 0 || alreadyRemoved ? [] : [{ do: "deleteElements", set, elements: stale }];
 }
 
-function staleElements(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): string[] {
-  const want = new Set(set.elements);
-  return (observed?.elements ?? []).filter((element) => !want.has(element));
+/** Elements that are wanted and not there, and the other way round. Both lists are sorted, mostly they are the same. */
+function compareElements(
+  set: NftSet,
+  observed: Omit<NftSet, "comment"> | undefined,
+): { readonly missing: readonly string[]; readonly stale: readonly string[] } {
+  const [a, b] = [set.elements, observed?.elements ?? []];
+  const shorter = Math.min(a.length, b.length);
+  let begin = 0;
+  while (begin < shorter && a[begin] === b[begin]) begin++;
+  let end = 0;
+  while (end < shorter - begin && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
+  const [wanted, has] = [a.slice(begin, a.length - end), b.slice(begin, b.length - end)];
+  const [want, have] = [new Set(wanted), new Set(has)];
+  return { missing: wanted.filter((each) => !have.has(each)), stale: has.filter((each) => !want.has(each)) };
 }
 
 function addChain(chain: NftChain, observed: ObservedChain | undefined): NftChange[] {

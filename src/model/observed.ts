@@ -51,6 +51,6 @@ export function fdbKey(entry: { readonly index: number; readonly mac: string; re
 
 /** False for what floods: group addresses (IEEE 802: bit 0 of the first octet) and 00:00:00:00:00:00. */
 function hasOneDestination(mac: string): boolean {
-  const isGroup = (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;
+  const isGroup = "13579bdf".includes(mac.charAt(1));
   return !isGroup && mac !== "00:00:00:00:00:00";
 }

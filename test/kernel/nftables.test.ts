@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { diffNft } from "../../src/diff/nft.ts";
+import { tableBehind } from "../../src/diff/nft-outcome.ts";
 import { randomTable } from "../../src/diff/testing/random-table.ts";
 import { openNftables } from "../../src/kernel/nfnetlink/nft-socket.ts";
-import { type NftChange, ruleFingerprint } from "../../src/kernel/nfnetlink/types.ts";
+import { type NftChange, type ObservedTable, ruleFingerprint } from "../../src/kernel/nfnetlink/types.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import { formatNftRule, type NftRule, type NftSet } from "../../src/model/nft.ts";
 import { planMssClamp } from "../../src/plan/mss-clamp.ts";
@@ -129,20 +130,43 @@ test("the MSS clamp is what nft itself writes for the same words", (t) => {
   assert.equal(list("breakwater"), list("byhand"));
 });
 
-test("the kernel makes of diffNft()'s steps the table that is wanted: 60 random tables, one behind the other", (t) => {
-  const ns = testNamespace(t);
-  using nft = ns.run(() => openNftables());
-  let value = 11;
-  const random = (below: number) => {
+function randomNumbers(seed: number): (below: number) => number {
+  let value = seed;
+  return (below) => {
     value = (Math.imul(value, 1103515245) + 12345) & 0x7fffffff;
     return (value >> 8) % below;
   };
+}
+
+test("the kernel makes of diffNft()'s steps the table that is wanted: 60 random tables, one behind the other", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  const random = randomNumbers(11);
   for (let round = 0; round < 60; round++) {
     const wanted = randomTable(random);
     nft.commit(table, diffNft(wanted, nft.table(table)));
     assert.deepEqual(diffNft(wanted, nft.table(table)), [], `round ${round}`);
   }
 });
+
+test("tableBehind() says what the kernel lists: 60 random tables, one behind the other", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  const random = randomNumbers(23);
+  let known: ObservedTable | undefined;
+  for (let round = 0; round < 60; round++) {
+    const steps = diffNft(randomTable(random), known);
+    nft.commit(table, steps);
+    known = tableBehind(table, known, steps);
+    assert.deepEqual(inOrder(known), inOrder(nft.table(table)), `round ${round}`);
+  }
+});
+
+/** Tables are equal in whatever order their sets and chains were made. */
+function inOrder(observed: ObservedTable | undefined): unknown {
+  const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
+  return observed && { ...observed, sets: observed.sets.toSorted(byName), chains: observed.chains.toSorted(byName) };
+}
 
 test("a set holds four thousand prefixes side by side, and gains and loses single ones", (t) => {
   const ns = testNamespace(t);
