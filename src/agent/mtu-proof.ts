@@ -16,9 +16,10 @@ import type { NodeConfig } from "../model/node-config.ts";
 import type { Prefix } from "../model/prefix.ts";
 import type { ProbeTarget, ProofState, Verdict } from "../model/proof.ts";
 import type { DesiredState, PlannedPath } from "../model/state.ts";
+import { Each, Remembered } from "../plan/memo.ts";
 import { vtepAddress } from "../plan/peers.ts";
 import { explain, reportPath, type TargetState, verdictOf } from "../plan/proof/report.ts";
-import { planTargets } from "../plan/proof/targets.ts";
+import { planTargets, TargetsMemo } from "../plan/proof/targets.ts";
 import type { LearnedMtus } from "./learned-mtus.ts";
 import type { Log } from "./log.ts";
 import type { AgentMetrics } from "./metrics.ts";
@@ -62,6 +63,8 @@ export class MtuProof implements Disposable {
   #adopted: Map<string, number> | undefined;
   #state: DesiredState | undefined;
   #peerByAddress: ReadonlyMap<Ip, string> = new Map();
+  readonly #addressBook = new AddressBook();
+  readonly #targets = new TargetsMemo();
 
   constructor(options: MtuProofOptions) {
     this.#options = options;
@@ -114,11 +117,13 @@ export class MtuProof implements Disposable {
     const nodes = this.#options.nodes();
     if (state === undefined || nodes === undefined) return;
     const before = this.#state;
-    if (before !== undefined && isWider(state, before)) this.#options.learned.forgetSoon();
     this.#state = state;
-    this.#peerByAddress = addressBook(nodes);
+    this.#peerByAddress = this.#addressBook.of(nodes);
     this.#open();
-    this.#prober?.setTargets(planTargets(state.paths, nodes, this.#options.config.mtuBytes));
+    this.#prober?.setTargets(planTargets(state.paths, nodes, this.#options.config.mtuBytes, this.#targets));
+    // Most rounds change nothing about paths, and the plan then has the very same ones.
+    if (before?.paths === state.paths && before.podMtuBytes === state.podMtuBytes) return;
+    if (before !== undefined && isWider(state, before)) this.#options.learned.forgetSoon();
     if (before === undefined || !isSameForReports(state, before)) this.#options.onReport();
   }
 
@@ -267,12 +272,21 @@ function isBad(verdict: Verdict): boolean {
   return verdict === "local" || verdict === "too-big" || verdict === "black-hole" || verdict === "unreachable";
 }
 
-/** All addresses that agents probe from. */
-function addressBook(nodes: ReadonlyMap<string, ClusterNode>): Map<Ip, string> {
-  const book = new Map<Ip, string>();
-  for (const { name, internalIps, podCidrs } of nodes.values()) {
-    for (const ip of internalIps) book.set(ip, name);
-    for (const podCidr of podCidrs) book.set(vtepAddress(podCidr), name);
+/** All addresses that agents probe from, with the names of their nodes. */
+class AddressBook {
+  readonly #ofNode = new Each<ClusterNode, readonly Ip[]>(({ internalIps, podCidrs }) => [
+    ...internalIps,
+    ...podCidrs.map(vtepAddress),
+  ]);
+  readonly #book = new Remembered<ReadonlyMap<Ip, string>>();
+
+  of(nodes: ReadonlyMap<string, ClusterNode>): ReadonlyMap<Ip, string> {
+    const list = [...nodes.values()];
+    const addresses = this.#ofNode.of(list);
+    return this.#book.get([addresses], () => {
+      const book = new Map<Ip, string>();
+      for (const [i, { name }] of list.entries()) for (const address of addresses[i] ?? []) book.set(address, name);
+      return book;
+    });
   }
-  return book;
 }

@@ -64,6 +64,7 @@ export class Prober implements Disposable {
   readonly #clock: Clock;
   readonly #exchange: ProbeExchange;
   readonly #peers = new Map<string, Peer>();
+  #targets: ReadonlyMap<string, readonly ProbeTarget[]> = new Map();
   /** Names of peers that are urgent, in the order in which they became so. */
   readonly #urgent = new Set<string>();
   readonly #proven = new Map<string, number>();
@@ -114,6 +115,8 @@ export class Prober implements Disposable {
 
   /** Follows the plan: new and changed targets are proved at once, those that are gone are forgotten. */
   setTargets(targets: ReadonlyMap<string, readonly ProbeTarget[]>): void {
+    if (targets === this.#targets) return;
+    this.#targets = targets;
     for (const name of this.#peers.keys()) if (!targets.has(name)) this.#forget(name);
     for (const [name, wanted] of targets) this.#setPeer(name, wanted);
     this.#arm();
@@ -371,6 +374,7 @@ function isLower(state: ProofState, before: ProofState, target: ProbeTarget): bo
 }
 
 function sameTargets(a: readonly ProbeTarget[], b: readonly ProbeTarget[]): boolean {
+  if (a === b) return true;
   return (
     a.length === b.length &&
     a.every((target, i) => {

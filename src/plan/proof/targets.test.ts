@@ -5,7 +5,7 @@ import type { ProofState } from "../../model/proof.ts";
 import type { PlannedPath } from "../../model/state.ts";
 import { LONGEST_INTERVAL_MS, provingIntervalMs, SHORTEST_INTERVAL_MS } from "./pace.ts";
 import { unproven } from "./settle.ts";
-import { planTargets, provenPathMtu } from "./targets.ts";
+import { planTargets, provenPathMtu, TargetsMemo } from "./targets.ts";
 
 const node: ClusterNode = { name: "peer", internalIps: ["192.168.1.2", "fd00:1::2"], podCidrs: [], labels: {} };
 const path: PlannedPath = {
@@ -67,6 +67,30 @@ for (const [name, planned, most, expected] of table) {
 
 test("planTargets() leaves out a node that is gone", () => {
   assert.deepEqual(planTargets([path], new Map(), undefined), new Map());
+});
+
+test("planTargets() with what it made before says the same as without, and says it with the same objects", () => {
+  const memo = new TargetsMemo();
+  const peers = [1, 2, 3].map((i) => ({ ...node, name: `peer${i}` }));
+  const nodes = new Map(peers.map((peer) => [peer.name, peer]));
+  const paths: PlannedPath[] = peers.map(({ name }) => ({ ...vxlan, node: name }));
+  const check = () => {
+    const targets = planTargets(paths, nodes, undefined, memo);
+    assert.deepEqual(targets, planTargets(paths, nodes, undefined));
+    assert.equal(planTargets([...paths], new Map(nodes), undefined, memo), targets);
+    return targets;
+  };
+  const first = check();
+  nodes.set("peer2", { ...node, name: "peer2", internalIps: ["192.168.1.9"] });
+  const second = check();
+  assert.deepEqual(
+    [second.get("peer1") === first.get("peer1"), second.get("peer2") === first.get("peer2")],
+    [true, false],
+  );
+  paths[2] = { ...path, mode: "none", node: "peer3" };
+  assert.deepEqual([...check().keys()], ["peer1", "peer2"]);
+  nodes.delete("peer1");
+  assert.deepEqual([...check().keys()], ["peer2"]);
 });
 
 test("provenPathMtu() is the least of what each layer and family leaves to pods; the unknown has no say", () => {

@@ -3,21 +3,36 @@ import type { ClusterNode } from "../../model/cluster.ts";
 import { type Family, ipFamily } from "../../model/ip.ts";
 import type { ProbeTarget, ProofState } from "../../model/proof.ts";
 import type { PlannedPath } from "../../model/state.ts";
+import { Remembered, RememberedByKey } from "../memo.ts";
 import { vtepAddress } from "../peers.ts";
 import { addressOfFamily } from "../underlay.ts";
 
-/** @param most the operator's upper limit of the pods' MTU, bytes: larger packets are nobody's business */
+export class TargetsMemo {
+  readonly ofPeer = new RememberedByKey<string, readonly ProbeTarget[]>();
+  readonly together = new Remembered<ReadonlyMap<string, readonly ProbeTarget[]>>();
+}
+
+/**
+ * @param most the operator's upper limit of the pods' MTU, bytes: larger packets are nobody's business
+ * @returns the targets of each peer, by its name
+ */
 export function planTargets(
   paths: readonly PlannedPath[],
   nodes: ReadonlyMap<string, ClusterNode>,
   most: number | undefined,
-): Map<string, readonly ProbeTarget[]> {
-  const targets = new Map<string, readonly ProbeTarget[]>();
+  memo = new TargetsMemo(),
+): ReadonlyMap<string, readonly ProbeTarget[]> {
+  const peers: string[] = [];
+  const targets: (readonly ProbeTarget[])[] = [];
   for (const path of paths) {
     const node = nodes.get(path.node);
-    if (path.mode !== "none" && node !== undefined) targets.set(path.node, pathTargets(path, node, most));
+    if (path.mode === "none" || node === undefined) continue;
+    peers.push(path.node);
+    targets.push(memo.ofPeer.get(path.node, [path, node, most], () => pathTargets(path, node, most)));
   }
-  return targets;
+  memo.ofPeer.sweep();
+  // Each list was made for one peer: the same lists are those of the same peers.
+  return memo.together.get(targets, () => new Map(peers.map((peer, i) => [peer, targets[i] ?? []])));
 }
 
 function pathTargets(path: PlannedPath, node: ClusterNode, most: number | undefined): ProbeTarget[] {
