@@ -21,6 +21,7 @@ const PRIORITY_SRCNAT = 99;
 const USUAL_ENDPOINTS = 16;
 
 const PROTOCOL_NUMBERS = { tcp: 6, udp: 17, sctp: 132 } as const;
+const ICMP_NUMBERS = { 4: 1, 6: 58 } as const;
 type Protocol = keyof typeof PROTOCOL_NUMBERS;
 
 export interface ChainInput {
@@ -68,7 +69,7 @@ export function planServiceChains(input: ChainInput): NftChain[] {
       name: "hide-own-source",
       rules: [{ statements: [{ local: "saddr" }, { masquerade: true }], comment: "this node's own connections" }],
     },
-    filterChain("filter-forward", "forward", [...invalidRules(input.dropInvalid), ...refusals(input, w, needs)]),
+    filterChain("filter-forward", "forward", [...invalidRules(input), ...refusals(input, w, needs)]),
     filterChain("filter-output", "output", [skipUnless("new"), ...refusals(input, w, needs)]),
     ...numberedChains(input.family, w, needs),
     ...affinityChains(w, needs),
@@ -160,12 +161,17 @@ function skipUnless(states: string): NftRule {
   return { statements: [{ match: "ct state", op: "!=", value: states }, { verdict: "accept" }] };
 }
 
-function invalidRules(dropInvalid: boolean): NftRule[] {
+/** Errors of ICMP are invalid when their flow is forgotten. Some carry a path's MTU: docs/packets/too-big.md. */
+function invalidRules({ dropInvalid, family }: ChainInput): NftRule[] {
   if (!dropInvalid) return [skipUnless("new")];
   return [
     skipUnless("invalid,new"),
     {
-      statements: [{ match: "ct state", op: "==", value: "invalid" }, { verdict: "drop" }],
+      statements: [
+        { match: "ct state", op: "==", value: "invalid" },
+        { match: "meta l4proto", op: "!=", value: ICMP_NUMBERS[family] },
+        { verdict: "drop" },
+      ],
       comment: "would pass untranslated, and be answered by a reset",
     },
   ];

@@ -33,11 +33,12 @@ export function planService(
   const createdAt = service.createdAt ?? "";
   const nothing = { key, createdAt, clusterIps: [], frontends: [], localAddresses: [], problems: [] };
   if (!isServed(service)) return nothing;
-  const frontends: Frontend[] = [];
+  const frontends = new Map<string, Frontend>();
   const localAddresses = new Set<Ip>();
   let localEndpoints = 0;
   for (const family of [4, 6] as const) {
-    if (!addressesOf(service, context).some((address) => ipFamily(address) === family)) continue;
+    // Of a family in which it has no ClusterIP it has no endpoints either, and no other address counts.
+    if (!service.clusterIps.some((address) => ipFamily(address) === family)) continue;
     const here = new Set<Ip>();
     for (const port of service.ports) {
       const endpoints = portEndpoints(slices, port, family);
@@ -45,14 +46,16 @@ export function planService(
         if (isPodHere(endpoint, context)) localAddresses.add(endpoint.address);
         if (endpoint.ready && endpoint.nodeName === context.name) here.add(endpoint.address);
       }
-      frontends.push(...portFrontends(service, port, family, chooseEndpoints(endpoints, context), context));
+      for (const frontend of portFrontends(service, port, family, chooseEndpoints(endpoints, context), context)) {
+        if (!frontends.has(frontend.key)) frontends.set(frontend.key, frontend);
+      }
     }
     localEndpoints = Math.max(localEndpoints, here.size);
   }
   return {
     ...nothing,
     clusterIps: service.clusterIps,
-    frontends,
+    frontends: [...frontends.values()],
     localAddresses: [...localAddresses].sort(),
     ...(service.healthCheckNodePort === undefined
       ? {}
@@ -78,10 +81,7 @@ function isPodHere({ address, nodeName }: SliceEndpoint, { name, podCidrs }: Ser
   return podCidrs.some((prefix) => prefixContains(prefix, address));
 }
 
-function addressesOf(service: ClusterService, context: ServiceContext): Ip[] {
-  return [...service.clusterIps, ...service.externalIps, ...service.loadBalancerIps, ...context.nodePortAddresses];
-}
-
+/** Where one address is several, the first counts: a load balancer's is guarded, also where it is an external IP too. */
 function portFrontends(
   service: ClusterService,
   port: ServicePort,
@@ -99,13 +99,12 @@ function portFrontends(
       ? { sourceRanges: admitted(service.sourceRanges, address, context) }
       : {}),
   });
-  // Only a Service that has a ClusterIP of a family has endpoints of it.
   const { nodePort } = port;
   return [
     ...ours(service.clusterIps).map((address) => frontend("ClusterIP", address, port.port)),
-    ...ours(service.externalIps).map((address) => frontend("ExternalIP", address, port.port)),
     ...ours(service.loadBalancerIps).map((address) => frontend("LoadBalancer", address, port.port)),
-    ...(nodePort === undefined || ours(service.clusterIps).length === 0
+    ...ours(service.externalIps).map((address) => frontend("ExternalIP", address, port.port)),
+    ...(nodePort === undefined
       ? []
       : ours(context.nodePortAddresses).map((address) => frontend("NodePort", address, nodePort))),
   ];
