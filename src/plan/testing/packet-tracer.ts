@@ -60,9 +60,10 @@ const DESTINATION_HOOKS: readonly Hook[] = ["prerouting", "output"];
 export class PacketTracer {
   readonly #node: TracedNode;
   /** What packets made; {@link send} goes on from it, {@link outcomes} leaves it alone. */
-  readonly dynamic = new DynamicElements();
+  readonly dynamic: DynamicElements;
 
-  constructor(node: TracedNode) {
+  constructor(node: TracedNode, dynamic = new DynamicElements()) {
+    this.dynamic = dynamic;
     const ingress = node.tables.flatMap(({ chains }) => chains).find(({ base }) => base?.hook === "ingress");
     if (ingress !== undefined) throw new TypeError(`Teach this walk where the hook of chain ${ingress.name} is`);
     this.#node = node;
