@@ -101,6 +101,10 @@ export function pollWritable(fd: number, ready: () => void): FdPoll {
   return poll;
 }
 
+/**
+ * A poll that is given up is closed at once: one that is merely stopped is closed when its garbage is collected, and takes
+ * out of epoll whatever has the descriptor's number by then.
+ */
 function startPoll(fd: number, events: { readable?: boolean; writable?: boolean }, ready: () => void): FdPoll {
   let stopped = false;
   // Part of koffi that its changelog calls changeable; the version is pinned. Its callback is (status, events).
@@ -109,7 +113,7 @@ function startPoll(fd: number, events: { readable?: boolean; writable?: boolean 
       if (stopped) return;
       // libuv gives up a descriptor with a pending error, such as a netlink socket that overran (POLLERR): begin anew.
       if (typeof status === "number" && status < 0) {
-        poll.stop();
+        poll.close();
         poll = arm();
       }
       ready();
@@ -117,7 +121,7 @@ function startPoll(fd: number, events: { readable?: boolean; writable?: boolean 
   let poll = arm();
   return {
     stop: () => {
-      if (!stopped) poll.stop();
+      if (!stopped) poll.close();
       stopped = true;
     },
   };
