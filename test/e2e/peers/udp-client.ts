@@ -1,28 +1,34 @@
 /**
- * `udp-client.ts ADDRESS PORT FROM-PORT EVERY-MS`: one UDP socket for ever, as a client has that looks up no name again
- * and never closes. Prints who answers whenever that changes: the first line of the answer, or "nobody" after a second of
- * silence.
+ * `udp-client.ts ADDRESS,PORT…`: a UDP socket for each of them, for ever, as a client has that looks up no name again and
+ * never closes; its own port is fixed (12345 for the first one, and so on). Prints "ADDRESS WHO" whenever who answers
+ * changes: the first line of the answer, or "nobody" after a second of silence.
  */
 import { createSocket } from "node:dgram";
 
+const FIRST_PORT = 12_345;
+const EVERY_MS = 50;
 const SILENCE_MS = 1000;
 
-const [address = "", port = "0", fromPort = "0", everyMs = "1000"] = process.argv.slice(2);
-const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
-let answering = "";
-let silence: NodeJS.Timeout;
-
-function tell(who: string): void {
-  clearTimeout(silence);
-  silence = setTimeout(() => tell("nobody"), SILENCE_MS);
-  if (who !== answering) process.stdout.write(`${who}\n`);
-  answering = who;
+for (const [i, target] of process.argv.slice(2).entries()) {
+  const [address = "", port = "0"] = target.split(",");
+  askForEver(address, Number(port), FIRST_PORT + i);
 }
 
-// What the network refuses is silence, too: the client goes on.
-socket.on("error", () => undefined);
-socket.on("message", (message) => tell(message.toString("utf8").split("\n")[0] ?? ""));
-socket.bind(Number(fromPort), () => {
-  tell("nobody");
-  setInterval(() => socket.send("who are you?\n", Number(port), address), Number(everyMs));
-});
+function askForEver(address: string, port: number, fromPort: number): void {
+  const isIpv6 = address.includes(":");
+  const socket = createSocket({ type: isIpv6 ? "udp6" : "udp4", ipv6Only: isIpv6 });
+  let answering = "";
+  let silence: NodeJS.Timeout;
+  const tell = (who: string) => {
+    clearTimeout(silence);
+    silence = setTimeout(() => tell("nobody"), SILENCE_MS);
+    if (who !== answering) process.stdout.write(`${address} ${who}\n`);
+    answering = who;
+  };
+  socket.on("message", (message) => tell(message.toString("utf8").split("\n")[0] ?? ""));
+  socket.bind(fromPort, () => {
+    tell("nobody");
+    // What the network refuses is silence, too (EPERM on a node): the client goes on.
+    setInterval(() => socket.send("who are you?\n", port, address, () => undefined), EVERY_MS);
+  });
+}
