@@ -83,8 +83,8 @@ function ipv4Bytes(text: string): Uint8Array | undefined {
   return Uint8Array.of(value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff);
 }
 
-/** @throws SyntaxError naming the input */
-function ipv4ToNumber(text: string): number {
+/** The 32 bits of an IPv4 address. @throws SyntaxError naming the input */
+export function ipv4ToNumber(text: string): number {
   const value = ipv4Number(text);
   if (value === undefined) throw new SyntaxError(`Cannot parse IP address "${text}"`);
   return value;

@@ -20,6 +20,9 @@ export const NFT_MSG_DELSET = 11;
 export const NFT_MSG_NEWSETELEM = 12;
 export const NFT_MSG_GETSETELEM = 13;
 export const NFT_MSG_DELSETELEM = 14;
+export const NFT_MSG_NEWFLOWTABLE = 22;
+export const NFT_MSG_GETFLOWTABLE = 23;
+export const NFT_MSG_DELFLOWTABLE = 24;
 export const NFT_MSG_DESTROYTABLE = 26;
 
 /** NFPROTO_ numbers of include/uapi/linux/netfilter.h. */
@@ -81,7 +84,7 @@ export const CT = { state: 0, status: 2, protoDst: 12, dstIp: 20, dstIp6: 22 } a
 /** IP_CT_DIR_ORIGINAL. */
 export const CT_ORIGINAL = 0;
 /** Bits of ct status: enum ip_conntrack_status. */
-export const CT_STATUS = { snat: 0x10, dnat: 0x20 } as const;
+export const CT_STATUS = { assured: 4, snat: 0x10, dnat: 0x20 } as const;
 
 /** enum nft_nat_types and nft_nat_attributes' flags (nf_nat.h). */
 export const NFT_NAT_DNAT = 1;

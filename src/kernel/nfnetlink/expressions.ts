@@ -23,7 +23,8 @@ export function writeStatement(w: MessageWriter, statement: NftStatement): void 
   else if ("clampMss" in statement) writeClampMss(w);
   else if ("masquerade" in statement) {
     expression(w, "masq", () => u32Attribute(w, 1, c.NF_NAT_RANGE_PROTO_RANDOM_FULLY));
-  } else writeVerdict(w, statement.verdict);
+  } else if ("flowAdd" in statement) expression(w, "flow_offload", () => stringAttribute(w, 1, statement.flowAdd));
+  else writeVerdict(w, statement.verdict);
 }
 
 function writeMatch(w: MessageWriter, { match, op, value }: Extract<NftStatement, { match: NftField }>): void {
@@ -343,8 +344,11 @@ function writeVerdict(w: MessageWriter, verdict: NftVerdict): void {
 
 /** NFTA_IMMEDIATE_DATA and NFTA_SET_ELEM_DATA have the same number and the same content. */
 export function verdictData(w: MessageWriter, verdict: NftVerdict): void {
-  const value = () => w.attribute(2, () => verdictAttributes(w, verdict), true);
-  w.attribute(2, value, true);
+  const data = w.openAttribute(2, true);
+  const value = w.openAttribute(2, true);
+  verdictAttributes(w, verdict);
+  w.closeAttribute(value);
+  w.closeAttribute(data);
 }
 
 function verdictAttributes(w: MessageWriter, verdict: NftVerdict): void {
@@ -366,13 +370,21 @@ function expression(w: MessageWriter, name: string, body: () => void): void {
 }
 
 export function u32Attribute(w: MessageWriter, type: number, value: number): void {
-  w.attribute(type, () => w.u32be(value));
+  const start = w.openAttribute(type);
+  w.u32be(value);
+  w.closeAttribute(start);
 }
 
 export function stringAttribute(w: MessageWriter, type: number, value: string): void {
-  w.attribute(type, () => w.cstring(value));
+  const start = w.openAttribute(type);
+  w.cstring(value);
+  w.closeAttribute(start);
 }
 
 export function dataAttribute(w: MessageWriter, type: number, data: Uint8Array): void {
-  w.attribute(type, () => w.attribute(1, () => w.raw(data)), true);
+  const start = w.openAttribute(type, true);
+  const value = w.openAttribute(1);
+  w.raw(data);
+  w.closeAttribute(value);
+  w.closeAttribute(start);
 }

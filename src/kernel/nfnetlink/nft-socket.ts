@@ -11,7 +11,9 @@ import { MessageWriter } from "../netlink/message-writer.ts";
 import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
 import * as c from "./constants.ts";
 import { stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
+import { flowtableMessage, flowtableMessageType, readFlowtable, writeFlowtableChange } from "./flowtable-messages.ts";
 import { watchNftTable } from "./nft-events.ts";
+import { readFingerprint, ruleUserdata } from "./rule-userdata.ts";
 import { elementTexts } from "./set-elements.ts";
 import {
   type ElementValues,
@@ -23,15 +25,7 @@ import {
   writeElements,
   writeSet,
 } from "./set-messages.ts";
-import {
-  type Nftables,
-  type NftChange,
-  type NftTableName,
-  type ObservedChain,
-  type ObservedElement,
-  type ObservedTable,
-  ruleFingerprint,
-} from "./types.ts";
+import type { Nftables, NftChange, NftTableName, ObservedChain, ObservedElement, ObservedTable } from "./types.ts";
 
 const nfgen = struct({ family: "u8", version: "u8", resourceId: "u16be" });
 const named = attributes({ table: [1, text], name: [2, text] });
@@ -52,9 +46,6 @@ const ruleMessage = message(nfgen, attributes({ table: [1, text], chain: [2, tex
 const WRITER_BYTES = 1 << 16;
 /** A table that changes while it is read is read anew this often. */
 const READ_ATTEMPTS = 10;
-/** TLV types inside NFTA_RULE_USERDATA: 0 is libnftnl's comment; the fingerprint's is ours, which nft skips. */
-const UDATA_COMMENT = 0;
-const UDATA_FINGERPRINT = 98;
 
 /** Opens nftables of the calling thread's network namespace. */
 export function openNftables(): Nftables {
@@ -88,7 +79,13 @@ class NftSocket implements Nftables {
     const found = this.#get(c.NFT_MSG_GETTABLE, name, { name: name.name });
     if (found === undefined) return undefined;
     const sets = this.#listSets(name).map((set) => this.#observeSet(name, set));
-    return { ...name, sets, chains: this.#observeChains(name) };
+    return { ...name, ...this.#observeFlowtables(name), sets, chains: this.#observeChains(name) };
+  }
+
+  #observeFlowtables(name: NftTableName): Pick<ObservedTable, "flowtables"> {
+    const all = this.#dump(c.NFT_MSG_GETFLOWTABLE, name, (m) => flowtableMessage.read(m.payload).values);
+    const flowtables = all.filter(({ table }) => table === name.name).map(readFlowtable);
+    return flowtables.length === 0 ? {} : { flowtables };
   }
 
   #listSets(name: NftTableName): Omit<NftSet, "comment" | "elements">[] {
@@ -115,7 +112,7 @@ class NftSocket implements Nftables {
       if (set.dynamic === undefined) await this.#reader.dumpInPieces(request, (m) => reader.read(m));
       sets.push({ ...set, elements: reader.texts() });
     }
-    return { ...name, sets, chains: this.#observeChains(name) };
+    return { ...name, ...this.#observeFlowtables(name), sets, chains: this.#observeChains(name) };
   }
 
   elements(table: NftTableName, set: Omit<NftSet, "elements">): ObservedElement[] {
@@ -212,6 +209,12 @@ class NftSocket implements Nftables {
         return this.#writeElements(table, c.NFT_MSG_NEWSETELEM, create, change);
       case "deleteElements":
         return this.#writeElements(table, c.NFT_MSG_DELSETELEM, 0, change);
+      case "addFlowtable":
+      case "deleteFlowtable":
+      case "deleteFlowtableDevices": {
+        const body = () => writeFlowtableChange(w, table.name, change);
+        return [this.#message(table, flowtableMessageType(change), change.do === "addFlowtable" ? create : 0, body)];
+      }
       case "addChain":
         return [this.#message(table, c.NFT_MSG_NEWCHAIN, create, () => this.#writeChain(table, change.chain))];
       case "deleteChain": {
@@ -342,6 +345,7 @@ class NftSocket implements Nftables {
 }
 
 function target(change: NftChange): string {
+  if ("flowtable" in change) return typeof change.flowtable === "string" ? change.flowtable : change.flowtable.name;
   if ("set" in change) return typeof change.set === "string" ? change.set : change.set.name;
   if ("chain" in change) return typeof change.chain === "string" ? change.chain : change.chain.name;
   return "";
@@ -363,26 +367,4 @@ function observeBase(
     policy: policy === c.NF_DROP ? "drop" : "accept",
     ...(hook.device === undefined ? {} : { device: hook.device }),
   };
-}
-
-function ruleUserdata(rule: NftRule): Uint8Array {
-  const fingerprint = Buffer.from(ruleFingerprint(rule), "hex");
-  const parts = [Buffer.from([UDATA_FINGERPRINT, fingerprint.length]), fingerprint];
-  if (rule.comment !== undefined) {
-    const comment = Buffer.from(`${rule.comment.slice(0, 127)}\0`);
-    parts.unshift(Buffer.from([UDATA_COMMENT, comment.length]), comment);
-  }
-  return Buffer.concat(parts);
-}
-
-function readFingerprint(userdata: Uint8Array | undefined): string {
-  if (userdata === undefined) return "";
-  let offset = 0;
-  while (offset + 2 <= userdata.length) {
-    const [type = 0, length = 0] = userdata.subarray(offset, offset + 2);
-    const value = userdata.subarray(offset + 2, offset + 2 + length);
-    if (type === UDATA_FINGERPRINT) return Buffer.from(value).toString("hex");
-    offset += 2 + length;
-  }
-  return "";
 }

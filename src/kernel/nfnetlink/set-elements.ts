@@ -1,10 +1,10 @@
 /**
- * Elements of nftables sets and maps: text <-> what the kernel holds. Of a single key an interval is two elements, its
+ * Elements of nftables sets and maps as the kernel lists them -> text. Of a single key an interval is two elements, its
  * first address and, flagged as an end, the first address behind it; of a concatenated key it is one with two keys.
+ * src/kernel/nfnetlink/element-writer.ts goes the other way.
  */
-import { type Family, familyBits, ipBytes, ipFromBigInt, ipFromBytes } from "../../model/ip.ts";
+import { type Family, familyBits, ipFromBigInt, ipFromBytes } from "../../model/ip.ts";
 import type { NftKeyType, NftSet, NftVerdict } from "../../model/nft.ts";
-import { prefixRange } from "../../model/prefix.ts";
 import { KEY_TYPES, NFT_SET_ELEM_INTERVAL_END, PROTOCOLS } from "./constants.ts";
 
 export interface RawElement {
@@ -17,7 +17,8 @@ export interface RawElement {
   readonly comment?: string | undefined;
 }
 
-type SetShape = Pick<NftSet, "key" | "data" | "interval">;
+/** All that elements depend on. */
+export type SetShape = Pick<NftSet, "key" | "data" | "interval">;
 
 /** Bytes of a key, or of data, in the kernel's registers: each part is padded to four. */
 export function keyBytes(key: NftKeyType | readonly NftKeyType[]): number {
@@ -27,96 +28,6 @@ export function keyBytes(key: NftKeyType | readonly NftKeyType[]): number {
 
 function paddedBytes(part: NftKeyType): number {
   return (KEY_TYPES[part].bytes + 3) & ~3;
-}
-
-/** Kernel elements of one element text. @throws SyntaxError naming a text that is no element of such a set */
-export function rawElements(set: SetShape, element: string): RawElement[] {
-  const { key, comment, data } = splitElement(set, element);
-  const value = set.data === undefined ? undefined : dataValue(set.data, data);
-  if (typeof set.key !== "string") {
-    const parts = key.split(" . ");
-    if (set.interval) return [{ ...concatInterval(set.key, parts), flags: 0, comment, ...value }];
-    return [{ key: concatBytes(set.key, parts), flags: 0, comment, ...value }];
-  }
-  if (!set.interval) return [{ key: partBytes(set.key, key), flags: 0, comment, ...value }];
-  return intervalElements(key);
-}
-
-function intervalElements(element: string): RawElement[] {
-  const { family, first, last } = rangeOf(element);
-  const start = { key: ipBytes(ipFromBigInt(first, family)), flags: 0 };
-  // Nothing follows the last address of all: such an interval stays open.
-  if (last + 1n === 1n << BigInt(familyBits(family))) return [start];
-  return [start, { key: ipBytes(ipFromBigInt(last + 1n, family)), flags: NFT_SET_ELEM_INTERVAL_END }];
-}
-
-function rangeOf(text: string): ReturnType<typeof prefixRange> {
-  return prefixRange(text.includes("/") ? text : `${text}/${text.includes(":") ? 128 : 32}`);
-}
-
-/** `KEY comment "TEXT" : DATA` in its parts. */
-function splitElement(set: SetShape, element: string): { key: string; comment?: string; data: string } {
-  let rest = element;
-  let data = "";
-  if (set.data !== undefined) {
-    const at = element.lastIndexOf(" : ");
-    if (at < 0) throw new SyntaxError(`Cannot read map element "${element}": it has no data`);
-    rest = element.slice(0, at);
-    data = element.slice(at + 3);
-  }
-  const at = rest.indexOf(' comment "');
-  if (at < 0) return { key: rest, data };
-  return { key: rest.slice(0, at), comment: rest.slice(at + 10, -1), data };
-}
-
-function dataValue(types: NonNullable<NftSet["data"]>, text: string): Pick<RawElement, "data" | "verdict"> {
-  if (types === "verdict") return { verdict: parseVerdict(text) };
-  return { data: concatBytes(types, text.split(" . ")) };
-}
-
-function parseVerdict(text: string): NftVerdict {
-  if (text === "accept" || text === "drop" || text === "return") return text;
-  if (text.startsWith("goto ")) return { goto: text.slice(5) };
-  if (text.startsWith("jump ")) return { jump: text.slice(5) };
-  throw new SyntaxError(`Cannot read verdict "${text}"`);
-}
-
-function concatBytes(types: readonly NftKeyType[], parts: readonly string[]): Uint8Array {
-  if (types.length !== parts.length)
-    throw new SyntaxError(`Cannot read "${parts.join(" . ")}" as ${types.join(" . ")}`);
-  // From the pool: of a hundred thousand elements each with memory of its own the collector would have work.
-  const bytes = Buffer.allocUnsafe(keyBytes(types)).fill(0);
-  let offset = 0;
-  for (let i = 0; i < types.length; i++) {
-    const type = types[i] as NftKeyType;
-    writePart(bytes, offset, type, parts[i] as string);
-    offset += paddedBytes(type);
-  }
-  return bytes;
-}
-
-/** Only the last part may be a prefix: the others begin and end with the same value. */
-function concatInterval(types: readonly NftKeyType[], parts: readonly string[]): { key: Uint8Array; end: Uint8Array } {
-  const { family, first, last } = rangeOf(parts.at(-1) ?? "");
-  const head = parts.slice(0, -1);
-  return {
-    key: concatBytes(types, [...head, ipFromBigInt(first, family)]),
-    end: concatBytes(types, [...head, ipFromBigInt(last, family)]),
-  };
-}
-
-function partBytes(type: NftKeyType, text: string): Uint8Array {
-  const bytes = Buffer.alloc(KEY_TYPES[type].bytes);
-  writePart(bytes, 0, type, text);
-  return bytes;
-}
-
-function writePart(bytes: Buffer, offset: number, type: NftKeyType, text: string): void {
-  if (type === "ipv4_addr" || type === "ipv6_addr") bytes.set(ipBytes(text), offset);
-  else if (type === "ifname") bytes.write(text, offset);
-  else if (type === "inet_proto") bytes.writeUInt8(PROTOCOLS[text as keyof typeof PROTOCOLS] ?? Number(text), offset);
-  else if (type === "index") bytes.writeUInt32LE(Number(text), offset);
-  else bytes.writeUInt16BE(Number(text), offset);
 }
 
 /** Texts of what the kernel lists, sorted as plans sort them. */

@@ -4,18 +4,15 @@ import { attributes, bytes, listOf, message, struct, text, u32be, u64be } from "
 import type { MessageWriter } from "../netlink/message-writer.ts";
 import type { NetlinkMessage } from "../netlink/socket.ts";
 import * as c from "./constants.ts";
-import { dataAttribute, stringAttribute, u32Attribute, verdictData } from "./expressions.ts";
-import { elementTexts, keyBytes, type RawElement, rawElements } from "./set-elements.ts";
+import { UDATA_ELEM_COMMENT, writeElement } from "./element-writer.ts";
+import { stringAttribute, u32Attribute } from "./expressions.ts";
+import { elementTexts, keyBytes, type RawElement, type SetShape } from "./set-elements.ts";
 import { setUserdata } from "./set-userdata.ts";
 
 const nfgen = struct({ family: "u8", version: "u8", resourceId: "u16be" });
 
 /** Nested attributes have 16-bit lengths: an element list is split well below 64 KiB. */
 const MAX_LIST_BYTES = 48_000;
-/** TLV type of a comment inside NFTA_SET_ELEM_USERDATA (NFTNL_UDATA_SET_ELEM_COMMENT). */
-const UDATA_ELEM_COMMENT = 0;
-/** NFTNL_UDATA_COMMENT_MAXLEN of libnftnl, without the NUL. */
-const MAX_COMMENT_BYTES = 127;
 
 export const setMessage = message(
   nfgen,
@@ -133,7 +130,7 @@ export function readSet(values: SetValues): Omit<NftSet, "comment" | "elements">
  */
 export function writeElements(
   w: MessageWriter,
-  set: Pick<NftSet, "key" | "data" | "interval">,
+  set: SetShape,
   elements: readonly string[],
   from: number,
   keysOnly: boolean,
@@ -142,32 +139,12 @@ export function writeElements(
   let next = from;
   const list = () => {
     do {
-      for (const raw of rawElements(set, elements[next] as string)) {
-        w.attribute(1, () => writeElement(w, raw, keysOnly), true);
-      }
+      writeElement(w, set, elements[next] as string, keysOnly);
       next++;
     } while (next < elements.length && w.length - start < MAX_LIST_BYTES);
   };
   w.attribute(3, list, true);
   return next;
-}
-
-function writeElement(w: MessageWriter, element: RawElement, keysOnly: boolean): void {
-  const { key, end, flags, data: value, verdict, comment } = element;
-  dataAttribute(w, 1, key);
-  if (value !== undefined && !keysOnly) dataAttribute(w, 2, value);
-  if (verdict !== undefined && !keysOnly) verdictData(w, verdict);
-  if (flags !== 0) u32Attribute(w, 3, flags);
-  if (comment !== undefined && !keysOnly) w.attribute(6, () => writeComment(w, comment));
-  if (end !== undefined) dataAttribute(w, 10, end);
-}
-
-function writeComment(w: MessageWriter, comment: string): void {
-  const bytes = Buffer.from(comment).subarray(0, MAX_COMMENT_BYTES);
-  w.u8(UDATA_ELEM_COMMENT);
-  w.u8(bytes.length + 1);
-  w.raw(bytes);
-  w.u8(0);
 }
 
 export function readElement(values: ElementValues): RawElement {
@@ -183,7 +160,7 @@ export function readElement(values: ElementValues): RawElement {
 }
 
 /** Gathers the elements of a dump's messages as texts. What a dump that is begun anew had read before is forgotten. */
-export function elementReader(set: Pick<NftSet, "key" | "data" | "interval">) {
+export function elementReader(set: SetShape) {
   const raw: RawElement[] = [];
   const texts: string[] = [];
   // Bounds of intervals make sense together only; everything else becomes text at once.
