@@ -5,13 +5,14 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openServerSocket } from "../../src/kernel/inet-socket.ts";
-import { type ApiServer, createApiServer } from "../../src/lab/api/server.ts";
+import { createApiServer } from "../../src/lab/api/server.ts";
 import { makeCertificate } from "../../src/lab/certificates.ts";
 import { formatKubeconfig } from "../../src/lab/kubeconfig.ts";
 import { createHost, type LabHost } from "../../src/lab/underlay/host.ts";
 import type { Ip } from "../../src/model/ip.ts";
 import type { Prefix } from "../../src/model/prefix.ts";
 import { type AgentProcess, type AgentSettings, startAgentProcess } from "./agent-process.ts";
+import { createPlainApi, type PlainApi } from "./plain-api.ts";
 
 /** Agents find the API on their own loopback, as they do in the lab. */
 const API_PORT = 6443;
@@ -24,14 +25,14 @@ export interface NodeSpec {
 }
 
 export class BenchCluster implements AsyncDisposable {
-  readonly api: ApiServer;
+  readonly api: PlainApi;
   /** Where namespaces are bound. */
   readonly netns: string;
   readonly #folder: string;
   readonly #kubeconfig: string;
   readonly #agents: AgentProcess[] = [];
 
-  private constructor(folder: string, api: ApiServer, certificate: string) {
+  private constructor(folder: string, api: PlainApi, certificate: string) {
     this.#folder = folder;
     this.api = api;
     this.netns = join(folder, "netns");
@@ -40,10 +41,12 @@ export class BenchCluster implements AsyncDisposable {
     writeFileSync(this.#kubeconfig, formatKubeconfig(`https://127.0.0.1:${API_PORT}`, certificate, TOKEN));
   }
 
-  static async start(folder: string): Promise<BenchCluster> {
+  /** @param controllers false: nobody reacts to what is written, see {@link createPlainApi} */
+  static async start(folder: string, controllers = true): Promise<BenchCluster> {
     const { cert, key } = await makeCertificate(["127.0.0.1"]);
     const tls = { cert, key };
-    const api = createApiServer({ clusterCidrs: ["10.0.0.0/8"], serviceCidrs: ["10.96.0.0/16"], tls, token: TOKEN });
+    const create = controllers ? createApiServer : createPlainApi;
+    const api = create({ clusterCidrs: ["10.0.0.0/8"], serviceCidrs: ["10.96.0.0/16"], tls, token: TOKEN });
     return new BenchCluster(folder, api, cert);
   }
 

@@ -38,7 +38,7 @@ const LOADED = "Services are in the kernel";
 export async function measureServingAgent(bench: Bench): Promise<void> {
   const count = bench.options.quick ? QUICK_SERVICES : SERVICES;
   bench.say(`an agent with ${count} Services`);
-  await using cluster = await BenchCluster.start(join(bench.folder, "agent"));
+  await using cluster = await BenchCluster.start(join(bench.folder, "agent"), false);
   const host = await cluster.host(NODE.name);
   addUnderlay(host);
   cluster.addNode(NODE);
