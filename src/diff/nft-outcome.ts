@@ -1,7 +1,9 @@
 /** What a table is behind a transaction that the kernel took: as a list of it would say, without listing. */
+import type { NftFlowtable } from "../model/nft.ts";
 import type { NftChange, NftTableName, ObservedTable } from "../model/nft-changes.ts";
 import { ruleFingerprint } from "../model/nft-changes.ts";
 
+type FlowtableChange = Extract<NftChange, { flowtable: unknown }>;
 type SetChange = Extract<NftChange, { do: "addSet" | "deleteSet" | "addElements" | "deleteElements" }>;
 type ChainChange = Extract<NftChange, { do: "addChain" | "flushChain" | "deleteChain" | "addRule" }>;
 
@@ -27,9 +29,30 @@ function tableBehindChange(table: ObservedTable, change: Exclude<NftChange, { do
     case "addElements":
     case "deleteElements":
       return { ...table, sets: setsBehind(table.sets, change) };
+    case "addFlowtable":
+    case "deleteFlowtable":
+    case "deleteFlowtableDevices":
+      return withFlowtables(table, flowtablesBehind(table.flowtables ?? [], change));
     default:
       return { ...table, chains: chainsBehind(table.chains, change) };
   }
+}
+
+/** The table with these flowtables; a table without any does not name them. */
+export function withFlowtables(table: ObservedTable, flowtables: readonly NftFlowtable[]): ObservedTable {
+  const { flowtables: _, ...rest } = table;
+  return flowtables.length === 0 ? rest : { ...rest, flowtables };
+}
+
+function flowtablesBehind(flowtables: readonly NftFlowtable[], change: FlowtableChange): readonly NftFlowtable[] {
+  const { flowtable } = change;
+  if (typeof flowtable === "string") return flowtables.filter(({ name }) => name !== flowtable);
+  const before = flowtables.find(({ name }) => name === flowtable.name);
+  const named = new Set(flowtable.devices);
+  const others = (before?.devices ?? []).filter((device) => !named.has(device));
+  const devices = change.do === "addFlowtable" ? [...others, ...named].sort() : others;
+  if (before === undefined) return [...flowtables, { ...flowtable, devices }];
+  return flowtables.map((each) => (each === before ? { ...each, devices } : each));
 }
 
 function setsBehind(sets: ObservedTable["sets"], change: SetChange): ObservedTable["sets"] {

@@ -2,7 +2,7 @@
  * Steps that turn one nftables table into another: only sets, elements and chains that differ. Rules of a chain are
  * replaced together, which the kernel does atomically: no packet ever sees half a chain.
  */
-import type { NftChain, NftSet, NftTable } from "../model/nft.ts";
+import type { NftChain, NftFlowtable, NftSet, NftTable } from "../model/nft.ts";
 import { type NftChange, type ObservedChain, type ObservedTable, ruleFingerprint } from "../model/nft-changes.ts";
 
 export function diffNft(desired: NftTable, observed: ObservedTable | undefined): NftChange[] {
@@ -19,6 +19,7 @@ export function diffNft(desired: NftTable, observed: ObservedTable | undefined):
   return [
     ...(observed === undefined ? [{ do: "addTable" } as const] : []),
     ...plain.flatMap((set) => addSet(set, sets.get(set.name))),
+    ...(desired.flowtables ?? []).flatMap((flowtable) => addFlowtable(flowtable, observed)),
     ...desired.chains.flatMap((chain) => addChain(chain, chains.get(chain.name))),
     // Verdicts name chains, rules name maps.
     ...verdicts.flatMap((set) => addSet(set, sets.get(set.name))),
@@ -28,12 +29,16 @@ export function diffNft(desired: NftTable, observed: ObservedTable | undefined):
   ];
 }
 
-/** A base chain cannot move to another hook, nor a set change its type: such a table has to be built anew. */
+/**
+ * A base chain cannot move to another hook, nor a set change its type, and no two flowtables of a table can have the same
+ * device: such a table has to be built anew.
+ */
 export function canBecome(observed: ObservedTable, desired: NftTable): boolean {
   const sets = new Map(observed.sets.map((set) => [set.name, set]));
   const chains = new Map(observed.chains.map((chain) => [chain.name, chain]));
   return (
     !desired.sets.some((set) => differsInType(set, sets.get(set.name))) &&
+    !desired.flowtables?.some((flowtable) => isInTheWay(flowtable, observed)) &&
     !desired.chains.some((chain) => differsInHook(chain, chains.get(chain.name)))
   );
 }
@@ -55,6 +60,32 @@ function differsInHook(chain: NftChain, observed: ObservedChain | undefined): bo
     a?.policy !== b?.policy ||
     a?.device !== b?.device
   );
+}
+
+/** Its priority is for good, as its devices are another's while that is there. */
+function isInTheWay({ name, priority, devices }: NftFlowtable, { flowtables = [] }: ObservedTable): boolean {
+  return flowtables.some((other) =>
+    other.name === name ? other.priority !== priority : other.devices.some((device) => devices.includes(device)),
+  );
+}
+
+function addFlowtable(flowtable: NftFlowtable, observed: ObservedTable | undefined): NftChange[] {
+  const before = observed?.flowtables?.find(({ name }) => name === flowtable.name);
+  const have = new Set(before?.devices);
+  const devices = flowtable.devices.filter((device) => !have.has(device));
+  return before !== undefined && devices.length === 0
+    ? []
+    : [{ do: "addFlowtable", flowtable: { ...flowtable, devices } }];
+}
+
+function removeFlowtables({ flowtables = [] }: NftTable, observed: ObservedTable | undefined): NftChange[] {
+  return (observed?.flowtables ?? []).flatMap((before): NftChange[] => {
+    const wanted = flowtables.find(({ name }) => name === before.name);
+    if (wanted === undefined) return [{ do: "deleteFlowtable", flowtable: before.name }];
+    const want = new Set(wanted.devices);
+    const devices = before.devices.filter((device) => !want.has(device));
+    return devices.length === 0 ? [] : [{ do: "deleteFlowtableDevices", flowtable: { ...before, devices } }];
+  });
 }
 
 function addSet(set: NftSet, observed: Omit<NftSet, "comment"> | undefined): NftChange[] {
@@ -121,6 +152,7 @@ function removed(desired: NftTable, observed: ObservedTable | undefined): NftCha
   return [
     ...staleChains.map((chain) => ({ do: "flushChain", chain: chain.name }) as const),
     ...staleChains.map((chain) => ({ do: "deleteChain", chain: chain.name }) as const),
+    ...removeFlowtables(desired, observed),
     ...staleSets.map((set) => ({ do: "deleteSet", set: set.name }) as const),
   ];
 }

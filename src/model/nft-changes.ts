@@ -3,7 +3,15 @@
  * second, `src/kernel` commits them.
  */
 import { createHash } from "node:crypto";
-import { formatNftRule, type NftBaseChain, type NftChain, type NftRule, type NftSet, type NftTable } from "./nft.ts";
+import {
+  formatNftRule,
+  type NftBaseChain,
+  type NftChain,
+  type NftFlowtable,
+  type NftRule,
+  type NftSet,
+  type NftTable,
+} from "./nft.ts";
 
 export type NftTableName = Pick<NftTable, "family" | "name">;
 
@@ -15,6 +23,11 @@ export type NftChange =
   | { readonly do: "deleteSet"; readonly set: string }
   | { readonly do: "addElements"; readonly set: NftSet; readonly elements: readonly string[] }
   | { readonly do: "deleteElements"; readonly set: NftSet; readonly elements: readonly string[] }
+  /** Makes it, or adds its devices to those that it has. */
+  | { readonly do: "addFlowtable"; readonly flowtable: NftFlowtable }
+  /** Takes these devices away from it. */
+  | { readonly do: "deleteFlowtableDevices"; readonly flowtable: NftFlowtable }
+  | { readonly do: "deleteFlowtable"; readonly flowtable: string }
   | { readonly do: "addChain"; readonly chain: Omit<NftChain, "rules"> }
   | { readonly do: "flushChain"; readonly chain: string }
   | { readonly do: "deleteChain"; readonly chain: string }
@@ -22,6 +35,8 @@ export type NftChange =
 
 /** A table as the kernel has it. Rules are known by the fingerprint that was stored with them. */
 export interface ObservedTable extends NftTableName {
+  /** Absent: none. */
+  readonly flowtables?: readonly NftFlowtable[];
   /** Of a dynamic set without the elements that packets made. */
   readonly sets: readonly Omit<NftSet, "comment">[];
   readonly chains: readonly ObservedChain[];

@@ -69,6 +69,8 @@ export type NftStatement =
   | { readonly clampMss: true }
   /** Source NAT to the address of the outgoing device, ports chosen fully at random. */
   | { readonly masquerade: true }
+  /** Takes the packet's connection, both directions, onto the fast path of a flowtable of the same table. */
+  | { readonly flowAdd: string }
   | { readonly verdict: NftVerdict };
 
 export interface NftRule {
@@ -114,9 +116,19 @@ export interface NftSet {
   readonly comment?: string;
 }
 
+/** Packets of its connections go from device to device at the hook ingress, past every other hook: nf_flow_table. */
+export interface NftFlowtable {
+  readonly name: string;
+  readonly priority: number;
+  /** Where packets are looked up as they come in. Sorted. */
+  readonly devices: readonly string[];
+}
+
 export interface NftTable {
   readonly family: "inet" | "ip" | "ip6" | "netdev" | "bridge";
   readonly name: string;
+  /** Absent: none. */
+  readonly flowtables?: readonly NftFlowtable[];
   readonly sets: readonly NftSet[];
   readonly chains: readonly NftChain[];
 }
@@ -124,9 +136,20 @@ export interface NftTable {
 /** The table as nft(8) would print it. */
 export function formatNftTable(table: NftTable): string {
   const lines = [`table ${table.family} ${table.name} {`];
+  for (const flowtable of table.flowtables ?? []) lines.push(...formatFlowtable(flowtable).map((line) => `  ${line}`));
   for (const set of table.sets) lines.push(...formatSet(set).map((line) => `  ${line}`));
   for (const chain of table.chains) lines.push(...formatChain(chain).map((line) => `  ${line}`));
   return `${[...lines, "}"].join("\n")}\n`;
+}
+
+function formatFlowtable({ name, priority, devices }: NftFlowtable): string[] {
+  const list = devices.map((device) => `"${device}"`).join(", ");
+  return [
+    `flowtable ${name} {`,
+    `  hook ingress priority ${priority};`,
+    ...(devices.length === 0 ? [] : [`  devices = { ${list} };`]),
+    "}",
+  ];
 }
 
 function formatSet(set: NftSet): string[] {
@@ -194,6 +217,7 @@ function formatStatement(statement: NftStatement): string {
   if ("tcpSyn" in statement) return "tcp flags & (syn | rst) == syn";
   if ("clampMss" in statement) return "tcp option maxseg size set rt mtu";
   if ("masquerade" in statement) return "masquerade fully-random";
+  if ("flowAdd" in statement) return `flow add @${statement.flowAdd}`;
   const { verdict } = statement;
   if (typeof verdict === "string") return verdict;
   return "jump" in verdict ? `jump ${verdict.jump}` : `goto ${verdict.goto}`;

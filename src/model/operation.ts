@@ -3,6 +3,7 @@
  * `breakwater plan` prints these, the agent logs each as one line.
  */
 import type { Address, LinkChange } from "./kernel-objects.ts";
+import type { NftFlowtable } from "./nft.ts";
 import type { NftChange, NftTableName } from "./nft-changes.ts";
 import type {
   DesiredAddress,
@@ -32,8 +33,16 @@ export type Operation = { readonly cause: string } & (
   | { readonly do: "deleteNeighbour"; readonly device: string; readonly ip: string }
   | { readonly do: "setFdb"; readonly entry: Omit<DesiredFdbEntry, "cause"> }
   | { readonly do: "deleteFdb"; readonly device: string; readonly mac: string; readonly destination: string }
-  /** @param table the table of the node's own rules where absent */
-  | { readonly do: "changeNft"; readonly table?: NftTableName; readonly changes: readonly NftChange[] }
+  /**
+   * @param table the table of the node's own rules where absent
+   * @param optional the node serves pods without it too
+   */
+  | {
+      readonly do: "changeNft";
+      readonly table?: NftTableName;
+      readonly changes: readonly NftChange[];
+      readonly optional?: boolean;
+    }
 );
 
 /** What an operation does, without its cause: "set route 10.244.2.0/24 via 192.168.1.2 dev eth0". */
@@ -93,6 +102,10 @@ function formatChange(change: LinkChange): string {
     .join(", ");
 }
 
+function formatFlowtable(flowtable: string | NftFlowtable): string {
+  return typeof flowtable === "string" ? flowtable : `${flowtable.name} { ${flowtable.devices.join(", ")} }`;
+}
+
 function formatTableName(table: NftTableName | undefined): string {
   return table === undefined ? "" : ` ${table.family} ${table.name}`;
 }
@@ -101,6 +114,7 @@ function formatNftChanges(changes: readonly NftChange[]): string {
   return changes
     .map((change) => {
       if ("elements" in change) return `${change.do} ${change.set.name} { ${change.elements.join(", ")} }`;
+      if ("flowtable" in change) return `${change.do} ${formatFlowtable(change.flowtable)}`;
       if ("set" in change) return `${change.do} ${typeof change.set === "string" ? change.set : change.set.name}`;
       if ("chain" in change)
         return `${change.do} ${typeof change.chain === "string" ? change.chain : change.chain.name}`;

@@ -43,6 +43,8 @@ export interface OtherHand {
   deleteLink(name: string): void;
   /** From here on this is a kernel without ethtool netlink. */
   loseFeatures(): void;
+  /** From here on this is a kernel without flowtables. */
+  loseFlowtables(): void;
   /** Overruns the event sockets of this namespace. */
   loseEvents(): void;
   /** Keeps events back until {@link OtherHand.releaseEvents}. */
@@ -113,6 +115,9 @@ export class FakeHost {
       deleteLink: (name) => routes.deleteLink(routes.link(name)?.index ?? -1),
       loseFeatures: () => {
         namespace.withoutFeatures = noFamily("ethtool");
+      },
+      loseFlowtables: () => {
+        namespace.hasFlowtables = false;
       },
       loseEvents: () => namespace.events.lose(),
       holdEvents: () => namespace.events.hold(),

@@ -47,7 +47,12 @@ export class FakeNamespace {
   /** Set for a kernel without ethtool netlink. */
   withoutFeatures: BreakwaterError | undefined;
   readonly events = new EventQueue();
-  readonly nftables = new TableStore();
+  /** False for a kernel without flowtables. */
+  hasFlowtables = true;
+  readonly nftables = new TableStore({
+    hasDevice: (name) => this.linkNamed(name) !== undefined,
+    hasFlowtables: () => this.hasFlowtables,
+  });
   #nextIndex = 1;
 
   constructor(path: string) {
@@ -120,6 +125,7 @@ export class FakeNamespace {
   /** Takes the link out of this namespace alone. */
   unlink(link: FakeLink): void {
     this.links.delete(link.index);
+    this.nftables.forgetDevice(link.name);
     this.events.emit({ type: "link", link: toLink(link), deleted: true });
   }
 

@@ -4,6 +4,7 @@ import { BreakwaterError } from "../../model/errors.ts";
 import type { NftBaseChain, NftRule, NftSet, NftStatement } from "../../model/nft.ts";
 import { type NftChange, type NftTableName, type ObservedTable, ruleFingerprint } from "../../model/nft-changes.ts";
 import { type Prefix, prefixesOverlap } from "../../model/prefix.ts";
+import { changeFlowtables, type FlowtableSurroundings, type Flowtables } from "./flowtables.ts";
 
 interface FakeChain {
   readonly base: NftBaseChain | undefined;
@@ -13,17 +14,21 @@ interface FakeChain {
 type FakeSet = Omit<NftSet, "comment">;
 
 export interface FakeTable {
+  readonly flowtables: Flowtables;
   readonly sets: ReadonlyMap<string, FakeSet>;
   readonly chains: ReadonlyMap<string, FakeChain>;
 }
 
-const EMPTY: FakeTable = { sets: new Map(), chains: new Map() };
+const EMPTY: FakeTable = { flowtables: new Map(), sets: new Map(), chains: new Map() };
+
+const ANY_DEVICE: FlowtableSurroundings = { hasDevice: () => true, hasFlowtables: () => true };
 
 /** @returns the table behind the step, undefined when it is deleted */
 export function applyNftChange(
   name: NftTableName,
   table: FakeTable | undefined,
   change: NftChange,
+  surroundings: FlowtableSurroundings = ANY_DEVICE,
 ): FakeTable | undefined {
   if (change.do === "addTable") return table ?? EMPTY;
   const no = (errno: string) => refuseStep(name, change, errno);
@@ -36,6 +41,12 @@ export function applyNftChange(
     case "addElements":
     case "deleteElements":
       return { ...present, sets: changeSets(present, change, no) };
+    case "addFlowtable":
+    case "deleteFlowtable":
+    case "deleteFlowtableDevices": {
+      const isUsed = (flowtable: string) => rulesOf(present).some((rule) => offersTo(rule, flowtable));
+      return { ...present, flowtables: changeFlowtables(present.flowtables, change, surroundings, isUsed, no) };
+    }
     default:
       return { ...present, chains: changeChains(present, change, no) };
   }
@@ -128,6 +139,7 @@ function checkRule(table: FakeTable, rule: NftRule, no: Refuse): void {
   for (const statement of rule.statements) {
     const set = setOf(statement);
     if (set !== undefined && !table.sets.has(set)) no("ENOENT");
+    if ("flowAdd" in statement && !table.flowtables.has(statement.flowAdd)) no("ENOENT");
     const target = "verdict" in statement && typeof statement.verdict === "object" ? statement.verdict : undefined;
     if (target === undefined) continue;
     if (!table.chains.has("jump" in target ? target.jump : target.goto)) no("ENOENT");
@@ -136,6 +148,10 @@ function checkRule(table: FakeTable, rule: NftRule, no: Refuse): void {
 
 function rulesOf(table: FakeTable): NftRule[] {
   return [...table.chains.values()].flatMap((chain) => chain.rules);
+}
+
+function offersTo(rule: NftRule, flowtable: string): boolean {
+  return rule.statements.some((statement) => "flowAdd" in statement && statement.flowAdd === flowtable);
 }
 
 function usesSet(rule: NftRule, set: string): boolean {
@@ -175,6 +191,7 @@ export function observeTable({ family, name }: NftTableName, table: FakeTable): 
   return {
     family,
     name,
+    ...(table.flowtables.size === 0 ? {} : { flowtables: [...table.flowtables.values()] }),
     sets: [...table.sets.values()].map((set) => ({ ...set, elements: [...set.elements] })),
     chains: Array.from(table.chains, ([chain, { base, rules }]) => ({
       name: chain,

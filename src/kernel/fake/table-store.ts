@@ -3,6 +3,7 @@
  * whoever watches a table is told on a later turn of the loop.
  */
 import type { NftChange, NftTableName, ObservedTable } from "../../model/nft-changes.ts";
+import { type FlowtableSurroundings, withoutDevice } from "./flowtables.ts";
 import { applyNftChange, type FakeTable, observeTable } from "./nft-steps.ts";
 
 interface TableWatch {
@@ -12,9 +13,14 @@ interface TableWatch {
 }
 
 export class TableStore {
+  readonly #surroundings: FlowtableSurroundings;
   #tables: ReadonlyMap<string, FakeTable> = new Map();
   readonly #watches = new Set<TableWatch>();
   #scheduled = new Set<TableWatch>();
+
+  constructor(surroundings: FlowtableSurroundings) {
+    this.#surroundings = surroundings;
+  }
 
   read(name: NftTableName): ObservedTable | undefined {
     const table = this.#tables.get(keyOf(name));
@@ -29,12 +35,21 @@ export class TableStore {
   commit(name: NftTableName, changes: readonly NftChange[], owner: object): void {
     const key = keyOf(name);
     let table = this.#tables.get(key);
-    for (const change of changes) table = applyNftChange(name, table, change);
+    for (const change of changes) table = applyNftChange(name, table, change, this.#surroundings);
     const tables = new Map(this.#tables);
     if (table === undefined) tables.delete(key);
     else tables.set(key, table);
     this.#tables = tables;
     for (const watch of this.#watches) if (watch.key === key && watch.owner !== owner) this.#tell(watch);
+  }
+
+  /** A link was deleted. */
+  forgetDevice(device: string): void {
+    const entries = Array.from(this.#tables, ([key, table]): [string, FakeTable] => [
+      key,
+      { ...table, flowtables: withoutDevice(table.flowtables, device) },
+    ]);
+    this.#tables = new Map(entries);
   }
 
   watch(name: NftTableName, owner: object, changed: () => void): Disposable {
