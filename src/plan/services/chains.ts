@@ -17,8 +17,8 @@ const PRIORITY_DSTNAT = -100;
 const PRIORITY_FILTER = 0;
 /** Just before NF_IP_PRI_NAT_SRC (100): the chain there masquerades what leaves the cluster. */
 const PRIORITY_SRCNAT = 99;
-/** Chains for so many endpoints are always there: most changes of a Service need no new chain. */
-const USUAL_ENDPOINTS = 16;
+/** Chains for up to so many endpoints are always there: most changes of a Service touch no chain. */
+export const USUAL_ENDPOINTS = 16;
 
 const PROTOCOL_NUMBERS = { tcp: 6, udp: 17, sctp: 132 } as const;
 const ICMP_NUMBERS = { 4: 1, 6: 58 } as const;

@@ -3,7 +3,7 @@
  * a map, are no part of a plan: any order serves, and `src/diff` keeps the one that the kernel has.
  */
 import type { Frontend } from "../../model/frontend.ts";
-import { affinityChain, lbChain, localAffinityChain, localChain, rememberChain } from "./chains.ts";
+import { affinityChain, lbChain, localAffinityChain, localChain, rememberChain, USUAL_ENDPOINTS } from "./chains.ts";
 
 /** Sets and maps in which a frontend has one element at most. */
 export const SINGLE_SETS = ["services", "outside", "external", "affine", "guarded", "refused"] as const;
@@ -59,12 +59,15 @@ function comment({ service, kind }: Frontend): string {
   return `${kind} ${service}`.slice(0, 127);
 }
 
-/** Chains and rules that the frontend's elements rely on, by name: {@link planServiceChains} makes them. */
+/**
+ * Chains and rules that the frontend's elements rely on, by name, beside those that are always there:
+ * {@link planServiceChains} makes them.
+ */
 export function frontendNeeds({ endpoints, outside, ...frontend }: Frontend): string[] {
   const needs: string[] = [];
   const { affinitySeconds, sourceRanges, protocol, kind } = frontend;
   const isSticky = affinitySeconds !== undefined;
-  if (endpoints.length > 0) needs.push(lbChain(endpoints.length));
+  if (endpoints.length > USUAL_ENDPOINTS) needs.push(lbChain(endpoints.length));
   if (endpoints.length > 0 && isSticky) needs.push(affinityChain(endpoints.length));
   if (isSticky) needs.push(rememberChain(affinitySeconds), `affinity:${protocol}`);
   if (outside !== undefined) needs.push("outside");
