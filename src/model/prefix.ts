@@ -127,3 +127,24 @@ export function outermostOfSorted(ranges: readonly RangedPrefix[]): Prefix[] {
   }
   return result;
 }
+
+/** What is left of a prefix without others, as few prefixes as possible, sorted as text. */
+export function subtractPrefixes(prefix: Prefix, holes: readonly Prefix[]): Prefix[] {
+  const inside = holes.filter((hole) => ipFamily(hole) === ipFamily(prefix) && prefixesOverlap(hole, prefix));
+  return subtractInside(prefix, inside).sort();
+}
+
+function subtractInside(prefix: Prefix, holes: readonly Prefix[]): Prefix[] {
+  if (holes.length === 0) return [prefix];
+  const length = prefixLength(prefix);
+  if (holes.some((hole) => prefixLength(hole) <= length)) return [];
+  const { first, last } = prefixRange(prefix);
+  const family = ipFamily(prefix);
+  const halves = [first, first + (last - first + 1n) / 2n].map((at) => `${ipFromBigInt(at, family)}/${length + 1}`);
+  return halves.flatMap((half) =>
+    subtractInside(
+      half,
+      holes.filter((hole) => prefixesOverlap(hole, half)),
+    ),
+  );
+}

@@ -1,0 +1,107 @@
+/**
+ * The table of one family that enforces NetworkPolicies on a node's pods. One verdict map a direction leads from a pod's
+ * address to its chain; pods that no policy selects are in neither, and their packets pay two lookups. Pods that the same
+ * policies select share a chain. Established flows pass before all that.
+ */
+import { type Family, ipFamily } from "../../model/ip.ts";
+import type { NftChain, NftRule, NftSet, NftStatement, NftTable } from "../../model/nft.ts";
+import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
+import { matchesSelector } from "../../model/selector.ts";
+import { type Direction, directionRules, resolvedNames } from "./chains.ts";
+import { type ClusterPods, digest, PeerSets } from "./peers.ts";
+
+export interface PolicyInput extends ClusterPods {
+  readonly nodeName: string;
+  readonly policies: readonly ClusterPolicy[];
+}
+
+/** Just behind NF_IP_PRI_FILTER: what Services refuse is refused, not dropped. */
+const PRIORITY = 1;
+
+export function planPolicyTable(input: PolicyInput, family: Family): NftTable {
+  const sets = new PeerSets(input, family);
+  const policies = [...input.policies].sort(byName);
+  const local = input.pods.filter(({ nodeName }) => nodeName === input.nodeName);
+  const directions = (["egress", "ingress"] as const).map((direction) =>
+    planDirection(direction, policies, local, sets, family),
+  );
+  return {
+    family: family === 4 ? "ip" : "ip6",
+    name: "breakwater-policy",
+    sets: [...sets.sets(), ...directions.map(({ map }) => map), selfSet(directions, family)].sort(byName),
+    chains: [forwardChain(family), ...directions.flatMap(({ chains }) => chains)].sort(byName),
+  };
+}
+
+interface DirectionPlan {
+  readonly map: NftSet;
+  readonly chains: readonly NftChain[];
+  readonly addresses: readonly string[];
+}
+
+function planDirection(
+  direction: Direction,
+  policies: readonly ClusterPolicy[],
+  local: readonly PolicyPod[],
+  sets: PeerSets,
+  family: Family,
+): DirectionPlan {
+  const chains = new Map<string, NftChain>();
+  const elements: string[] = [];
+  for (const pod of local) {
+    const addresses = pod.ips.filter((ip) => ipFamily(ip) === family);
+    const selecting = policies.filter((policy) => selects(policy, pod, direction));
+    if (selecting.length === 0 || addresses.length === 0) continue;
+    const names = selecting.map(({ namespace, name }) => `${namespace}/${name}`).join(" ");
+    // Named ports are the pod's own where it is dialled.
+    const key = `${names} ${direction === "ingress" ? resolvedNames(selecting, pod) : ""}`;
+    const chain = `${direction}-${digest(key)}`;
+    if (!chains.has(chain)) {
+      chains.set(chain, { name: chain, rules: directionRules(direction, selecting, pod, sets, family) });
+    }
+    elements.push(...addresses.map((ip) => `${ip} : jump ${chain}`));
+  }
+  const key = family === 4 ? ("ipv4_addr" as const) : ("ipv6_addr" as const);
+  const map: NftSet = { name: direction, key, data: "verdict", interval: false, elements: elements.sort() };
+  return { map, chains: [...chains.values()], addresses: elements.map((element) => element.split(" ")[0] ?? "") };
+}
+
+export function selects(policy: ClusterPolicy, pod: PolicyPod, direction: Direction): boolean {
+  return (
+    policy[direction] !== undefined && policy.namespace === pod.namespace && matchesSelector(policy.pods, pod.labels)
+  );
+}
+
+/** A pod can always reach itself. */
+function selfSet(directions: readonly DirectionPlan[], family: Family): NftSet {
+  const key = family === 4 ? ("ipv4_addr" as const) : ("ipv6_addr" as const);
+  const addresses = new Set(directions.flatMap((direction) => direction.addresses));
+  return {
+    name: "self",
+    key: [key, key],
+    interval: false,
+    elements: [...addresses].map((ip) => `${ip} . ${ip}`).sort(),
+  };
+}
+
+/** The node's own traffic passes input and output, and is never looked at: kubelet's probes always arrive. */
+function forwardChain(family: Family): NftChain {
+  const [source, destination] =
+    family === 4 ? (["ip saddr", "ip daddr"] as const) : (["ip6 saddr", "ip6 daddr"] as const);
+  const rule = (...statements: NftStatement[]): NftRule => ({ statements });
+  return {
+    name: "forward",
+    base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" },
+    rules: [
+      rule({ match: "ct state", op: "==", value: "established,related" }, { verdict: "accept" }),
+      rule({ lookup: [source, destination], set: "self" }, { verdict: "accept" }),
+      rule({ vmap: source, map: "egress" }),
+      rule({ vmap: destination, map: "ingress" }),
+    ],
+  };
+}
+
+function byName(a: { readonly name: string; readonly namespace?: string }, b: typeof a): number {
+  const [x, y] = [`${a.namespace ?? ""}/${a.name}`, `${b.namespace ?? ""}/${b.name}`];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
