@@ -26,10 +26,23 @@ test("svc-53 what connection tracking finds invalid is dropped on its way: it wo
   ]);
 });
 
-test("invalid packets that are for the node itself, or from it, are its own business", () => {
+test("svc-53 invalid answers of this node's pods to the node itself, which hid a client's address, are dropped", () => {
+  const toNode = { ...answer, state: "invalid", destination: "192.168.1.11" } as const;
+  assert.deepEqual(cluster.tracer("node1").texts(toNode), ["dropped"]);
+  const lenient = new ServiceCluster({ services: [web], slices, config: { dropInvalid: false } });
+  assert.equal(lenient.tracer("node1").send(toNode).verdict, "local");
+});
+
+test("other invalid packets that are for the node itself, or from it, are its own business", () => {
   const tracer = cluster.tracer("node1");
-  assert.deepEqual(tracer.texts({ ...answer, state: "invalid", destination: "192.168.1.11" }).length, 1);
-  assert.equal(tracer.send({ ...answer, state: "invalid", destination: "192.168.1.11" }).verdict, "local");
+  const fromPeer = {
+    ...answer,
+    state: "invalid",
+    source: "192.168.1.12",
+    destination: "192.168.1.11",
+    from: "eth0",
+  } as const;
+  assert.equal(tracer.send(fromPeer).verdict, "local");
   const { from: _, ...own } = answer;
   assert.equal(tracer.send({ ...own, source: "192.168.1.11", state: "invalid" }).verdict, "sent");
 });

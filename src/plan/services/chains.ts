@@ -75,7 +75,9 @@ export function planServiceChains(input: ChainInput): NftChain[] {
     ...affinityChains(w, needs),
   ];
   // Only an address that the node itself has, or a NodePort, is refused on its way in.
-  if (needs.has("refuse")) chains.push(filterChain("filter-input", "input", [skipUnless("new"), ...refused(input, w)]));
+  const refusedHere = needs.has("refuse") ? [skipUnless("new"), ...refused(input, w)] : [];
+  const toNode = [...invalidAnswers(input, w), ...refusedHere];
+  if (toNode.length > 0) chains.push(filterChain("filter-input", "input", toNode));
   return chains.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -161,20 +163,29 @@ function skipUnless(states: string): NftRule {
   return { statements: [{ match: "ct state", op: "!=", value: states }, { verdict: "accept" }] };
 }
 
+function invalidRules(input: ChainInput): NftRule[] {
+  if (!input.dropInvalid) return [skipUnless("new")];
+  return [skipUnless("invalid,new"), dropInvalid(input)];
+}
+
+/** Where a client's address was hidden, answers of this node's pods are for the node itself until they are translated. */
+function invalidAnswers(input: ChainInput, w: Words): NftRule[] {
+  if (!input.dropInvalid || input.podCidrs.length === 0) return [];
+  const answers = input.podCidrs.map((prefix) => dropInvalid(input, { match: w.source, op: "==", value: prefix }));
+  return [skipUnless("invalid,new"), ...answers];
+}
+
 /** Errors of ICMP are invalid when their flow is forgotten. Some carry a path's MTU: docs/packets/too-big.md. */
-function invalidRules({ dropInvalid, family }: ChainInput): NftRule[] {
-  if (!dropInvalid) return [skipUnless("new")];
-  return [
-    skipUnless("invalid,new"),
-    {
-      statements: [
-        { match: "ct state", op: "==", value: "invalid" },
-        { match: "meta l4proto", op: "!=", value: ICMP_NUMBERS[family] },
-        { verdict: "drop" },
-      ],
-      comment: "would pass untranslated, and be answered by a reset",
-    },
-  ];
+function dropInvalid({ family }: ChainInput, ...which: NftStatement[]): NftRule {
+  return {
+    statements: [
+      { match: "ct state", op: "==", value: "invalid" },
+      ...which,
+      { match: "meta l4proto", op: "!=", value: ICMP_NUMBERS[family] },
+      { verdict: "drop" },
+    ],
+    comment: "would pass untranslated, and be answered by a reset",
+  };
 }
 
 /** What still goes to a Service's address here has not been translated: nothing serves it. */
