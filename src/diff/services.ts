@@ -15,7 +15,17 @@ export interface ObservedFrontend {
   readonly ranges: readonly string[];
   readonly endpoints: readonly (string | undefined)[];
   readonly outsideEndpoints: readonly (string | undefined)[];
+  /** Slots so far behind that somebody else must have put them there. */
+  readonly strays?: readonly StrayElement[];
 }
+
+interface StrayElement {
+  readonly set: "endpoints" | "outside-endpoints";
+  readonly element: string;
+}
+
+/** More endpoints than any frontend has. */
+const MAX_SLOTS = 1 << 17;
 
 const NOTHING: ObservedFrontend = { single: {}, ranges: [], endpoints: [], outsideEndpoints: [] };
 
@@ -78,6 +88,7 @@ export function changeFrontend(
   const after: FrontendElements | undefined = wanted && frontendElements(wanted);
   for (const set of SINGLE_SETS) replaceOne(batch, set, before.single[set], after?.single[set]);
   replaceMany(batch, "source-ranges", before.ranges, after?.ranges ?? []);
+  for (const { set, element } of before.strays ?? []) batch.delete(set, element);
   const endpoints = fillSlots(batch, "endpoints", key, before.endpoints, after?.endpoints ?? []);
   const outsideEndpoints = fillSlots(
     batch,
@@ -131,7 +142,8 @@ function fillSlots(
   before: readonly (string | undefined)[],
   wanted: readonly string[],
 ): readonly (string | undefined)[] {
-  if (before.length === wanted.length && before.every((endpoint, i) => endpoint === wanted[i])) return before;
+  // The plan's own list: what was read from the kernel are other texts, and takes memory of its own.
+  if (isSame(before, wanted)) return wanted;
   const missing = new Set(wanted);
   const slots: (string | undefined)[] = before.map((endpoint, i) =>
     i < wanted.length && endpoint !== undefined && missing.delete(endpoint) ? endpoint : undefined,
@@ -147,7 +159,11 @@ function fillSlots(
     batch.add(set, slotElement(key, i, endpoint));
     slots[i] = endpoint;
   }
-  return slots;
+  return isSame(slots, wanted) ? wanted : slots;
+}
+
+function isSame(slots: readonly (string | undefined)[], wanted: readonly string[]): boolean {
+  return slots.length === wanted.length && slots.every((endpoint, i) => endpoint === wanted[i]);
 }
 
 function cutSlots(
@@ -178,11 +194,7 @@ export function observeFrontends(sets: readonly Pick<NftSet, "name" | "elements"
     else if (name === "source-ranges") {
       for (const element of elements) of(element.slice(0, element.lastIndexOf(" . "))).ranges.push(element);
     } else if (name === "endpoints" || name === "outside-endpoints") {
-      const list = name === "endpoints" ? "endpoints" : "outsideEndpoints";
-      for (const element of elements) {
-        const { key, slot, data } = parseSlot(element);
-        of(key)[list][slot] = data;
-      }
+      for (const element of elements) putSlot(of, name, element);
     }
   }
   return found;
@@ -193,6 +205,20 @@ interface MutableFrontend {
   ranges: string[];
   endpoints: (string | undefined)[];
   outsideEndpoints: (string | undefined)[];
+  strays?: StrayElement[];
+}
+
+function putSlot(of: (key: string) => MutableFrontend, set: StrayElement["set"], element: string): void {
+  const { key, slot, data } = parseSlot(element);
+  const frontend = of(key);
+  if (slot >= MAX_SLOTS) {
+    frontend.strays = [...(frontend.strays ?? []), { set, element }];
+    return;
+  }
+  const slots = set === "endpoints" ? frontend.endpoints : frontend.outsideEndpoints;
+  // No holes: what walks over an array passes over those.
+  while (slots.length < slot) slots.push(undefined);
+  slots[slot] = data;
 }
 
 function isSingle(name: string): name is SingleSet {
