@@ -124,12 +124,13 @@ function buildPlugin() {
   if (result.status !== 0) fail("Cannot compile the CNI plugin", "Read the compiler's message above");
 }
 
-/** The program as it ships: one file, beside it the lock's native addon in node_modules. */
+/** The program as it ships: a launcher and its parts (bundle.mjs), beside them the lock's native addon in node_modules. */
 function buildBundle() {
   const output = join(build, "breakwater.mjs");
   const changed = Math.max(
     newestChange(join(root, "src"), /^(?!.*\.test\.ts$).*\.ts$/),
     statSync(join(root, "package-lock.json")).mtimeMs,
+    statSync(join(root, "tools", "bundle.mjs")).mtimeMs,
   );
   if (isFresh(output, changed)) return;
   say("building the program");

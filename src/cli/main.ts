@@ -1,8 +1,9 @@
 /**
- * The program: finds the verb and runs it. Exit codes: 0 fine, 1 found something or refused, 2 could not.
+ * The program: finds the verb and runs it.
  * Verbs are loaded when they are asked for, so that `lab exec` does not pay for the agent.
  */
-import { BreakwaterError, describeError, isBreakwaterError } from "../model/errors.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import { runToEnd } from "./run.ts";
 
 /** Runs with the words behind the verb. @returns the exit code */
 export type Verb = (args: readonly string[]) => Promise<number>;
@@ -82,11 +83,4 @@ function overview(): string {
   ].join("\n");
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`breakwater: ${describeError(error)}\n`);
-  if (!isBreakwaterError(error) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  // At once: what was begun before the error (a watch, a timer) must not keep the process.
-  process.exit(isBreakwaterError(error, "BW_USAGE") || isBreakwaterError(error, "BW_REFUSED") ? 1 : 2);
-}
+await runToEnd(() => main(process.argv.slice(2)));
