@@ -87,6 +87,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     podLinks,
     status: () => reconciler.status,
     onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
+    ...(config.flowtable === true ? { onAttached: () => reconciler.request("pod") } : {}),
   });
   const nodes = () => (synced ? source.view().nodes : undefined);
   const paths = new MtuParts({

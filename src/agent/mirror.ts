@@ -2,16 +2,18 @@
  * What the kernel has, as far as it concerns us: listed once, then kept by netlink events and by our own changes. When
  * events are lost it is listed anew. What a plan is compared with is always this, never what we think we did.
  */
-import { tableBehind } from "../diff/nft-outcome.ts";
+import { tableBehind, withFlowtables } from "../diff/nft-outcome.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { hasFlowtables } from "../kernel/nfnetlink/flowtable-support.ts";
 import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
 import { DOOMED_GROUP, isOurLink, NFT_TABLE, RECEIVE_OFFLOAD, ROUTE_PROTOCOL, VXLAN_DEVICE } from "../model/marks.ts";
 import type { NftChange, ObservedTable } from "../model/nft-changes.ts";
+import type { NodeConfig } from "../model/node-config.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
-import type { DesiredFeature, DesiredState, NodeInterface } from "../model/state.ts";
+import type { DesiredFeature, DesiredState, NodeFacts, NodeInterface } from "../model/state.ts";
 
 export class Mirror {
   readonly #kernel: Kernel;
@@ -22,6 +24,7 @@ export class Mirror {
   #neighbours = new Map<string, Neighbour>();
   #fdb = new Map<string, FdbEntry>();
   #nft: ObservedTable | undefined;
+  #hasFlowtables: boolean | undefined;
   readonly #podEndMtus = new Map<string, number>();
 
   constructor(kernel: Kernel) {
@@ -119,6 +122,14 @@ export class Mirror {
       if (on !== undefined) values.set(featureKey(feature), on);
     }
     return values;
+  }
+
+  /** What a plan is to know of this node. Whether the kernel has flowtables is asked once, where they are wanted. */
+  facts({ nodeName, flowtable }: Pick<NodeConfig, "nodeName" | "flowtable">): NodeFacts {
+    const facts = { nodeName, interfaces: this.interfaces() };
+    if (flowtable !== true) return facts;
+    this.#hasFlowtables ??= hasFlowtables(this.#kernel.nftables);
+    return { ...facts, flowtables: this.#hasFlowtables };
   }
 
   /** The node's own interfaces with their addresses, without ours. */
@@ -275,11 +286,20 @@ export class Mirror {
     if (this.#links.get(link.name)?.index === link.index) {
       this.#links.delete(link.name);
       this.#podEndMtus.delete(link.name);
+      this.#leaveFlowtables(link.name);
     }
     this.#linksByIndex.delete(link.index);
     this.#forgetRoutes(link.index);
     for (const [key, entry] of this.#fdb) if (entry.index === link.index) this.#fdb.delete(key);
     for (const [key, address] of this.#addresses) if (address.index === link.index) this.#addresses.delete(key);
+  }
+
+  /** As the kernel does when a link is deleted, without a message. */
+  #leaveFlowtables(device: string): void {
+    const { flowtables } = this.#nft ?? {};
+    if (this.#nft === undefined || !flowtables?.some(({ devices }) => devices.includes(device))) return;
+    const without = flowtables.map((each) => ({ ...each, devices: each.devices.filter((name) => name !== device) }));
+    this.#nft = withFlowtables(this.#nft, without);
   }
 
   #forgetRoutes(index: number): void {

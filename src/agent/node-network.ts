@@ -32,6 +32,8 @@ export interface NodeNetworkOptions {
   readonly podLinks: PodLinks & { cutOff(hostIfname: string): void };
   readonly status: () => ReconcilerStatus;
   readonly onError: (error: unknown) => void;
+  /** Called when a pod was attached: what it works without follows in a round. */
+  readonly onAttached?: () => void;
 }
 
 export class NodeNetwork implements PodNetwork {
@@ -81,7 +83,10 @@ export class NodeNetwork implements PodNetwork {
     if (notReady !== undefined) return notReady.message;
     if (state === undefined) return "the agent has not seen the cluster yet";
     const device = failures.find(
-      ({ operation }) => operation.do === "createVxlan" || operation.do === "changeNft" || operation.do === "setSysctl",
+      ({ operation }) =>
+        operation.do === "createVxlan" ||
+        (operation.do === "changeNft" && operation.optional !== true) ||
+        operation.do === "setSysctl",
     );
     return device?.error?.message;
   }
@@ -153,6 +158,7 @@ export class NodeNetwork implements PodNetwork {
       this.detach(pod).catch(this.#options.onError);
       throw failed.error;
     }
+    this.#options.onAttached?.();
     const { hostIfname: name, podMac, mtuBytes } = plan.pod;
     return { hostIfname: name, hostMac: HOST_END_MAC, podMac, mtuBytes };
   }

@@ -200,7 +200,7 @@ export class Reconciler implements Disposable {
     const { config, mirror, nodes, pods } = this.#options;
     const known = nodes();
     if (known === undefined) return;
-    const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
+    const facts = mirror.facts(config);
     const [strangers, provenMtuBytes] = [this.#options.strangers?.(), this.#options.provenMtuBytes?.()];
     const planned = planNode({ config, facts, nodes: known, pods: pods(), strangers, provenMtuBytes }, this.#memo);
     if ("notReady" in planned) {

@@ -50,6 +50,10 @@ export const nodeOptions = {
     value: "CIDR",
     help: "Destinations that see the pod's own address",
   },
+  flowtable: {
+    type: "boolean",
+    help: "Let established connections of pods take the kernel's fast path (nf_flow_table), where it has one",
+  },
   "service-proxy": {
     type: "string",
     value: "BACKEND",
@@ -103,6 +107,7 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     probePort: integerOption(spec, "probe-port", values["probe-port"], 0, 65535),
     masquerade,
     masqueradeExceptions,
+    ...(values.flowtable ? { flowtable: true } : {}),
     ...serviceConfig(spec, values),
     ...kubeProxyConfig(spec, values),
     ...(values.mtu === undefined ? {} : { mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535) }),

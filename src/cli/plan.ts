@@ -71,7 +71,7 @@ export async function plan(args: readonly string[]): Promise<number> {
   using kernel = openKernel();
   const mirror = new Mirror(kernel);
   mirror.list();
-  const facts = { nodeName: config.nodeName, interfaces: mirror.interfaces() };
+  const facts = mirror.facts(config);
   const provenMtuBytes = await provenByAgent(values["metrics-address"]);
   const planned = planNode({ config, facts, nodes: known, pods, provenMtuBytes });
   if ("notReady" in planned) {

@@ -9,6 +9,7 @@ import type { NftChange } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod, DesiredRoute, DesiredState, DesiredVxlan } from "../model/state.ts";
+import { fastPathOperations, isFastPathChange } from "./fast-path.ts";
 import { diffNft } from "./nft.ts";
 
 const GONE = "no object of the cluster asks for it";
@@ -21,7 +22,7 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
       op.do === "createVxlan" ? [op.vxlan.name] : op.do === "attachPod" ? [op.pod.hostIfname] : [],
     ),
   );
-  const table = diffTable(desired, observed);
+  const table = diffTable(desired, observed, fresh);
   const index = (device: string) => (fresh.has(device) ? undefined : observed.links.get(device)?.index);
   return [
     ...diffSysctls(desired, observed),
@@ -39,6 +40,7 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
     ...deleteAddresses(desired, observed),
     ...deleteLinks(desired, observed),
     ...table.losses,
+    ...table.fastPath,
   ];
 }
 
@@ -246,13 +248,22 @@ function deleteLinks(desired: DesiredState, observed: Observed): Operation[] {
 }
 
 /** What the table gains comes before the routes, what it only loses behind them: two transactions where there is both. */
-function diffTable(desired: DesiredState, observed: Observed): { gains: Operation[]; losses: Operation[] } {
-  const changes = diffNft(desired.nft, observed.nft);
+function diffTable(
+  desired: DesiredState,
+  observed: Observed,
+  fresh: ReadonlySet<string>,
+): { gains: Operation[]; losses: Operation[]; fastPath: Operation[] } {
+  const all = diffNft(desired.nft, observed.nft);
+  const changes = all.filter((change) => !isFastPathChange(change));
   const gone = new Set(changes.map((change) => (change.do === "deleteChain" ? change.chain : undefined)));
   const removes = (change: NftChange) =>
     change.do.startsWith("delete") || (change.do === "flushChain" && gone.has(change.chain));
   const split = changes.findLastIndex((change) => !removes(change)) + 1;
   const operation = (some: readonly NftChange[]): Operation[] =>
     some.length === 0 ? [] : [{ do: "changeNft", changes: some, cause: "masquerade and MSS of the pods' packets" }];
-  return { gains: operation(changes.slice(0, split)), losses: operation(changes.slice(split)) };
+  return {
+    gains: operation(changes.slice(0, split)),
+    losses: operation(changes.slice(split)),
+    fastPath: fastPathOperations(all, observed, fresh),
+  };
 }

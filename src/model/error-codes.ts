@@ -49,6 +49,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "A device does not let a feature (an offload) be switched",
     "See what it allows: ethtool -k DEVICE",
   ),
+  BW_FLOWTABLE: code(
+    "--flowtable is asked for on a kernel without flowtables; connections take the ordinary path",
+    "Use a kernel with CONFIG_NF_FLOW_TABLE_INET and CONFIG_NFT_FLOW_OFFLOAD, or leave the option out",
+  ),
   BW_GENETLINK_FAMILY: code(
     "The kernel has no generic netlink family of that name",
     "Load its module, or use a kernel that has it",

@@ -17,6 +17,8 @@ export interface NodeConfig {
   readonly mtuBytes?: number;
   /** UDP port on which agents probe each other's paths; 0 or absent: the MTU is planned, not proven. */
   readonly probePort?: number;
+  /** Established connections of pods take the kernel's fast path, where it has one. */
+  readonly flowtable?: boolean;
   /** Absent: Services are left to another proxy. */
   readonly services?: ServiceConfig;
   /** What is to become of a kube-proxy's state; absent: it is left, and told of. */

@@ -24,6 +24,8 @@ export interface NodeInterface {
 export interface NodeFacts {
   readonly nodeName: string;
   readonly interfaces: readonly NodeInterface[];
+  /** Whether the kernel has flowtables; absent where nobody asked. */
+  readonly flowtables?: boolean;
 }
 
 /** A pod interface that the CNI server gave away. */

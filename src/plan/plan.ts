@@ -11,15 +11,18 @@ import { comparePrefix, type Prefix } from "../model/prefix.ts";
 import type {
   DesiredAddress,
   DesiredNeighbour,
+  DesiredPod,
   DesiredRoute,
   DesiredState,
   DesiredSysctl,
   DesiredVxlan,
   LocalPod,
   NodeFacts,
+  NodeInterface,
   Problem,
 } from "../model/state.ts";
 import { type AllPeers, AllPeersMemo, planAllPeers } from "./all-peers.ts";
+import { flowtableProblem, planFlowtable } from "./flowtable.ts";
 import { MasqueradeMemo, planMasquerade } from "./masquerade.ts";
 import { Remembered, Sorted } from "./memo.ts";
 import { planMssClamp } from "./mss-clamp.ts";
@@ -53,6 +56,7 @@ export class PlanMemo {
   readonly routes = new Sorted<DesiredRoute>(byDestination);
   readonly neighbours = new Remembered<readonly DesiredNeighbour[]>();
   readonly table = new Remembered<NftTable>();
+  readonly fastTable = new Remembered<NftTable>();
 }
 
 export function planNode(input: PlanInput, memo = new PlanMemo()): PlanResult {
@@ -84,6 +88,10 @@ function assemble(
   });
   const pods = planAllPods(input.pods, podMtuBytes, memo.pods);
   const usesVxlan = paths.some((path) => path.mode === "vxlan");
+  const table = memo.table.get([config, claims, paths, podMtuBytes], () => {
+    return planTable(config, claims, paths, podMtuBytes, memo.masquerade);
+  });
+  const noFlowtable = flowtableProblem(config, input.facts);
   return {
     podCidrs: local,
     vxlan: usesVxlan ? planVxlanDevice(config, underlay, paths) : undefined,
@@ -97,12 +105,13 @@ function assemble(
       ? {}
       : { strangers: [...input.strangers].sort() }),
     sysctls: [...planSysctls(local, underlay), ...planConntrackSysctls(config)],
-    nft: memo.table.get([config, claims, paths, podMtuBytes], () => {
-      return planTable(config, claims, paths, podMtuBytes, memo.masquerade);
-    }),
+    nft:
+      config.flowtable === true && noFlowtable === undefined
+        ? withFastPath(table, { input, underlay: underlay.device, usesVxlan, pods: pods.pods, podMtuBytes }, memo)
+        : table,
     paths,
     podMtuBytes,
-    problems: [...claims.problems, ...peers.problems],
+    problems: [...claims.problems, ...peers.problems, ...(noFlowtable === undefined ? [] : [noFlowtable])],
   };
 }
 
@@ -173,6 +182,28 @@ function planTable(
   const inside = [...[...byNode.values()].flat(), ...config.masqueradeExceptions];
   const { sets, chain } = planMasquerade(byNode.get(config.nodeName) ?? [], inside, memo);
   return { ...NFT_TABLE, sets, chains: [...chains, { ...chain, rules: [...opening, ...chain.rules] }] };
+}
+
+interface FastPathSurroundings {
+  readonly input: PlanInput;
+  readonly underlay: NodeInterface;
+  readonly usesVxlan: boolean;
+  readonly pods: readonly DesiredPod[];
+  readonly podMtuBytes: number;
+}
+
+function withFastPath(table: NftTable, given: FastPathSurroundings, memo: PlanMemo): NftTable {
+  const { input, underlay, usesVxlan, pods, podMtuBytes } = given;
+  const strangers = input.strangers ?? [];
+  const inputs = [table, underlay.name, underlay.mtuBytes, usesVxlan, pods, podMtuBytes, ...strangers];
+  return memo.fastTable.get(inputs, () => {
+    const { flowtables, chains } = planFlowtable({
+      uplinks: [underlay.name, ...(usesVxlan ? [VXLAN_DEVICE] : [])],
+      podLinks: [...pods.map(({ hostIfname }) => hostIfname), ...strangers],
+      mtuBytes: { pods: podMtuBytes, underlay: underlay.mtuBytes },
+    });
+    return { ...table, flowtables, chains: [...table.chains, ...chains] };
+  });
 }
 
 function noNode(name: string): Problem {

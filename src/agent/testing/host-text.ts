@@ -55,7 +55,8 @@ function describeTable({ nftables }: OtherHand): string[] {
   if (table === undefined) return ["no nftables table"];
   const sets = table.sets.map(({ name, key, elements }) => `set ${name} ${key} { ${elements.join(", ")} }`);
   const chains = table.chains.map(({ name, fingerprints }) => `chain ${name} { ${fingerprints.join(", ")} }`);
-  return [...sets.sort(), ...chains.sort()];
+  const flowtables = (table.flowtables ?? []).map(({ name, devices }) => `flowtable ${name} { ${devices.join(", ")} }`);
+  return [...flowtables.sort(), ...sets.sort(), ...chains.sort()];
 }
 
 function describeFeatures({ features }: OtherHand): string[] {

@@ -102,6 +102,9 @@ export class NodeRig implements Disposable {
       podLinks,
       status: () => this.reconciler.status,
       onError: (error) => this.problems.push(String(error)),
+      onAttached: () => {
+        if (this.config.flowtable === true) this.reconciler.request("pod");
+      },
     });
     this.reconciler = new Reconciler({
       kernel: this.kernel,
