@@ -186,6 +186,21 @@ test("a set holds four thousand prefixes side by side, and gains and loses singl
   assert.deepEqual(nft.table(table)?.sets[0]?.elements, prefixes);
 });
 
+test("a set that the kernel makes larger behind a commit is read whole", async (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  const set: NftSet = { name: "large", key: ["ipv4_addr", "inet_service"], interval: false, elements: [] };
+  const element = (i: number) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255} . 80`;
+  // The table's size is doubled at a hundred thousand and at two.
+  for (const count of [146_000, 156_000]) {
+    const elements = Array.from({ length: count }, (_, i) => element(i));
+    nft.commit(table, [{ do: "addTable" }, { do: "addSet", set }, { do: "addElements", set, elements }]);
+    const observed = count === 146_000 ? await nft.tableInPieces(table) : nft.table(table);
+    assert.equal(new Set(observed?.sets[0]?.elements).size, count);
+    nft.commit(table, [{ do: "deleteTable" }]);
+  }
+});
+
 test("watch() tells of others' changes, and of nothing that is our own, however large", async (t) => {
   const ns = testNamespace(t);
   using ours = ns.run(() => openNftables());

@@ -6,7 +6,6 @@ import { observeFrontends } from "../../diff/services.ts";
 import { compareFrontend } from "../../diff/verify-services.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
 import { isBreakwaterError } from "../../model/errors.ts";
-import type { Family } from "../../model/ip.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { ObservedTable } from "../../model/nft-changes.ts";
 import type { ServiceConfig } from "../../model/node-config.ts";
@@ -37,7 +36,9 @@ export async function verifyTables(options: VerificationOptions): Promise<Verifi
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const version = options.version();
     try {
-      const observed = await Promise.all(options.tables.map((table) => table.readInPieces()));
+      const observed: (ObservedTable | undefined)[] = [];
+      // One at a time: they share a socket.
+      for (const table of options.tables) observed.push(await table.readInPieces());
       const steps = compare(options, observed);
       let step = steps.next();
       while (step.done !== true && options.version() === version) {
@@ -74,25 +75,26 @@ function* compare(
   let elements = 0;
   for (const [i, table] of tables.entries()) {
     for (const set of observed[i]?.sets ?? []) elements += set.elements.length;
-    differences.push(...compareTable(table.family, observed[i], ledger, context(), config));
+    differences.push(...compareTable(table, observed[i], ledger, context(), config));
     yield;
   }
   return { services, frontends: [...ledger.frontends()].length, elements, differences };
 }
 
 function compareTable(
-  family: Family,
+  table: ServiceTable,
   observed: ObservedTable | undefined,
   ledger: ServiceLedger,
   context: ServiceContext,
   config: ServiceConfig,
 ): ServiceDifference[] {
+  const { family } = table;
   const name = `${SERVICE_TABLES[family].family} ${SERVICE_TABLES[family].name}`;
   const frontends = observeFrontends(observed?.sets ?? []);
   const keys = [...ledger.frontends()].filter((key) => elementFamily(key) === family);
   const differences = [...new Set([...keys, ...frontends.keys()])]
     .sort()
-    .flatMap((key) => compareFrontend(name, key, ledger.frontend(key), frontends.get(key)));
+    .flatMap((key) => compareFrontend(name, key, ledger.frontend(key), frontends.get(key), table.frontends().get(key)));
   const shared = [
     ["cluster-ips", ledger.clusterIps()],
     ["hairpin", ledger.hairpins()],
@@ -104,21 +106,22 @@ function compareTable(
     for (const element of found.difference(ours)) differences.push(difference(`${name} ${set}`, null, element));
   }
   if (observed === undefined && keys.length === 0) return differences;
-  return [...differences, ...compareChains(family, observed, ledger, context, config)];
+  return [...differences, ...compareChains(table, observed, ledger, context, config)];
 }
 
 function difference(set: string, api: string | null, kernel: string | null): ServiceDifference {
   return { set, service: null, api, kernel };
 }
 
-/** Chains that nobody needs wait for their deletion, and are no difference. */
+/** What waits for its deletion is no difference. */
 function compareChains(
-  family: Family,
+  table: ServiceTable,
   observed: ObservedTable | undefined,
   ledger: ServiceLedger,
   { podCidrs }: ServiceContext,
   config: ServiceConfig,
 ): ServiceDifference[] {
+  const { family } = table;
   const ofFamily = (prefix: string) => elementFamily(prefix) === family;
   const chains = planServiceChains({
     family,
@@ -127,12 +130,11 @@ function compareChains(
     needs: ledger.needs(family),
     dropInvalid: config.dropInvalid,
   });
-  const wanted = new Set(chains.map(({ name }) => name));
   const name = `${SERVICE_TABLES[family].family} ${SERVICE_TABLES[family].name}`;
   const known = observed && {
     ...observed,
-    sets: observed.sets.map((set) => ({ ...set, elements: [] })),
-    chains: observed.chains.filter((chain) => wanted.has(chain.name)),
+    sets: observed.sets.map((set) => ({ ...set, elements: [] })).filter((set) => !table.isWaiting(set.name)),
+    chains: observed.chains.filter((chain) => !table.isWaiting(chain.name)),
   };
   const sets = planServiceSets(family, config.counters);
   const changes = diffNft({ ...SERVICE_TABLES[family], sets, chains }, known);

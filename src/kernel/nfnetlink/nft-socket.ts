@@ -107,10 +107,7 @@ class NftSocket implements Nftables {
     if (this.#get(c.NFT_MSG_GETTABLE, name, { name: name.name }) === undefined) return undefined;
     const sets: Omit<NftSet, "comment">[] = [];
     for (const set of this.#listSets(name)) {
-      const reader = elementReader(set);
-      const request = this.#elementsRequest(name, set.name);
-      if (set.dynamic === undefined) await this.#reader.dumpInPieces(request, (m) => reader.read(m));
-      sets.push({ ...set, elements: reader.texts() });
+      sets.push({ ...set, elements: set.dynamic === undefined ? await this.#readInPieces(name, set) : [] });
     }
     return { ...name, ...this.#observeFlowtables(name), sets, chains: this.#observeChains(name) };
   }
@@ -299,9 +296,23 @@ class NftSocket implements Nftables {
   }
 
   #readElements(name: NftTableName, set: Omit<NftSet, "comment" | "elements">): string[] {
-    const reader = elementReader(set);
-    this.#socket.dump(this.#elementsRequest(name, set.name), (m) => reader.read(m));
-    return reader.texts();
+    for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
+      const reader = elementReader(set);
+      this.#socket.dump(this.#elementsRequest(name, set.name), (m) => reader.read(m));
+      const texts = reader.texts();
+      if (texts !== undefined) return texts;
+    }
+    throw neverWhole(name, set.name);
+  }
+
+  async #readInPieces(name: NftTableName, set: Omit<NftSet, "comment" | "elements">): Promise<string[]> {
+    for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
+      const reader = elementReader(set);
+      await this.#reader.dumpInPieces(this.#elementsRequest(name, set.name), (m) => reader.read(m));
+      const texts = reader.texts();
+      if (texts !== undefined) return texts;
+    }
+    throw neverWhole(name, set.name);
   }
 
   #listElements(table: NftTableName, set: string): ElementValues[] {
@@ -342,6 +353,14 @@ class NftSocket implements Nftables {
       },
     };
   }
+}
+
+function neverWhole({ family, name }: NftTableName, set: string): BreakwaterError {
+  return new BreakwaterError(
+    "BW_NETLINK_DUMP",
+    `Cannot read set ${set} of nftables table ${family} ${name}: the kernel rearranged it during each of ${READ_ATTEMPTS} attempts`,
+    { operation: "read nftables table", object: `${family} ${name}: ${set}` },
+  );
 }
 
 function target(change: NftChange): string {

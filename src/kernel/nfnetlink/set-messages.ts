@@ -159,7 +159,13 @@ export function readElement(values: ElementValues): RawElement {
   };
 }
 
-/** Gathers the elements of a dump's messages as texts. What a dump that is begun anew had read before is forgotten. */
+/**
+ * Gathers the elements of a dump's messages as texts. What a dump that is begun anew had read before is forgotten.
+ *
+ * A dump goes on where its last part ended by counting (nft_rhash_walk() of the kernel). While the hash table is made
+ * larger or smaller, which the kernel does behind a large commit, elements move from counted places to later ones: they
+ * come again, and others that took their places never. No generation changes, so the kernel does not say so.
+ */
 export function elementReader(set: SetShape) {
   const raw: RawElement[] = [];
   const texts: string[] = [];
@@ -175,7 +181,12 @@ export function elementReader(set: SetShape) {
         else texts.push(...elementTexts(set, [readElement(values)]));
       }
     },
-    texts: (): string[] => (isBounds ? elementTexts(set, raw) : texts.sort()),
+    /** Sorted; undefined where some came twice: as many did not come at all. */
+    texts: (): string[] | undefined => {
+      if (isBounds) return elementTexts(set, raw);
+      texts.sort();
+      return texts.some((text, i) => text === texts[i + 1]) ? undefined : texts;
+    },
   };
 }
 
