@@ -24,6 +24,50 @@ export interface ClusterPods {
   readonly namespaces: ReadonlyMap<string, Labels>;
 }
 
+/** Pods by namespace and by label: a selector looks at those only that it may mean. */
+export class PodIndex {
+  readonly #cluster: ClusterPods;
+  readonly #byNamespace: ReadonlyMap<string, readonly PolicyPod[]>;
+  readonly #byLabel = new Map<string, PolicyPod[]>();
+
+  constructor(cluster: ClusterPods) {
+    this.#cluster = cluster;
+    this.#byNamespace = Map.groupBy(cluster.pods, ({ namespace }) => namespace);
+    for (const pod of cluster.pods) {
+      for (const [key, value] of Object.entries(pod.labels)) {
+        const name = labelKey(key, value);
+        const pods = this.#byLabel.get(name);
+        if (pods === undefined) this.#byLabel.set(name, [pod]);
+        else pods.push(pod);
+      }
+    }
+  }
+
+  selected(selection: PodSelection): PolicyPod[] {
+    return this.#candidates(selection).filter((pod) => isSelected(selection, pod, this.#cluster));
+  }
+
+  all(): readonly PolicyPod[] {
+    return this.#cluster.pods;
+  }
+
+  /** The shortest list that holds all that may be selected. */
+  #candidates({ namespaces, pods }: PodSelection): readonly PolicyPod[] {
+    let least = typeof namespaces === "string" ? (this.#byNamespace.get(namespaces) ?? []) : this.#cluster.pods;
+    for (const { key, operator, values } of pods) {
+      if (operator !== "In") continue;
+      const some = values.flatMap((value) => this.#byLabel.get(labelKey(key, value)) ?? []);
+      if (some.length < least.length) least = some;
+    }
+    return least;
+  }
+}
+
+/** A label's value has no NUL. */
+function labelKey(key: string, value: string): string {
+  return `${key}\0${value}`;
+}
+
 export function selectionOf(peer: Extract<PolicyPeer, { kind: "pods" }>, ownNamespace: string): PodSelection {
   return { namespaces: peer.namespaces ?? ownNamespace, pods: peer.pods };
 }
@@ -42,12 +86,12 @@ export function isSelected({ namespaces, pods }: PodSelection, pod: PolicyPod, c
 
 /** The sets that chains have asked for. */
 export class PeerSets {
-  readonly #cluster: ClusterPods;
+  readonly #index: PodIndex;
   readonly #family: Family;
   readonly #sets = new Map<string, NftSet>();
 
-  constructor(cluster: ClusterPods, family: Family) {
-    this.#cluster = cluster;
+  constructor(index: PodIndex, family: Family) {
+    this.#index = index;
     this.#family = family;
   }
 
@@ -100,9 +144,8 @@ export class PeerSets {
     return name;
   }
 
-  #selected(selection: PodSelection | undefined): PolicyPod[] {
-    const { pods } = this.#cluster;
-    return selection === undefined ? [...pods] : pods.filter((pod) => isSelected(selection, pod, this.#cluster));
+  #selected(selection: PodSelection | undefined): readonly PolicyPod[] {
+    return selection === undefined ? this.#index.all() : this.#index.selected(selection);
   }
 
   #addresses(pods: readonly PolicyPod[]): Ip[] {

@@ -8,7 +8,7 @@ import type { NftChain, NftRule, NftSet, NftStatement, NftTable } from "../../mo
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import { matchesSelector } from "../../model/selector.ts";
 import { type Direction, directionRules, resolvedNames } from "./chains.ts";
-import { type ClusterPods, digest, PeerSets } from "./peers.ts";
+import { type ClusterPods, digest, PeerSets, PodIndex } from "./peers.ts";
 
 export interface PolicyInput extends ClusterPods {
   readonly nodeName: string;
@@ -19,7 +19,7 @@ export interface PolicyInput extends ClusterPods {
 const PRIORITY = 1;
 
 export function planPolicyTable(input: PolicyInput, family: Family): NftTable {
-  const sets = new PeerSets(input, family);
+  const sets = new PeerSets(new PodIndex(input), family);
   const policies = [...input.policies].sort(byName);
   const local = input.pods.filter(({ nodeName }) => nodeName === input.nodeName);
   const directions = (["egress", "ingress"] as const).map((direction) =>
