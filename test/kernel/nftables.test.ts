@@ -191,14 +191,10 @@ test("a set that the kernel makes larger behind a commit is read whole", async (
   using nft = ns.run(() => openNftables());
   const set: NftSet = { name: "large", key: ["ipv4_addr", "inet_service"], interval: false, elements: [] };
   const element = (i: number) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255} . 80`;
-  // The table's size is doubled at a hundred thousand and at two.
-  for (const count of [146_000, 156_000]) {
-    const elements = Array.from({ length: count }, (_, i) => element(i));
-    nft.commit(table, [{ do: "addTable" }, { do: "addSet", set }, { do: "addElements", set, elements }]);
-    const observed = count === 146_000 ? await nft.tableInPieces(table) : nft.table(table);
-    assert.equal(new Set(observed?.sets[0]?.elements).size, count);
-    nft.commit(table, [{ do: "deleteTable" }]);
-  }
+  const elements = Array.from({ length: 146_000 }, (_, i) => element(i));
+  nft.commit(table, [{ do: "addTable" }, { do: "addSet", set }, { do: "addElements", set, elements }]);
+  const observed = await nft.tableInPieces(table);
+  assert.equal(new Set(observed?.sets[0]?.elements).size, elements.length);
 });
 
 test("watch() tells of others' changes, and of nothing that is our own, however large", async (t) => {
