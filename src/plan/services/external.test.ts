@@ -72,6 +72,12 @@ test("svc-30 a node inside the ranges is let in by the load balancer's address t
   assert.deepEqual(cluster.reached({ from: "node1", to: LB, port: 80, source: LB }), ["dropped"]);
 });
 
+test("svc-30 ranges of pods let no node in, though its tunnel device has an address among them", () => {
+  const service = { ...balanced, sourceRanges: ["10.244.0.0/16"] };
+  const cluster = new ServiceCluster({ services: [service], slices: both, addresses: { node1: [LB, "10.244.1.0"] } });
+  assert.deepEqual(cluster.reached({ from: "node1", to: LB, port: 80, source: LB }), ["dropped"]);
+});
+
 test("svc-30 source ranges are of a family; where there are none of it nobody is let in", () => {
   const service: ClusterService = {
     ...balanced,

@@ -140,11 +140,15 @@ function externalPolicy(service: ClusterService, { cluster, local, any }: Chosen
   };
 }
 
-/** A node that is let in comes with the load balancer's own address where that is assigned to it. */
-function admitted(ranges: readonly Prefix[], address: Ip, { addresses }: ServiceContext): Prefix[] {
+/**
+ * A node that is let in comes with the load balancer's own address where that is assigned to it. Its tunnel device has an
+ * address too, but of the pods: to let pods in is not to let nodes in.
+ */
+function admitted(ranges: readonly Prefix[], address: Ip, { addresses, podCidrs }: ServiceContext): Prefix[] {
   const family = ipFamily(address);
   const own = ranges.filter((range) => ipFamily(range) === family);
-  const isNodeIn = addresses.some((ip) => ipFamily(ip) === family && own.some((range) => prefixContains(range, ip)));
+  const isIn = (ip: Ip, prefixes: readonly Prefix[]) => prefixes.some((prefix) => prefixContains(prefix, ip));
+  const isNodeIn = addresses.some((ip) => ipFamily(ip) === family && isIn(ip, own) && !isIn(ip, podCidrs));
   const hosts = isNodeIn ? [`${address}/${family === 4 ? 32 : 128}`] : [];
   return outermostPrefixes([...own, ...hosts]);
 }
