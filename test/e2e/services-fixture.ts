@@ -146,9 +146,8 @@ export class ServiceLab {
   /** The router leads addresses that nobody has to a node, as a load balancer or an administrator would. */
   async lead(ips: readonly string[], node: string): Promise<void> {
     const [via4 = "", via6 = ""] = this.addresses(node);
-    for (const ip of ips) {
-      await this.exec("node/router", "ip", "route", "replace", ip, "via", ip.includes(":") ? via6 : via4);
-    }
+    const routes = ips.map((ip) => `ip route replace ${ip} via ${ip.includes(":") ? via6 : via4}`);
+    await this.exec("node/router", "sh", "-ec", routes.join("\n"));
   }
 
   async ready(...pods: string[]): Promise<void> {
