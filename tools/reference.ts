@@ -130,10 +130,10 @@ function marksPage(): string {
     ["link group", `0x${marks.DOOMED_GROUP.toString(16)}`, "host ends of deleted pods that wait for their deletion"],
     [
       "nftables table",
-      [marks.NFT_TABLE, ...Object.values(marks.SERVICE_TABLES)]
+      [marks.NFT_TABLE, ...Object.values(marks.SERVICE_TABLES), ...Object.values(marks.POLICY_TABLES)]
         .map(({ family, name }) => `${family} ${name}`)
         .join(", "),
-      "all our rules and sets; Services are in the latter two (`nft list table ip breakwater`)",
+      "all our rules and sets; one table of Services and one of NetworkPolicies a family (`nft list table ip breakwater`)",
     ],
     [
       "rule priorities",

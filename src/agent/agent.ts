@@ -26,6 +26,7 @@ import { Mirror } from "./mirror.ts";
 import { MtuParts } from "./mtu-parts.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
+import { PolicyParts } from "./policies/policy-parts.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type ServiceKernel, ServiceParts } from "./services/service-parts.ts";
 
@@ -47,6 +48,8 @@ export interface AgentOptions {
   readonly kernel: Kernel;
   readonly proofKernel: ProofKernel;
   readonly serviceKernel: ServiceKernel;
+  /** Sockets of their own, too. */
+  readonly policyKernel: Pick<ServiceKernel, "nftables" | "conntrack">;
   readonly kubeProxyKernel: KubeProxyKernel;
   readonly config: NodeConfig;
   readonly connection: ApiConnection;
@@ -80,15 +83,20 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const source = watchCluster(options, client, metrics, () => {
     collector.touch();
     if (synced) reconciler.request("cluster");
+    policies?.follow();
   });
   const network: NodeNetwork = new NodeNetwork({
     kernel,
     mirror,
     podLinks,
     status: () => reconciler.status,
+    admit: async (pod) => policies?.enforcer.admit(pod),
+    onDetach: () => policies?.follow(),
     onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
     ...(config.flowtable === true ? { onAttached: () => reconciler.request("pod") } : {}),
   });
+  const policies =
+    config.networkPolicy === true ? enforcePolicies(options, client, source, network, metrics) : undefined;
   const nodes = () => (synced ? source.view().nodes : undefined);
   const paths = new MtuParts({
     options,
@@ -124,7 +132,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const notOnDisk = () => (publisher.published ? undefined : "the CNI configuration is not on disk yet");
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
     unhealthy: () => stuckReason(reconciler, synced),
-    notReady: () => network.notReadyReason() ?? services?.proxy.failure ?? notOnDisk(),
+    notReady: () => network.notReadyReason() ?? policies?.enforcer.failure ?? services?.proxy.failure ?? notOnDisk(),
     collect: () => {
       collect(metrics, reconciler, network, source);
       paths.proof.collect();
@@ -152,6 +160,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     takeover[Symbol.dispose]();
     await paths.stop();
     await services?.stop();
+    await policies?.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };
@@ -181,6 +190,17 @@ function watchKubeProxy(
     () => undefined,
   );
   return takeover;
+}
+
+function enforcePolicies(
+  { config, policyKernel, log }: AgentOptions,
+  client: KubeClient,
+  cluster: ClusterSource,
+  network: NodeNetwork,
+  metrics: AgentMetrics,
+): PolicyParts {
+  const attached = () => network.pods();
+  return new PolicyParts({ config, kernel: policyKernel, client, cluster, attached, metrics, log });
 }
 
 type ServiceSurroundings = Pick<

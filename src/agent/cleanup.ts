@@ -1,7 +1,14 @@
 /** Removes everything that carries our marks from this node's kernel, and nothing else. */
 import { diffNode } from "../diff/diff.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { isOurLink, NFT_TABLE, ROUTE_PROTOCOL, RULE_PRIORITIES, SERVICE_TABLES } from "../model/marks.ts";
+import {
+  isOurLink,
+  NFT_TABLE,
+  POLICY_TABLES,
+  ROUTE_PROTOCOL,
+  RULE_PRIORITIES,
+  SERVICE_TABLES,
+} from "../model/marks.ts";
 import { formatOperation } from "../model/operation.ts";
 import type { DesiredState } from "../model/state.ts";
 import { applyOperations } from "./apply.ts";
@@ -44,7 +51,9 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
       ({ priority, protocol }) =>
         protocol === ROUTE_PROTOCOL && priority >= RULE_PRIORITIES.first && priority <= RULE_PRIORITIES.last,
     );
-  const tables = Object.values(SERVICE_TABLES).filter((name) => kernel.nftables.table(name) !== undefined);
+  const tables = [...Object.values(SERVICE_TABLES), ...Object.values(POLICY_TABLES)].filter(
+    (name) => kernel.nftables.table(name) !== undefined,
+  );
   if (dryRun) {
     return [
       ...tables.map(({ family, name }) => ({ text: `delete nftables table ${family} ${name}` })),

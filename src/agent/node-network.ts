@@ -31,6 +31,10 @@ export interface NodeNetworkOptions {
   readonly mirror: Mirror;
   readonly podLinks: PodLinks & { cutOff(hostIfname: string): void };
   readonly status: () => ReconcilerStatus;
+  /** Called before a pod gets its network; what it throws keeps the pod without one. */
+  readonly admit?: (pod: LocalPod) => Promise<void>;
+  /** A pod is gone. */
+  readonly onDetach?: () => void;
   readonly onError: (error: unknown) => void;
   /** Called when a pod was attached: what it works without follows in a round. */
   readonly onAttached?: () => void;
@@ -98,6 +102,7 @@ export class NodeNetwork implements PodNetwork {
   async attach(attachment: PodAttachment): Promise<AttachedPod> {
     const pod = toLocalPod(attachment);
     if (this.#reapTimer !== undefined) this.#reapSoon();
+    await this.#options.admit?.(pod);
     try {
       return this.#attach(pod);
     } catch (error) {
@@ -117,6 +122,7 @@ export class NodeNetwork implements PodNetwork {
     this.#pods.delete(device);
     this.#strangers.delete(device);
     this.#options.podLinks.cutOff(device);
+    this.#options.onDetach?.();
     if (++this.#doomed >= REAP_AT_MOST) this.#reap();
     else this.#reapSoon();
   }

@@ -74,6 +74,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   const running = await startAgent({
     kernel: openKernel(),
     serviceKernel: { nftables: openNftables(), conntrack: openConntrack(), listening: listeningPorts },
+    policyKernel: { nftables: openNftables(), conntrack: openConntrack() },
     kubeProxyKernel: { parts: openKubeProxyParts(), findRunning: findRunning() },
     proofKernel: { openProbePort, pmtuCache: pmtuCache(procSysctl) },
     config,

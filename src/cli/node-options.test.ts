@@ -21,6 +21,7 @@ test("nodeConfig() has the defaults of the documents", () => {
     masquerade: true,
     masqueradeExceptions: [],
     services: { nodePortAddresses: [], serviceCidrs: [], dropInvalid: true, counters: false },
+    networkPolicy: true,
   });
 });
 

@@ -82,6 +82,7 @@ export const nodeOptions = {
     help: "Let TCP segments outside the window pass, where the node sees one direction only, instead of dropping them",
   },
   "service-counters": { type: "boolean", help: "Count the new connections of each Service address" },
+  "no-network-policy": { type: "boolean", help: "Leave NetworkPolicies to somebody else" },
   "state-dir": {
     type: "string",
     value: "DIR",
@@ -109,6 +110,7 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     masqueradeExceptions,
     ...(values.flowtable ? { flowtable: true } : {}),
     ...serviceConfig(spec, values),
+    networkPolicy: !values["no-network-policy"],
     ...kubeProxyConfig(spec, values),
     ...(values.mtu === undefined ? {} : { mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535) }),
   };

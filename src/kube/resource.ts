@@ -29,6 +29,12 @@ export const pods = core("pods", true);
 export const namespaces = core("namespaces", false);
 export const events = core("events", true);
 export const configMaps = core("configmaps", true);
+export const networkPolicies: ResourceType = {
+  group: "networking.k8s.io",
+  version: "v1",
+  plural: "networkpolicies",
+  namespaced: true,
+};
 export const services = core("services", true);
 export const endpointSlices: ResourceType = {
   group: "discovery.k8s.io",

@@ -169,6 +169,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "The pod's interface exists already",
     "Delete the sandbox: the runtime makes a new one",
   ),
+  BW_POLICY: code(
+    "A pod's NetworkPolicies cannot be enforced, so it gets no network",
+    "Read why: the API or the kernel cannot be read; the runtime tries again",
+  ),
   BW_PROBE_PORT: code(
     "The port for MTU probes cannot be opened: the MTU is planned, not proven",
     "Free it, or give all agents another --probe-port",

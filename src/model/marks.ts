@@ -31,6 +31,11 @@ export const SERVICE_TABLES = {
   4: { family: "ip", name: "breakwater" },
   6: { family: "ip6", name: "breakwater" },
 } as const;
+/** Tables of NetworkPolicies, one a family. */
+export const POLICY_TABLES = {
+  4: { family: "ip", name: "breakwater-policy" },
+  6: { family: "ip6", name: "breakwater-policy" },
+} as const;
 /** Links that wait for deletion carry this IFLA_GROUP ("bw" + 1 in hexadecimal: 0x6277_0001). */
 export const DOOMED_GROUP = 0x62770001;
 

@@ -19,6 +19,8 @@ export interface NodeConfig {
   readonly probePort?: number;
   /** Established connections of pods take the kernel's fast path, where it has one. */
   readonly flowtable?: boolean;
+  /** NetworkPolicies are enforced on this node's pods. */
+  readonly networkPolicy?: boolean;
   /** Absent: Services are left to another proxy. */
   readonly services?: ServiceConfig;
   /** What is to become of a kube-proxy's state; absent: it is left, and told of. */

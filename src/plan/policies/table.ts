@@ -4,6 +4,7 @@
  * policies select share a chain. Established flows pass before all that.
  */
 import { type Family, ipFamily } from "../../model/ip.ts";
+import { POLICY_TABLES } from "../../model/marks.ts";
 import type { NftChain, NftRule, NftSet, NftStatement, NftTable } from "../../model/nft.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import { matchesSelector } from "../../model/selector.ts";
@@ -26,8 +27,7 @@ export function planPolicyTable(input: PolicyInput, family: Family): NftTable {
     planDirection(direction, policies, local, sets, family),
   );
   return {
-    family: family === 4 ? "ip" : "ip6",
-    name: "breakwater-policy",
+    ...POLICY_TABLES[family],
     sets: [...sets.sets(), ...directions.map(({ map }) => map), selfSet(directions, family)].sort(byName),
     chains: [forwardChain(family), ...directions.flatMap(({ chains }) => chains)].sort(byName),
   };
