@@ -4,12 +4,16 @@ import type { ServiceDifference } from "../model/service-report.ts";
 import { type FrontendElements, frontendElements, SINGLE_SETS } from "../plan/services/elements.ts";
 import type { ObservedFrontend } from "./services.ts";
 
-/** @param table `ip breakwater` */
+/**
+ * @param table `ip breakwater`
+ * @param known what we put there: slots behind the last one wait for their deletion, and are no difference
+ */
 export function compareFrontend(
   table: string,
   key: string,
   wanted: Frontend | undefined,
   observed: ObservedFrontend | undefined,
+  known: ObservedFrontend | undefined,
 ): ServiceDifference[] {
   const differences: ServiceDifference[] = [];
   const api: FrontendElements | undefined = wanted && frontendElements(wanted);
@@ -20,14 +24,14 @@ export function compareFrontend(
   for (const set of SINGLE_SETS) note(set, api?.single[set], observed?.single[set]);
   for (const [a, k] of unequal(api?.ranges ?? [], observed?.ranges ?? [])) note("source-ranges", a, k);
   const lists = [
-    ["endpoints", api?.endpoints ?? [], observed?.endpoints ?? []],
-    ["outside-endpoints", api?.outsideEndpoints ?? [], observed?.outsideEndpoints ?? []],
+    ["endpoints", api?.endpoints ?? [], observed?.endpoints ?? [], known?.endpoints ?? []],
+    ["outside-endpoints", api?.outsideEndpoints ?? [], observed?.outsideEndpoints ?? [], known?.outsideEndpoints ?? []],
   ] as const;
-  for (const [set, a, k] of lists) {
-    // Slots behind the last one are read by nobody: they wait for their deletion.
-    const used = k.slice(0, a.length).filter((endpoint) => endpoint !== undefined);
+  for (const [set, a, k, left] of lists) {
+    const used = k.flatMap((endpoint, i) => (i >= a.length && endpoint === left[i] ? [] : (endpoint ?? [])));
     for (const [x, y] of unequal(a, used)) note(set, x && `${key} : ${x}`, y && `${key} : ${y}`);
   }
+  for (const { set, element } of observed?.strays ?? []) note(set, undefined, element);
   return differences;
 }
 

@@ -5,14 +5,18 @@
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import { isBreakwaterError } from "../../model/errors.ts";
 import type { Frontend } from "../../model/frontend.ts";
-import type { Family } from "../../model/ip.ts";
+import type { Family, Ip } from "../../model/ip.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { NftSet } from "../../model/nft.ts";
 import { elementFamily } from "../../plan/services/ledger.ts";
 import { planServiceSets } from "../../plan/services/table.ts";
 
+/** Elements that are deleted in one transaction. */
+const AT_ONCE = 1000;
+
 /**
  * @param keys frontends that lost an endpoint
+ * @param isInside true for addresses of this node and of its pods
  * @returns how many clients have to choose again
  * @throws BreakwaterError BW_NETLINK, BW_NFTABLES
  */
@@ -20,46 +24,54 @@ export function forgetClients(
   nftables: Nftables,
   keys: readonly string[],
   frontend: (key: string) => Frontend | undefined,
+  isInside: (client: Ip) => boolean,
 ): number {
   let forgotten = 0;
   for (const family of [4, 6] as const) {
     const affected = new Set(keys.filter((key) => elementFamily(key) === family));
-    if (affected.size > 0) forgotten += forgetFamily(nftables, family, affected, frontend);
+    if (affected.size === 0) continue;
+    const isGone = (text: string) => {
+      const { client, key, endpoint } = parseAffinity(text);
+      if (!affected.has(key)) return false;
+      const now = frontend(key);
+      // Who is outside has endpoints of its own under externalTrafficPolicy Local.
+      return !(now?.outside === undefined || isInside(client) ? now?.endpoints : now.outside)?.includes(endpoint);
+    };
+    forgotten += forgetFamily(nftables, family, isGone);
   }
   return forgotten;
 }
 
-function forgetFamily(
-  nftables: Nftables,
-  family: Family,
-  affected: ReadonlySet<string>,
-  frontend: (key: string) => Frontend | undefined,
-): number {
+function forgetFamily(nftables: Nftables, family: Family, isGone: (text: string) => boolean): number {
   const set = planServiceSets(family, false).find(({ name }) => name === "affinity") as NftSet;
   const table = SERVICE_TABLES[family];
-  const isGone = (text: string) => {
-    const { key, endpoint } = parseAffinity(text);
-    if (!affected.has(key)) return false;
-    const now = frontend(key);
-    return now === undefined || !(now.endpoints.includes(endpoint) || now.outside?.includes(endpoint) === true);
-  };
   const gone = nftables
     .elements(table, set)
     .map(({ text }) => text)
     .filter(isGone);
-  for (const element of gone) {
-    try {
-      nftables.commit(table, [{ do: "deleteElements", set, elements: [element] }]);
-    } catch (error) {
-      // It ended by itself meanwhile.
-      if (!isBreakwaterError(error) || error.errno !== "ENOENT") throw error;
-    }
+  const forget = (elements: readonly string[]) =>
+    ignoreMissing(() => nftables.commit(table, [{ do: "deleteElements", set, elements }]));
+  for (let i = 0; i < gone.length; i += AT_ONCE) {
+    const some = gone.slice(i, i + AT_ONCE);
+    // One that ended by itself meanwhile keeps the others from being deleted with it.
+    if (!forget(some)) for (const element of some) forget([element]);
   }
   return gone.length;
 }
 
+/** @returns false when something was not there */
+function ignoreMissing(body: () => void): boolean {
+  try {
+    body();
+    return true;
+  } catch (error) {
+    if (!isBreakwaterError(error) || error.errno !== "ENOENT") throw error;
+    return false;
+  }
+}
+
 /** `CLIENT . ADDRESS . PROTOCOL . PORT : ENDPOINT . PORT`. */
-function parseAffinity(text: string): { key: string; endpoint: string } {
-  const at = text.indexOf(" : ");
-  return { key: text.slice(text.indexOf(" . ") + 3, at), endpoint: text.slice(at + 3) };
+function parseAffinity(text: string): { client: Ip; key: string; endpoint: string } {
+  const [dot, at] = [text.indexOf(" . "), text.indexOf(" : ")];
+  return { client: text.slice(0, dot), key: text.slice(dot + 3, at), endpoint: text.slice(at + 3) };
 }

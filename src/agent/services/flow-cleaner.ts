@@ -1,6 +1,5 @@
 /**
- * Deletes tracked UDP flows that lead nowhere, one by one and only those, once the rules that replace them are in. What
- * cannot be listed or deleted is tried again with the next change.
+ * Deletes tracked UDP flows that lead nowhere, one by one and only those, once the rules that replace them are in.
  */
 import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { ConntrackEntry } from "../../model/conntrack.ts";

@@ -20,7 +20,7 @@ export interface HealthChecksOptions {
 }
 
 interface Listener {
-  readonly servers: Server[];
+  servers: readonly Server[];
   readonly addresses: string;
 }
 
@@ -50,7 +50,9 @@ export class HealthChecks {
     }
     for (const check of this.#checks.values()) {
       if (this.#listeners.has(check.port)) continue;
-      this.#listeners.set(check.port, { servers: addresses.map((ip) => this.#listen(check, ip)), addresses: where });
+      const listener: Listener = { servers: [], addresses: where };
+      this.#listeners.set(check.port, listener);
+      listener.servers = addresses.map((ip) => this.#listen(check, ip, listener));
     }
   }
 
@@ -60,7 +62,7 @@ export class HealthChecks {
     this.#checks.clear();
   }
 
-  #listen(check: HealthCheck, host: Ip): Server {
+  #listen(check: HealthCheck, host: Ip, listener: Listener): Server {
     const server = createServer((_, response) => {
       const now = this.#checks.get(check.port);
       const [namespace, name] = (now ?? check).service.split("/");
@@ -76,7 +78,9 @@ export class HealthChecks {
       );
     });
     server.on("error", (error) => {
-      // Tried again with the next change.
+      // With the other addresses, so that the next set() tries all of them again.
+      close(listener);
+      if (this.#listeners.get(check.port) !== listener) return;
       this.#listeners.delete(check.port);
       this.#options.onError(check, error);
     });

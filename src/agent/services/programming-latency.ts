@@ -10,13 +10,15 @@ export class ProgrammingLatency {
   readonly #wallSeconds: () => number;
   /** Newest trigger by Service, milliseconds since 1970. */
   readonly #triggers = new Map<string, number>();
+  /** Triggers whose rules are not in yet. */
+  #due: number[] = [];
 
   constructor(histogram: Pick<Histogram, "observe">, wallSeconds: () => number) {
     this.#histogram = histogram;
     this.#wallSeconds = wallSeconds;
   }
 
-  /** @param counts false for what was there before the agent, which is no measure of it */
+  /** A Service was planned. @param counts false for what was there before the agent, which is no measure of it */
   note(key: string, slices: readonly EndpointSlice[], counts: boolean): void {
     let newest = 0;
     for (const { triggeredAt } of slices) {
@@ -25,8 +27,12 @@ export class ProgrammingLatency {
     const before = this.#triggers.get(key);
     if (newest === 0) this.#triggers.delete(key);
     else this.#triggers.set(key, newest);
-    if (counts && newest !== 0 && before !== newest) {
-      this.#histogram.observe(Math.max(0, this.#wallSeconds() - newest / 1000));
-    }
+    if (counts && newest !== 0 && before !== newest) this.#due.push(newest);
+  }
+
+  /** The rules of all that was planned are in. */
+  settle(): void {
+    for (const trigger of this.#due) this.#histogram.observe(Math.max(0, this.#wallSeconds() - trigger / 1000));
+    this.#due = [];
   }
 }

@@ -2,14 +2,17 @@
  * What is left to do once new rules are in: flows and clients that remember an endpoint which is not there any more, or
  * that there was none. Before, they would come back to it.
  */
+
+import type { ObservedFrontend } from "../../diff/services.ts";
 import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import { messageOf } from "../../model/errors.ts";
-import type { Ip } from "../../model/ip.ts";
+import type { Frontend } from "../../model/frontend.ts";
 import { prefixContains } from "../../model/prefix.ts";
 import type { ServiceContext } from "../../plan/services/frontends.ts";
 import { elementFamily, type ServiceLedger } from "../../plan/services/ledger.ts";
+import type { FlowJudge } from "../../plan/services/stale-flows.ts";
 import type { Log } from "../log.ts";
 import { forgetClients } from "./affinity-cleaner.ts";
 import { deleteStaleFlows, type FlowTarget } from "./flow-cleaner.ts";
@@ -25,11 +28,15 @@ export interface LostFrontends {
   readonly served: ReadonlySet<string>;
 }
 
-/** Of the frontends that change now, those that lose an endpoint, had none or are gone. */
+/**
+ * Of the frontends that change now, those that lose an endpoint, had none or are gone.
+ * @param all whatever changes: what a process before us should have cleaned up may be left
+ */
 export function lostFrontends(
   keys: Iterable<string>,
   tables: readonly ServiceTable[],
   ledger: ServiceLedger,
+  all = false,
 ): LostFrontends {
   const flows: FlowTarget[] = [];
   const sticky: string[] = [];
@@ -42,23 +49,37 @@ export function lostFrontends(
       .get(key);
     const after = ledger.frontend(key);
     if (before?.single.services !== undefined) served.add(key);
-    const had = [...(before?.endpoints ?? []), ...(before?.outsideEndpoints ?? [])];
-    const has = new Set([...(after?.endpoints ?? []), ...(after?.outside ?? [])]);
-    const isLost = had.length === 0 || had.some((endpoint) => endpoint !== undefined && !has.has(endpoint));
-    if (!isLost && !changesSides(before, after)) continue;
     const [address = "", protocol, port] = key.split(" . ");
-    if (protocol === "udp") flows.push({ family, address, port: Number(port) });
-    if (before?.single.affine !== undefined) sticky.push(key);
+    const isLost = all || losesEndpoints(before, after);
+    if (protocol === "udp" && isLost) flows.push({ family, address, port: Number(port) });
+    // Clients are not forgotten while nobody asks for them, and choose again when somebody does.
+    const startsAffinity = before?.single.affine === undefined && after?.affinitySeconds !== undefined;
+    if (startsAffinity || (isLost && before?.single.affine !== undefined)) sticky.push(key);
   }
   return { flows, sticky, served };
 }
 
-/** Traffic from outside has endpoints of its own, or had: its flows may be with the wrong ones, or have begun without any. */
-function changesSides(
-  before: { readonly outsideEndpoints: readonly unknown[] } | undefined,
-  after: { readonly outside?: readonly unknown[] } | undefined,
-): boolean {
-  return (before?.outsideEndpoints.length ?? 0) !== (after?.outside?.length ?? 0);
+/** What is lost by both: a transaction that failed may have brought a part of what it should. */
+export function mergeLost(a: LostFrontends | undefined, b: LostFrontends): LostFrontends {
+  if (a === undefined) return b;
+  const flows = new Map([...a.flows, ...b.flows].map((flow) => [`${flow.address} ${flow.port}`, flow]));
+  return {
+    flows: [...flows.values()],
+    sticky: [...new Set([...a.sticky, ...b.sticky])],
+    served: a.served.union(b.served),
+  };
+}
+
+/** Traffic from inside and from outside may have endpoints of its own; each that had none may have begun untranslated. */
+function losesEndpoints(before: ObservedFrontend | undefined, after: Frontend | undefined): boolean {
+  if (before?.single.services === undefined) return true;
+  const inside = [before.endpoints, after?.endpoints ?? []] as const;
+  const outsideBefore = before.single.outside === undefined ? before.endpoints : before.outsideEndpoints;
+  const outside = [outsideBefore, after?.outside ?? after?.endpoints ?? []] as const;
+  return [inside, outside].some(([had, has]) => {
+    const have = new Set(has);
+    return had.length === 0 || had.some((endpoint) => endpoint !== undefined && !have.has(endpoint));
+  });
 }
 
 export interface CleanupSurroundings {
@@ -71,33 +92,46 @@ export interface CleanupSurroundings {
   readonly clock: Clock;
 }
 
-/** Never throws: the rules are in, and what remains ends by itself at last. */
-export function cleanUpAfter(lost: LostFrontends, surroundings: CleanupSurroundings): void {
+/**
+ * Never throws: the rules are in.
+ * @returns what could not be cleaned up, to be tried again
+ */
+export function cleanUpAfter(lost: LostFrontends, surroundings: CleanupSurroundings): LostFrontends | undefined {
   const { log, nftables, ledger } = surroundings;
+  const judge = judgeOf(lost, surroundings);
+  let left: LostFrontends = { flows: [], sticky: [], served: lost.served };
   try {
-    deleteFlows(lost, surroundings);
+    deleteFlows(lost, judge, surroundings);
   } catch (error) {
+    left = { ...left, flows: lost.flows };
     log.error(
       { error: messageOf(error) },
-      "cannot delete UDP flows that lead nowhere; clients may go on sending there",
+      "cannot delete UDP flows that lead nowhere; clients may go on sending there until it is tried again",
     );
   }
   try {
-    const forgotten = forgetClients(nftables, lost.sticky, (key) => ledger.frontend(key));
+    const forgotten = forgetClients(nftables, lost.sticky, (key) => ledger.frontend(key), judge.isInside);
     if (forgotten > 0) log.info({ forgotten }, "clients whose endpoint is gone choose another one");
   } catch (error) {
-    log.error({ error: messageOf(error) }, "cannot forget which endpoint clients had; some may reach one that is gone");
+    left = { ...left, sticky: lost.sticky };
+    log.error(
+      { error: messageOf(error) },
+      "cannot forget which endpoint clients had; some may reach one that is gone until it is tried again",
+    );
   }
+  return left.flows.length + left.sticky.length === 0 ? undefined : left;
 }
 
-function deleteFlows({ flows, served }: LostFrontends, surroundings: CleanupSurroundings): void {
-  const { conntrack, context, ledger, clock, metrics, log } = surroundings;
-  const judge = {
-    frontend: (key: string) => ledger.frontend(key),
-    wasServed: (key: string) => served.has(key),
-    isInside: (ip: Ip) =>
-      context.addresses.includes(ip) || context.podCidrs.some((prefix) => prefixContains(prefix, ip)),
+function judgeOf({ served }: LostFrontends, { context, ledger }: CleanupSurroundings): FlowJudge {
+  return {
+    frontend: (key) => ledger.frontend(key),
+    wasServed: (key) => served.has(key),
+    isInside: (ip) => context.addresses.includes(ip) || context.podCidrs.some((prefix) => prefixContains(prefix, ip)),
   };
+}
+
+function deleteFlows({ flows }: LostFrontends, judge: FlowJudge, surroundings: CleanupSurroundings): void {
+  const { conntrack, clock, metrics, log } = surroundings;
   for (const family of [4, 6] as const) {
     const targets = flows.filter((target) => target.family === family);
     if (targets.length === 0) continue;

@@ -6,7 +6,7 @@ import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
-import { BreakwaterError, isBreakwaterError, messageOf } from "../../model/errors.ts";
+import { BreakwaterError, messageOf } from "../../model/errors.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { ServiceConfig } from "../../model/node-config.ts";
 import type { Verification } from "../../model/service-report.ts";
@@ -16,7 +16,7 @@ import type { FrontendConflict } from "../../plan/services/table.ts";
 import type { Log } from "../log.ts";
 import { type HealthCheck, HealthChecks } from "./health-checks.ts";
 import { ProgrammingLatency } from "./programming-latency.ts";
-import { cleanUpAfter, lostFrontends } from "./service-cleanup.ts";
+import { cleanUpAfter, type LostFrontends, lostFrontends, mergeLost } from "./service-cleanup.ts";
 import type { ServiceMetrics } from "./service-metrics.ts";
 import { ServiceTable } from "./service-table.ts";
 import { verifyTables } from "./verification.ts";
@@ -37,8 +37,10 @@ export interface ServiceProxyOptions {
 
 /** Commits are no closer than this: an event storm becomes few transactions. */
 const PAUSE_MS = 2;
-/** Slots and chains that were given up are deleted so long after: no packet is in them any more. */
+/** Slots and chains that were given up are deleted so long after, at least: no packet is in them any more. */
 const SWEEP_MS = 1000;
+/** Flows and clients that could not be listed or deleted. */
+const CLEANUP_RETRY_MS = 1000;
 const VERIFY_MS = 180_000;
 /** Somebody else's change of our table is repaired this long after the first event of it. */
 const REPAIR_MS = 50;
@@ -59,7 +61,12 @@ export class ServiceProxy implements Disposable {
   /** Services that were planned since the last commit. */
   #planned = new Set<string>();
   #everything = true;
+  /** What transactions that came through left behind in conntrack and of clients, and nobody cleaned up yet. */
+  #lost: LostFrontends | undefined;
   #started = false;
+  /** What we believe of the kernel may be wrong. */
+  #mustRead = true;
+  #disposed = false;
   #dirtySince: number | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
   #retryMs = RETRY_MIN_MS;
@@ -78,15 +85,18 @@ export class ServiceProxy implements Disposable {
       (family) => new ServiceTable({ family, nftables, ledger: this.#ledger, config }),
     );
     this.#watches = this.#tables.map(({ family }) =>
-      nftables.watch(SERVICE_TABLES[family], () => this.#schedule("repair", REPAIR_MS, () => this.#tryVerify())),
+      nftables.watch(SERVICE_TABLES[family], () => {
+        // A comparison that is under way has read what was before.
+        this.#version++;
+        this.#schedule("repair", REPAIR_MS, () => this.#tryVerify());
+      }),
     );
     this.#health = new HealthChecks({
       healthy: () => this.#failure === undefined,
-      onError: (check, error) =>
-        options.log.error(
-          { service: check.service, port: check.port, error: error.message },
-          "cannot answer health checks",
-        ),
+      onError: ({ service, port }, { message: error }) => {
+        options.log.error({ service, port, error, retryInMs: RETRY_MAX_MS }, "cannot answer health checks");
+        this.#schedule("health", RETRY_MAX_MS, () => this.#answerHealthChecks());
+      },
     });
     const verifyLater = () =>
       this.#schedule("verify", VERIFY_MS * (0.9 + 0.2 * clock.random()), () => {
@@ -97,6 +107,7 @@ export class ServiceProxy implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#disposed = true;
     for (const cancel of this.#timers.values()) cancel();
     for (const watch of this.#watches) watch[Symbol.dispose]();
     this.#health.stop();
@@ -104,7 +115,7 @@ export class ServiceProxy implements Disposable {
 
   /** Why Services are not up to date; undefined when they are. */
   get failure(): string | undefined {
-    return this.#started ? this.#failure : "Services have not been read from the API yet";
+    return this.#failure ?? (this.#started ? undefined : "Services have not been read from the API yet");
   }
 
   get ledger(): ServiceLedger {
@@ -164,7 +175,7 @@ export class ServiceProxy implements Disposable {
       { differences: found.differences.length, first },
       "the kernel's Services differed from the API; repairing",
     );
-    this.#started = false;
+    this.#mustRead = true;
     this.#everything = true;
     this.#run();
     return found;
@@ -180,7 +191,7 @@ export class ServiceProxy implements Disposable {
 
   #run(): void {
     const { clock, metrics, log } = this.#options;
-    if (this.#context === undefined) return;
+    if (this.#context === undefined || this.#disposed) return;
     const startedAt = clock.now();
     const isFull = this.#everything;
     this.#version++;
@@ -195,14 +206,16 @@ export class ServiceProxy implements Disposable {
     this.#started = true;
     this.#failure = undefined;
     this.#retryMs = RETRY_MIN_MS;
+    this.#cancel("retry");
     this.#endedAt = clock.now();
     const seconds = (this.#endedAt - startedAt) / 1000;
     metrics.syncSeconds.observe(seconds);
     (isFull ? metrics.fullSyncSeconds : metrics.partialSyncSeconds).observe(seconds);
     if (this.#dirtySince !== undefined) metrics.eventToKernelSeconds.observe((this.#endedAt - this.#dirtySince) / 1000);
     this.#dirtySince = undefined;
+    this.#latency.settle();
     metrics.lastSync.set(this.#wallSeconds());
-    if (this.#tables.some((table) => table.hasLeftovers)) this.#schedule("sweep", SWEEP_MS, () => this.#sweep());
+    this.#sweepLater();
     const planned = this.#planned;
     this.#planned = new Set();
     this.#publish(planned, isFull);
@@ -214,8 +227,8 @@ export class ServiceProxy implements Disposable {
     this.#failure = messageOf(error);
     const retryInMs = this.#retryMs;
     log.error({ error: this.#failure, retryInMs }, "cannot bring Services up to date; what the kernel has stands");
-    // A step that the kernel refused says that it holds something else than we think: look.
-    if (isBreakwaterError(error, "BW_NFTABLES")) this.#started = false;
+    // A step that was refused, or an answer that was lost: the kernel may hold something else than we think.
+    this.#mustRead = true;
     this.#retryMs = Math.min(RETRY_MAX_MS, 2 * retryInMs);
     this.#schedule("retry", retryInMs, () => this.#run());
   }
@@ -236,7 +249,7 @@ export class ServiceProxy implements Disposable {
     }
     this.#countChanges(changed);
     this.#everything = false;
-    if (!this.#started) this.#readTables();
+    if (this.#mustRead) this.#readTables();
   }
 
   #known(): Iterable<string> {
@@ -254,25 +267,51 @@ export class ServiceProxy implements Disposable {
     for (const key of this.#ledger.frontends()) this.#pending.frontends.add(key);
     for (const ip of this.#ledger.clusterIps()) this.#pending.clusterIps.add(ip);
     for (const element of this.#ledger.hairpins()) this.#pending.hairpins.add(element);
+    this.#mustRead = false;
   }
 
   #commit(): void {
     const touched = this.#pending;
-    const lost = lostFrontends(touched.frontends, this.#tables, this.#ledger);
+    // At the start: whoever was here before may have gone between its commit and what comes behind it.
+    const lost = lostFrontends(touched.frontends, this.#tables, this.#ledger, !this.#started);
+    this.#lost = mergeLost(this.#lost, lost);
     const { podCidrs } = this.#context as ServiceContext;
     for (const table of this.#tables) {
       this.#options.metrics.elements.inc(table.update(touched, podCidrs));
     }
     this.#pending = noneTouched();
-    cleanUpAfter(lost, { ...this.#options, ledger: this.#ledger, context: this.#context as ServiceContext });
+    this.#cleanUp();
   }
 
+  #cleanUp(): void {
+    if (this.#lost === undefined) return;
+    const surroundings = { ...this.#options, ledger: this.#ledger, context: this.#context as ServiceContext };
+    this.#lost = cleanUpAfter(this.#lost, surroundings);
+    if (this.#lost === undefined) return;
+    this.#schedule("cleanup", CLEANUP_RETRY_MS, () => {
+      // While a transaction is due, flows would come back to what is there still: it cleans up behind itself.
+      if (this.#isUpToDate()) this.#cleanUp();
+    });
+  }
+
+  #isUpToDate(): boolean {
+    return this.#failure === undefined && !this.#mustRead;
+  }
+
+  #sweepLater(): void {
+    if (this.#tables.some((table) => table.hasLeftovers)) this.#schedule("sweep", SWEEP_MS, () => this.#sweep());
+  }
+
+  /** Not while a transaction is due: what the kernel's verdicts lead to is no leftover, whatever the plan says. */
   #sweep(): void {
+    if (!this.#isUpToDate()) return;
     try {
-      for (const table of this.#tables) if (table.hasLeftovers) table.sweep();
+      for (const table of this.#tables) if (table.hasLeftovers) table.sweepRipe();
     } catch (error) {
       this.#fail(error);
+      return;
     }
+    this.#sweepLater();
   }
 
   #countChanges(changed: ReadonlySet<string>): void {
@@ -292,12 +331,16 @@ export class ServiceProxy implements Disposable {
         isOther = true;
       }
     }
-    if (isOther) this.#health.set(this.#healthChecks.values(), this.#context?.nodePortAddresses ?? []);
+    if (isOther) this.#answerHealthChecks();
     const conflicts = this.#ledger.conflicts();
     this.#options.metrics.conflicts.set(conflicts.length);
     const losers = new Set(conflicts.map(({ loser }) => loser));
     this.#options.onCommit(new Set([...keys, ...this.#losers, ...losers]));
     this.#losers = losers;
+  }
+
+  #answerHealthChecks(): void {
+    this.#health.set(this.#healthChecks.values(), this.#context?.nodePortAddresses ?? []);
   }
 
   #wallSeconds(): number {
@@ -312,5 +355,10 @@ export class ServiceProxy implements Disposable {
       body();
     });
     this.#timers.set(name, cancel);
+  }
+
+  #cancel(name: string): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
   }
 }

@@ -44,7 +44,14 @@ export class ServiceTable {
   #shared: Record<SharedSet, Set<string>> = { "cluster-ips": new Set(), hairpin: new Set() };
   /** Frontends with slots that no packet will read soon. */
   readonly #leftovers = new Set<string>();
-  #hasStaleChains = false;
+  /** Chains and sets that nobody needs, or that somebody else put there. */
+  #staleChains: readonly string[] = [];
+  #staleSets: readonly string[] = [];
+  /** What of both was left over before the last {@link sweepRipe}. */
+  #ripe: { readonly frontends: Set<string>; readonly chains: Set<string> } = {
+    frontends: new Set(),
+    chains: new Set(),
+  };
   /** A table of another layout stands in the way. */
   #replace = false;
   #missingSets: readonly NftSet[] = [];
@@ -71,9 +78,14 @@ export class ServiceTable {
     return this.#shared[set];
   }
 
-  /** True when slots or chains wait for their deletion. */
+  /** True when slots, chains, sets or the table wait for their deletion. */
   get hasLeftovers(): boolean {
-    return this.#leftovers.size > 0 || this.#hasStaleChains;
+    return this.#leftovers.size + this.#staleChains.length + this.#staleSets.length > 0 || this.#servesNobody();
+  }
+
+  /** True for chains and sets that wait for their deletion. */
+  isWaiting(name: string): boolean {
+    return this.#staleChains.includes(name) || this.#staleSets.includes(name);
   }
 
   /** Reads the kernel's table. @throws BreakwaterError BW_NETLINK */
@@ -95,12 +107,16 @@ export class ServiceTable {
     this.#missingSets = isOurs
       ? [...this.#sets.values()].filter(({ name }) => !observed.sets.some((s) => s.name === name))
       : [];
+    const sets = isOurs ? observed.sets.map(({ name }) => name) : [];
+    this.#staleSets = sets.filter((name) => !this.#sets.has(name));
+    this.#staleChains = [];
     this.#frontends = isOurs ? observeFrontends(observed.sets) : new Map();
     const elements = (name: SharedSet) =>
       new Set(isOurs ? observed.sets.find((set) => set.name === name)?.elements : undefined);
     this.#shared = { "cluster-ips": elements("cluster-ips"), hairpin: elements("hairpin") };
     this.#plannedFrom = "";
     this.#leftovers.clear();
+    this.#ripe = { frontends: new Set(), chains: new Set() };
     this.#replace = observed !== undefined && !isOurs;
     for (const [key, frontend] of this.#frontends) this.#noteLeftovers(key, frontend);
   }
@@ -143,33 +159,56 @@ export class ServiceTable {
     return batch.size;
   }
 
-  /** Deletes what was left over. @throws BreakwaterError BW_NFTABLES; nothing has changed then */
+  /** Deletes all that was left over. @throws BreakwaterError BW_NFTABLES; nothing has changed then */
   sweep(): void {
+    this.#sweep([...this.#leftovers], this.#staleChains);
+  }
+
+  /**
+   * Deletes what was left over at the last call already: no packet has been in it since.
+   * @throws BreakwaterError BW_NFTABLES; nothing has changed then
+   */
+  sweepRipe(): void {
+    const { frontends, chains } = this.#ripe;
+    this.#sweep(
+      [...frontends],
+      this.#staleChains.filter((name) => chains.has(name)),
+    );
+    this.#ripe = { frontends: new Set(this.#leftovers), chains: new Set(this.#staleChains) };
+  }
+
+  #sweep(frontends: readonly string[], chains: readonly string[]): void {
+    const { nftables } = this.#options;
+    if (this.#servesNobody()) {
+      nftables.commit(SERVICE_TABLES[this.family], [{ do: "deleteTable" }]);
+      this.adopt(undefined);
+      return;
+    }
     const batch = new ElementBatch();
     const after = new Map<string, ObservedFrontend | undefined>();
-    for (const key of this.#leftovers) {
+    for (const key of frontends) {
       const observed = this.#frontends.get(key);
       if (observed !== undefined) after.set(key, sweepFrontend(key, observed, this.#wanted(key), batch));
     }
-    const chains = this.#desiredChains();
-    const names = new Set(chains.map(({ name }) => name));
-    const stale = (this.#chains ?? []).filter(({ name }) => !names.has(name));
+    // Rules of chains that wait longer may use them.
+    const sets = chains.length === this.#staleChains.length ? this.#staleSets : [];
     const changes: NftChange[] = [
       ...batch.changes(this.#sets),
-      ...stale.map(({ name }) => ({ do: "flushChain", chain: name }) as const),
-      ...stale.map(({ name }) => ({ do: "deleteChain", chain: name }) as const),
+      ...chains.map((chain) => ({ do: "flushChain", chain }) as const),
+      ...sets.map((set) => ({ do: "deleteSet", set }) as const),
+      ...chains.map((chain) => ({ do: "deleteChain", chain }) as const),
     ];
-    if (changes.length > 0) this.#options.nftables.commit(SERVICE_TABLES[this.family], changes);
+    if (changes.length > 0) nftables.commit(SERVICE_TABLES[this.family], changes);
     this.#settleFrontends(after);
-    this.#chains = this.#chains?.filter(({ name }) => names.has(name));
-    this.#hasStaleChains = false;
+    this.#chains = this.#chains?.filter(({ name }) => !chains.includes(name));
+    this.#staleChains = this.#staleChains.filter((name) => !chains.includes(name));
+    this.#staleSets = this.#staleSets.filter((name) => !sets.includes(name));
   }
 
-  /** A table that serves nobody is no table. @throws BreakwaterError BW_NFTABLES */
-  remove(): void {
-    if (this.#chains === undefined && !this.#replace) return;
-    this.#options.nftables.commit(SERVICE_TABLES[this.family], [{ do: "deleteTable" }]);
-    this.adopt(undefined);
+  /** A table without frontends and addresses is no table: no packet finds anything in it. */
+  #servesNobody(): boolean {
+    if (this.#chains === undefined || this.#shared["cluster-ips"].size + this.#shared.hairpin.size > 0) return false;
+    return this.#frontends.size === 0;
   }
 
   #wanted(key: string) {
@@ -196,6 +235,7 @@ export class ServiceTable {
       if (frontend === undefined) this.#frontends.delete(key);
       else this.#frontends.set(key, frontend);
       this.#leftovers.delete(key);
+      this.#ripe.frontends.delete(key);
       if (frontend !== undefined) this.#noteLeftovers(key, frontend);
     }
   }
@@ -243,7 +283,8 @@ export class ServiceTable {
   #settleChains(chains: readonly NftChain[]): void {
     const names = new Set(chains.map(({ name }) => name));
     const stale = (this.#chains ?? []).filter(({ name }) => !names.has(name));
-    this.#hasStaleChains = stale.length > 0;
+    this.#staleChains = stale.map(({ name }) => name);
+    for (const { name } of chains) this.#ripe.chains.delete(name);
     this.#chains = [...chains.map(observedAs), ...stale];
     this.#replace = false;
     this.#missingSets = [];

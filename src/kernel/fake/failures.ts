@@ -16,7 +16,10 @@ export type FakeOperation =
   | "readFeature"
   | "writeFeature"
   | "deleteGroup"
-  | "openPod";
+  | "openPod"
+  | "conntrackEntries"
+  | "deleteEntry"
+  | "deleteMatching";
 
 export interface Failure {
   readonly operation: FakeOperation;

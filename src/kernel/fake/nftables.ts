@@ -16,6 +16,12 @@ export class FakeNftables implements Nftables {
   [Symbol.dispose](): void {}
 
   table(name: NftTableName): ObservedTable | undefined {
+    const table = this.#read(name);
+    // What packets made is no part of a table.
+    return table && { ...table, sets: table.sets.map((set) => (set.dynamic ? { ...set, elements: [] } : set)) };
+  }
+
+  #read(name: NftTableName): ObservedTable | undefined {
     const purpose = { operation: "read nftables table", object: `${name.family} ${name.name}` };
     return this.#supervision.list("table", purpose, () => this.#store.read(name));
   }
@@ -25,7 +31,7 @@ export class FakeNftables implements Nftables {
   }
 
   elements(name: NftTableName, { name: set }: Pick<NftSet, "name">): ObservedElement[] {
-    const found = this.table(name)?.sets.find((each) => each.name === set);
+    const found = this.#read(name)?.sets.find((each) => each.name === set);
     return (found?.elements ?? []).map((text) => ({ text }));
   }
 
