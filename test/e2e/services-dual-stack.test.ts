@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { eventually } from "./lab-fixture.ts";
-import { type Expectation, responder, ServiceLab, service } from "./services-fixture.ts";
+import { type Expectation, responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("dualstack");
-const SETTLED_MS = 20_000;
 const [FIRST, SECOND] = ["IPv4", "IPv6"];
 const CLIENTS = ["default/client", "default/far", "node/node1", "node/node2"];
 const BOTH = ["TCP", "UDP"].map((protocol) => ({ name: protocol.toLowerCase(), port: 80, protocol }));
@@ -75,7 +74,7 @@ for (const [name, , families] of KINDS) {
         }),
       ),
     ];
-    await eventually(SETTLED_MS, () => lab.expect(rows));
+    await lab.settles(rows);
   });
 }
 
@@ -115,7 +114,7 @@ test("svc-57 second family: pods keep their address through the ClusterIP; a Nod
       return { from: `default/${name}`, to, port: 80, gets: "default/server", sees };
     }),
   );
-  await eventually(SETTLED_MS, () => lab.expect(rows));
+  await lab.settles(rows);
   const [node = ""] = secondOf("node2");
   const [hidden] = await lab.dial([{ from: "node/outside", to: node, port: await nodePort("ipv6") }]);
   const own = await lab.exec("node/node2", "ip", "-6", "-o", "address");

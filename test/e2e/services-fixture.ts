@@ -21,7 +21,7 @@ export interface Expectation extends ProbeRequest {
 /** Where agents answer, on loopback. */
 const AGENT_PORT = 9098;
 /** Objects and endpoints are everywhere long before; a busy machine may take its time. */
-const SETTLED_MS = 20_000;
+export const SETTLED_MS = 20_000;
 /** An answer is awaited as long as a busy machine may need; silence is believed earlier, for it is most of a test's time. */
 const ANSWER_MS = 5000;
 const SILENCE_MS = 600;
@@ -224,6 +224,11 @@ export class ServiceLab {
       return isRight ? [] : [`${text(probe)} got ${got} (client ${saw}), not ${gets} (client ${sees ?? "any"})`];
     });
     assert.deepEqual(wrong, []);
+  }
+
+  /** The same, as soon as all nodes have heard of what changed. */
+  settles(rows: readonly Expectation[]): Promise<void> {
+    return eventually(SETTLED_MS, () => this.expect(rows));
   }
 
   /** For each probe, who answered how often ("namespace/pod", or the errno name), of `times` dials. */

@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { eventually } from "./lab-fixture.ts";
-import { type Expectation, responder, ServiceLab, service } from "./services-fixture.ts";
+import { type Expectation, responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("labels");
-const SETTLED_MS = 20_000;
 const HEADLESS = "service.kubernetes.io/headless";
 const PROXY_NAME = "service.kubernetes.io/service-proxy-name";
 const CLIENTS = ["default/client", "default/far", "node/node2"];
@@ -46,11 +45,11 @@ async function comesAndGoes(app: string, label: string, value: string): Promise<
   await lab.apply(nodePortService(twin, { [label]: value }), nodePortService(name));
   const up = await served(name);
   const down = [...(await notServed(name)), ...(await notServed(twin))];
-  await eventually(SETTLED_MS, () => lab.expect(up));
+  await lab.settles(up);
   await lab.kubectl("label", "service", name, `${label}=${value}`);
-  await eventually(SETTLED_MS, () => lab.expect(down));
+  await lab.settles(down);
   await lab.kubectl("label", "service", name, `${label}-`);
-  await eventually(SETTLED_MS, () => lab.expect(up));
+  await lab.settles(up);
   await lab.gone(twin);
   await lab.kubectl("delete", "service", name, twin);
 }
@@ -79,29 +78,30 @@ test("svc-47 rules appear and vanish with the type: ExternalName, ClusterIP, Nod
   await lab.patch(name, { type: "ClusterIP", externalName: null, selector: { app: "server" }, ports });
   const [ip = ""] = await lab.clusterIps(name);
   const dial = (to: string, port: number, gets: string) => CLIENTS.map((from) => ({ from, to, port, gets }));
-  await eventually(SETTLED_MS, () => lab.expect(dial(ip, 80, "default/server")));
+  await lab.settles(dial(ip, 80, "default/server"));
   await lab.expect(dial("typed.default", 80, "default/server"));
 
   await lab.patch(name, { type: "NodePort" });
   assert.deepEqual(await lab.clusterIps(name), [ip], "the address stays");
   const port = Number(await portOf(name));
   const [node = ""] = lab.addresses("node2");
-  await eventually(SETTLED_MS, () =>
-    lab.expect([...dial(node, port, "default/server"), ...dial(ip, 80, "default/server")]),
-  );
+  await lab.settles([...dial(node, port, "default/server"), ...dial(ip, 80, "default/server")]);
 
   await lab.patch(name, { type: "ClusterIP" });
-  await eventually(SETTLED_MS, () => lab.expect(dial(node, port, "ECONNREFUSED")));
+  await lab.settles(dial(node, port, "ECONNREFUSED"));
   await lab.expect(dial(ip, 80, "default/server"));
   assert.equal(await portOf(name), "", "released");
   await lab.apply(
     service("heir", { type: "NodePort", selector: { app: "server" }, ports: [{ port: 80, nodePort: port }] }),
   );
-  await eventually(SETTLED_MS, () => lab.expect(dial(node, port, "default/server")));
+  await lab.settles(dial(node, port, "default/server"));
   await lab.kubectl("delete", "service", "heir");
 
   await lab.patch(name, { type: "ExternalName", externalName: "example.com" });
   await lab.gone(name);
   await lab.expect([...dial(ip, 80, "ETIMEDOUT"), ...dial(node, port, "ECONNREFUSED")]);
-  for (const what of [`${ip} `, `. ${port} `]) assert.deepEqual(await inKernel(what), [], what);
+  // Slots go a second after what led to them.
+  await eventually(SETTLED_MS, async () => {
+    for (const what of [`${ip} `, `. ${port} `]) assert.deepEqual(await inKernel(what), [], what);
+  });
 });

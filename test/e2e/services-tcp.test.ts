@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { eventually } from "./lab-fixture.ts";
-import { peer, responder, ServiceLab, service } from "./services-fixture.ts";
+import { peer, responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("tcp");
-const SETTLED_MS = 20_000;
 const INJECTOR = 7000;
 const HALF_OPEN = 7001;
 const ECHO = 7002;

@@ -2,14 +2,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { eventually } from "./lab-fixture.ts";
-import { type Expectation, responder, ServiceLab, service } from "./services-fixture.ts";
+import { type Expectation, responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("terminating");
 /** Pods answer until they are over, which is later than the tests are. */
 const LINGERS = { terminationGracePeriodSeconds: 100 };
 const NEAR = "default/near";
 const FAR = "default/far";
-const SETTLED_MS = 20_000;
 const ROWS = ["health", "cluster", "local", "nodeport", "outside"];
 
 before(() =>
@@ -75,32 +74,37 @@ test("svc-35 the health check fails with only terminating endpoints, and traffic
   ]);
 });
 
+/** What holds while the pod is ready holds from the moment on in which it terminates. */
+async function holdsOn(name: string, rows: readonly Expectation[]): Promise<void> {
+  await lab.settles(rows);
+  await terminate(name);
+  await lab.expect(rows);
+}
+
 test("svc-36 fallback to terminating endpoints, internalTrafficPolicy Cluster", async () => {
-  await terminate("cluster");
   const ips = await lab.clusterIps("cluster");
-  await lab.expect(fiveTimes(dials([NEAR, FAR, "node/node1", "node/node2"], ips, 80, "default/cluster")));
+  const everybody = [NEAR, FAR, "node/node1", "node/node2"];
+  await holdsOn("cluster", fiveTimes(dials(everybody, ips, 80, "default/cluster")));
 });
 
 test("svc-37 fallback to terminating endpoints, internalTrafficPolicy Local", async () => {
-  await terminate("local");
   const ips = await lab.clusterIps("local");
-  await lab.expect([
+  await holdsOn("local", [
     ...fiveTimes(dials([NEAR, "node/node1"], ips, 80, "default/local")),
     ...dials([FAR, "node/node2"], ips, 80, "ETIMEDOUT"),
   ]);
 });
 
 test("svc-38 fallback to terminating endpoints, externalTrafficPolicy Cluster", async () => {
-  await terminate("nodeport");
   const everybody = [NEAR, FAR, "node/node1", "node/node2", "node/outside"];
   const addresses = [...lab.addresses("node1"), ...lab.addresses("node2")];
-  await lab.expect(fiveTimes(dials(everybody, addresses, await nodePort("nodeport"), "default/nodeport")));
+  const rows = dials(everybody, addresses, await nodePort("nodeport"), "default/nodeport");
+  await holdsOn("nodeport", fiveTimes(rows));
 });
 
 test("svc-39 fallback to terminating endpoints, externalTrafficPolicy Local", async () => {
-  await terminate("outside");
   const port = await nodePort("outside");
-  await lab.expect([
+  await holdsOn("outside", [
     ...fiveTimes(dials([NEAR, FAR, "node/outside"], lab.addresses("node1"), port, "default/outside")),
     // Upstream leaves open what node2 and its own pods get there.
     ...dials([NEAR, "node/outside"], lab.addresses("node2"), port, "ETIMEDOUT"),
@@ -112,15 +116,13 @@ test("terminating endpoints serve only where no ready one is in the set that the
   await terminate("last");
   await lab.apply(responder("fresh", "last", "node2"));
   await lab.ready("fresh");
-  await eventually(SETTLED_MS, () =>
-    lab.expect([
-      // Node and pods of node1 are let to all nodes' endpoints: the ready one.
-      ...fiveTimes(dials(["node/node1", NEAR], lab.addresses("node1"), port, "default/fresh")),
-      // Who comes from outside is not, and on node1 there is only the one that goes.
-      ...fiveTimes(dials(["node/outside", FAR], lab.addresses("node1"), port, "default/last")),
-      ...fiveTimes(dials(["node/outside"], lab.addresses("node2"), port, "default/fresh")),
-    ]),
-  );
+  await lab.settles([
+    // Node and pods of node1 are let to all nodes' endpoints: the ready one.
+    ...fiveTimes(dials(["node/node1", NEAR], lab.addresses("node1"), port, "default/fresh")),
+    // Who comes from outside is not, and on node1 there is only the one that goes.
+    ...fiveTimes(dials(["node/outside", FAR], lab.addresses("node1"), port, "default/last")),
+    ...fiveTimes(dials(["node/outside"], lab.addresses("node2"), port, "default/fresh")),
+  ]);
   assert.deepEqual(await health("last"), [503, 503, 200, 200]);
   const ips = await lab.clusterIps("last");
   await lab.expect(fiveTimes(dials([NEAR, FAR, "node/node1"], ips, 80, "default/fresh")));
@@ -154,7 +156,7 @@ test("svc-40 publishNotReadyAddresses: a pod that is not ready and terminates is
     switched("published", "published"),
   );
   const served = await everyDial("published", "default/published");
-  await eventually(SETTLED_MS, () => lab.expect(served));
+  await lab.settles(served);
   assert.deepEqual(await conditions("published"), ["ready"], "ready by name alone");
   await lab.kubectl("delete", "pod", "published", "--wait=false");
   await eventually(SETTLED_MS, async () => assert.deepEqual(await conditions("published"), ["ready terminating"]));
@@ -167,7 +169,7 @@ test("svc-41 without publishNotReadyAddresses a pod that is not ready and termin
   await eventually(SETTLED_MS, () => setReady("unready", "add").then(() => undefined));
   await lab.ready("unready");
   const served = await everyDial("unready", "default/unready");
-  await eventually(SETTLED_MS, () => lab.expect(served));
+  await lab.settles(served);
   await terminate("unready");
   await setReady("unready", "del");
   await eventually(SETTLED_MS, async () => assert.deepEqual(await conditions("unready"), ["terminating"]));

@@ -4,10 +4,9 @@
  */
 import { after, before, test } from "node:test";
 import { eventually } from "./lab-fixture.ts";
-import { responder, ServiceLab, service } from "./services-fixture.ts";
+import { responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("topology");
-const SETTLED_MS = 20_000;
 const NODES = [1, 2, 3, 4, 5];
 /** Of a client, as upstream has it. */
 const REQUESTS = 10;

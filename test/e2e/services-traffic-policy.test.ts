@@ -1,10 +1,8 @@
 /** internalTrafficPolicy, and what it has nothing to do with: NodePorts. The other way round: externalTrafficPolicy and ClusterIPs. */
 import { after, before, test } from "node:test";
-import { eventually } from "./lab-fixture.ts";
 import { type Expectation, responder, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("policy");
-const SETTLED_MS = 20_000;
 const HOST = { hostNetwork: true };
 const hostPort = (containerPort: number) => [{ containerPort }];
 /** Clients on node1, where the servers are, and on node2: pods, pods of the node's network, the nodes. */
@@ -47,7 +45,7 @@ const fiveTimes = (rows: readonly Expectation[]) => Array.from({ length: 5 }, ()
 async function onlyNode1(name: string, [first, second]: readonly [string, string]): Promise<void> {
   const ips = await lab.clusterIps(name);
   const rows = [...dials(first, ips, `default/${name}`), ...dials(second, ips, "ETIMEDOUT")];
-  await eventually(SETTLED_MS, () => lab.expect(fiveTimes(rows)));
+  await lab.settles(fiveTimes(rows));
 }
 
 test("svc-42 internalTrafficPolicy Local, pod to pod", () => onlyNode1("server", PODS));
@@ -63,25 +61,21 @@ test("internalTrafficPolicy Local follows its endpoints: a node is served while 
   const ips = await lab.clusterIps("moving");
   const from2 = (gets: string) => fiveTimes(dials(PODS[1], ips, gets));
   await lab.apply(responder("moving1", "moving", "node1"));
-  await eventually(SETTLED_MS, () => lab.expect(dials(PODS[0], ips, "default/moving1")));
+  await lab.settles(dials(PODS[0], ips, "default/moving1"));
   await lab.expect(from2("ETIMEDOUT"));
   await lab.apply(responder("moving2", "moving", "node2"));
-  await eventually(SETTLED_MS, () =>
-    lab.expect([...from2("default/moving2"), ...dials(PODS[0], ips, "default/moving1")]),
-  );
+  await lab.settles([...from2("default/moving2"), ...dials(PODS[0], ips, "default/moving1")]);
   await lab.kubectl("delete", "pod", "moving2", "--timeout=30s");
-  await eventually(SETTLED_MS, () => lab.expect([...from2("ETIMEDOUT"), ...dials(PODS[0], ips, "default/moving1")]));
+  await lab.settles([...from2("ETIMEDOUT"), ...dials(PODS[0], ips, "default/moving1")]);
   await lab.kubectl("delete", "pod", "moving1", "--timeout=30s");
-  await eventually(SETTLED_MS, () => lab.expect([...from2("ECONNREFUSED"), ...dials(PODS[0], ips, "ECONNREFUSED")]));
+  await lab.settles([...from2("ECONNREFUSED"), ...dials(PODS[0], ips, "ECONNREFUSED")]);
 });
 
 test("internalTrafficPolicy does not touch NodePorts, externalTrafficPolicy does not touch ClusterIPs", async () => {
   const port = Number(await lab.kubectl("get", "service", "nodeport", "-o", "jsonpath={.spec.ports[0].nodePort}"));
   const nodePort = [...lab.addresses("node1"), ...lab.addresses("node2")];
   const everybody = ["node/outside", ...PODS, ...NODES];
-  await eventually(SETTLED_MS, () =>
-    lab.expect(everybody.flatMap((from) => fiveTimes(dials(from, nodePort, "default/server", port)))),
-  );
+  await lab.settles(everybody.flatMap((from) => fiveTimes(dials(from, nodePort, "default/server", port))));
   const ips = await lab.clusterIps("external");
   await lab.expect([...PODS, ...NODES].flatMap((from) => fiveTimes(dials(from, ips, "default/server"))));
 });
@@ -111,5 +105,5 @@ test("refused where no endpoint exists anywhere, silent where the policy leaves 
     ),
     ...dials(PODS[0], some, "default/server").map((row) => ({ ...row, protocol })),
   ]);
-  await eventually(SETTLED_MS, () => lab.expect(rows));
+  await lab.settles(rows);
 });

@@ -6,11 +6,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { eventually } from "./lab-fixture.ts";
-import { peer, responder, ServiceLab, service } from "./services-fixture.ts";
+import { peer, responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("udp");
-/** Upstream gives the new pod a minute. */
-const SETTLED_MS = 20_000;
 const UDP = { ports: [{ port: 80, protocol: "UDP" }] };
 const EXTERNAL = ["198.51.100.1", "2001:db8:51::1"];
 
