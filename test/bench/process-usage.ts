@@ -12,7 +12,16 @@ export function cpuSeconds(pid: number): number {
 
 /** Resident memory, megabytes (10^6 bytes). */
 export function residentMegabytes(pid: number): number {
-  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return megabytes(pid, "VmRSS");
+}
+
+/** The most that it ever was. */
+export function peakMegabytes(pid: number): number {
+  return megabytes(pid, "VmHWM");
+}
+
+function megabytes(pid: number, field: string): number {
+  const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
   return (Number(kilobytes) * 1024) / 1e6;
 }
 
