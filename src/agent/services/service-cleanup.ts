@@ -70,16 +70,25 @@ export function mergeLost(a: LostFrontends | undefined, b: LostFrontends): LostF
   };
 }
 
-/** Traffic from inside and from outside may have endpoints of its own; each that had none may have begun untranslated. */
+/** Traffic from inside and from outside may have endpoints of its own; where there were none it began untranslated. */
 function losesEndpoints(before: ObservedFrontend | undefined, after: Frontend | undefined): boolean {
-  if (before?.single.services === undefined) return true;
-  const inside = [before.endpoints, after?.endpoints ?? []] as const;
-  const outsideBefore = before.single.outside === undefined ? before.endpoints : before.outsideEndpoints;
-  const outside = [outsideBefore, after?.outside ?? after?.endpoints ?? []] as const;
-  return [inside, outside].some(([had, has]) => {
-    const have = new Set(has);
-    return had.length === 0 || had.some((endpoint) => endpoint !== undefined && !have.has(endpoint));
-  });
+  const had = usedSlots(before?.single.services, before?.endpoints);
+  const hadOutside =
+    before?.single.outside === undefined ? had : usedSlots(before.single.outside, before.outsideEndpoints);
+  const has = after?.endpoints ?? [];
+  return loses(had, has) || loses(hadOutside, after?.outside ?? has);
+}
+
+function loses(had: readonly (string | undefined)[], has: readonly string[]): boolean {
+  if (had.length === 0) return has.length > 0;
+  const left = new Set(has);
+  return had.some((endpoint) => endpoint !== undefined && !left.has(endpoint));
+}
+
+/** Slots that the verdict leads to: `goto affinity-3` to three, `drop` to none. */
+function usedSlots(verdict: string | undefined, slots: readonly (string | undefined)[] = []) {
+  const [, count = "0"] = /-(\d+)$/.exec(verdict ?? "") ?? [];
+  return slots.slice(0, Number(count));
 }
 
 export interface CleanupSurroundings {

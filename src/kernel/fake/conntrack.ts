@@ -16,6 +16,8 @@ export class FakeConntrack implements Conntrack {
   readonly #supervision: Supervision;
   #entries: ConntrackEntry[] = [];
   #nextId = 1;
+  /** Lists that were asked for. */
+  lists = 0;
 
   constructor(supervision: Supervision) {
     this.#supervision = supervision;
@@ -36,6 +38,7 @@ export class FakeConntrack implements Conntrack {
   }
 
   entries(filter?: ConntrackFilter): ConntrackEntry[] {
+    this.lists++;
     const purpose = { operation: "list", object: "conntrack entries" };
     const matches = (entry: ConntrackEntry) => filter === undefined || matchesFilter(entry, filter);
     return this.#supervision.list("conntrackEntries", purpose, () => this.#entries.filter(matches));

@@ -29,8 +29,11 @@ export function isStale(entry: ConntrackEntry, judge: FlowJudge): boolean {
   if (original.protocol !== IPPROTO_UDP) return false;
   const key = flowKey(entry);
   const frontend = judge.frontend(key);
-  if (frontend === undefined) return judge.wasServed(key) && (status & DST_NAT) !== 0;
+  const isTranslated = (status & DST_NAT) !== 0;
+  if (frontend === undefined) return judge.wasServed(key) && isTranslated;
   const endpoints =
     frontend.outside === undefined || judge.isInside(original.source) ? frontend.endpoints : frontend.outside;
-  return !endpoints.includes(`${reply.source} . ${reply.sourcePort}`);
+  if (endpoints.includes(`${reply.source} . ${reply.sourcePort}`)) return false;
+  // One that began untranslated has nowhere better to go while there is no endpoint.
+  return isTranslated || endpoints.length > 0;
 }
