@@ -104,6 +104,14 @@ export class ServiceLab {
     return found.addresses;
   }
 
+  /** Every address of a node, on whatever device. */
+  async ownAddresses(node: string): Promise<string[]> {
+    const devices: { addr_info: { local: string }[] }[] = JSON.parse(
+      await this.exec(`node/${node}`, "ip", "-j", "address"),
+    );
+    return devices.flatMap(({ addr_info }) => addr_info.map(({ local }) => local));
+  }
+
   /** Output of a command in a pod or on a node; it has to succeed. */
   async exec(target: string, ...command: string[]): Promise<string> {
     const outcome = await this.lab("exec", target, "--", ...command);

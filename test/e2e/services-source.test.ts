@@ -30,14 +30,6 @@ const podAddresses = async () =>
   new Map(await Promise.all(PODS.map(async (pod) => [pod, await lab.podIps(pod)] as const)));
 const ofFamily = (ips: readonly string[], like: string) => ips.find((ip) => ipFamily(ip) === ipFamily(like)) ?? "";
 
-/** Every address of a node, on whatever device. */
-async function ownAddresses(node: string): Promise<string[]> {
-  const devices: { addr_info: { local: string }[] }[] = JSON.parse(
-    await lab.exec(`node/${node}`, "ip", "-j", "address"),
-  );
-  return devices.flatMap(({ addr_info }) => addr_info.map(({ local }) => local));
-}
-
 test("svc-09 pod source address is kept through ClusterIP, on the server's node and on others", async () => {
   const ips = await podAddresses();
   const targets = await lab.clusterIps("one");
@@ -64,7 +56,7 @@ test("svc-09 pod source address is kept through ClusterIP, on the server's node 
 test("svc-09 a node that dials a ClusterIP is seen by an address of its own, wherever the server is", async () => {
   const targets = await lab.clusterIps("one");
   for (const node of NODES) {
-    const own = await ownAddresses(node);
+    const own = await lab.ownAddresses(node);
     const results = await lab.dial(targets.map((to) => ({ from: `node/${node}`, to, port: 80 })));
     for (const { answer, clientIp = "" } of results) {
       assert.equal(answer, "default/a");
@@ -106,7 +98,7 @@ test("svc-11 a pod reaches itself through its Service by each of its addresses, 
   );
   await lab.endpoints("self", 1);
   const own = await lab.podIps("self");
-  const ofNode = await ownAddresses("node2");
+  const ofNode = await lab.ownAddresses("node2");
   const ways = (await waysTo("self", "node2", external, 30011)).flatMap((way) =>
     PROTOCOLS.map((protocol) => ({ ...way, from: "default/self", protocol })),
   );
