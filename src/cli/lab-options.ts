@@ -42,6 +42,7 @@ export const clusterOptions = {
     default: "none",
     help: "As of the agent: portmap (hostPort), bandwidth, both with a comma, or none",
   },
+  flowtable: { type: "boolean", help: "As of the agent: established connections take the kernel's fast path" },
   "dual-stack": { type: "boolean", help: "IPv4 and IPv6 for nodes, pods and Services" },
 } as const satisfies OptionTable;
 
@@ -67,6 +68,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535),
     routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
     dualStack: values["dual-stack"],
+    ...(values.flowtable ? { flowtable: true } : {}),
     cniChain: chainOption(spec, values["cni-chain"]),
   };
 }

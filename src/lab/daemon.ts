@@ -130,6 +130,7 @@ function agentProcess(
     own.cniBinDir,
     "--cni-chain",
     options.cniChain.join(","),
+    ...(options.flowtable === true ? ["--flowtable"] : []),
     ...planTopology(options).serviceCidrs.flatMap((cidr) => ["--service-cidr", cidr]),
   );
   return new SupervisedProcess({

@@ -17,6 +17,8 @@ export interface LabOptions {
   readonly mtuBytes: number;
   readonly routing: RoutingMode;
   readonly dualStack: boolean;
+  /** Agents have --flowtable. */
+  readonly flowtable?: boolean;
   /** Debian's plugins behind ours: "portmap", "bandwidth". */
   readonly cniChain: readonly ("portmap" | "bandwidth")[];
 }
