@@ -20,7 +20,7 @@ export interface TrafficOutcome {
   readonly failures: Readonly<Record<string, number>>;
 }
 
-const PAUSE_MS = 10;
+const PAUSE_MS = 20;
 const TIMEOUT_MS = 2000;
 
 interface Connection {
