@@ -129,7 +129,9 @@ export function collectServices(metrics: ServiceMetrics, ledger: ServiceLedger):
     if (frontend.outside?.length === 0) external++;
     if (frontend.kind === "ClusterIP" && frontend.endpoints.length === 0 && frontend.otherwise === "drop") internal++;
   }
-  metrics.services.set(ledger.size);
+  let services = 0;
+  for (const plan of ledger.plans()) if (plan.frontends.length > 0) services++;
+  metrics.services.set(services);
   metrics.frontends.set(frontends);
   metrics.endpoints.set(endpoints);
   metrics.noLocalEndpoints.set({ traffic_policy: "internal" }, internal);

@@ -140,8 +140,8 @@ export class ProxyRig implements Disposable {
       for (let turn = 0; turn < 5; turn++) await nextTurn();
       const [next = ms] = this.clock.delays();
       const step = Math.min(next, end - this.clock.now());
-      this.clock.advance(step);
       this.wallMs += step;
+      this.clock.advance(step);
     } while (this.clock.now() < end);
     await this.host.settled();
   }
@@ -155,7 +155,7 @@ export class ProxyRig implements Disposable {
 
   /** What was asked of the kernel since the last time: "commit ip breakwater: addElements, …". */
   operations(): string[] {
-    return this.host.log.takeLines().map((line) => line.replace("commit ", "commit ").trim());
+    return this.host.log.takeLines();
   }
 
   /** Transactions since the last time. */
