@@ -37,7 +37,25 @@ const steps = (changes: readonly NftChange[]) => changes.map((change) => change.
 
 const whole = table([set("a", ["10.0.0.0/24"])], [chain("post", [lookup, accept], base)]);
 
+const fast = (devices: readonly string[], name = "fast", priority = 0): NftTable => ({
+  ...table([], [chain("offer", [{ statements: [{ flowAdd: name }] }])]),
+  flowtables: [{ name, priority, devices }],
+});
+
 const cases: [string, NftTable, NftTable, string][] = [
+  ["a flowtable", table([], []), fast(["a", "b"]), "addTable addFlowtable addChain addRule"],
+  ["a device more", fast(["a"]), fast(["a", "b"]), "addFlowtable"],
+  ["a device less", fast(["a", "b"]), fast(["b"]), "deleteFlowtableDevices"],
+  ["another device", fast(["a"]), fast(["b"]), "addFlowtable deleteFlowtableDevices"],
+  ["a flowtable less", fast(["a"]), table([], [chain("offer", [drop])]), "flushChain addRule deleteFlowtable"],
+  [
+    "a flowtable in the place of another",
+    fast(["a", "b"]),
+    fast(["b", "c"], "other"),
+    "deleteTable addTable addFlowtable addChain addRule",
+  ],
+  ["a flowtable beside another", fast(["a"]), fast(["b"], "other"), "addFlowtable flushChain addRule deleteFlowtable"],
+  ["another priority", fast(["a"]), fast(["a"], "fast", 5), "deleteTable addTable addFlowtable addChain addRule"],
   ["a new table", table([], []), whole, "addTable addSet addElements addChain addRule addRule"],
   ["nothing", whole, whole, ""],
   ["a table that nobody wants", whole, table([], []), "deleteTable"],

@@ -79,7 +79,8 @@ function linksOf({ vxlan, pods, routes }: DesiredState): Map<string, Link> {
 function tableOf({ nft }: DesiredState): ObservedTable | undefined {
   if (nft.sets.length === 0 && nft.chains.length === 0) return undefined;
   const chains = nft.chains.map(({ name, base, rules }) => ({ name, base, fingerprints: rules.map(ruleFingerprint) }));
-  return { family: nft.family, name: nft.name, sets: nft.sets, chains };
+  const flowtables = nft.flowtables === undefined ? {} : { flowtables: nft.flowtables };
+  return { family: nft.family, name: nft.name, ...flowtables, sets: nft.sets, chains };
 }
 
 function keyed<T>(values: readonly T[], key: (value: T) => string): Map<string, T> {

@@ -118,6 +118,18 @@ export const scenarios: Readonly<Record<string, PlanInput>> = {
     nodes: oneSubnet,
     config: { ...config, masqueradeExceptions: ["10.0.0.0/8", "192.168.0.0/16", "fd00::/8"] },
   }),
+  flowtable: input({
+    nodes: twoSubnets,
+    config: { ...config, flowtable: true },
+    facts: { nodeName: "node1", interfaces: [loopback, eth0()], flowtables: true },
+    pods: [pod(1), pod(2)],
+  }),
+  "flowtable-on-a-kernel-without": input({
+    nodes: oneSubnet,
+    config: { ...config, flowtable: true },
+    facts: { nodeName: "node1", interfaces: [loopback, eth0()], flowtables: false },
+    pods: [pod(1)],
+  }),
   "node-unknown": input({ nodes: oneSubnet.slice(1) }),
   "node-without-pod-cidr": input({ nodes: [node(1, ["192.168.1.1"], []), ...oneSubnet.slice(1)] }),
   "node-whose-pod-cidr-is-taken": input({
