@@ -26,12 +26,14 @@ export interface PolicySourceOptions {
 }
 
 export interface PolicySource {
-  /** Resolves when policies were listed once; rejects with BW_KUBE_STOPPED when stopped before. */
+  /** Resolves when policies were listed once, and pods where there are any; rejects with BW_KUBE_STOPPED when stopped before. */
   readonly synced: Promise<void>;
   /** By "namespace/name". */
   policies(): ReadonlyMap<string, ClusterPolicy>;
   /** All pods of the cluster, by "namespace/name"; empty until the first policy, and until they were listed. */
   pods(): ReadonlyMap<string, PolicyPod>;
+  /** Whether pods are known as far as policies speak of them: it is false from the first policy on until they were listed. */
+  complete(): boolean;
   state(): readonly ReflectorState[];
   stop(): Promise<void>;
 }
@@ -56,6 +58,7 @@ export function startPolicySource(options: PolicySourceOptions): PolicySource {
   const watchPods = () => {
     podReflector ??= new Reflector<PolicyPod>({ ...common(pods), parse: parsePolicyPod, unparsable: "absent" });
     podReflector.onChange(notice.call);
+    podReflector.synced.then(notice.call, () => undefined);
     podReflector.start();
   };
   policyReflector.onChange(() => {
@@ -63,12 +66,16 @@ export function startPolicySource(options: PolicySourceOptions): PolicySource {
     notice.call();
   });
   policyReflector.start();
+  const synced = policyReflector.synced.then(() => podReflector?.synced);
+  // Who does not wait for it must not be killed by its rejection.
+  synced.catch(() => undefined);
   const reflectors = () => [policyReflector, ...(podReflector === undefined ? [] : [podReflector])];
   const nobody: ReadonlyMap<string, PolicyPod> = new Map();
   return {
-    synced: policyReflector.synced,
+    synced,
     policies: () => policyReflector.items(),
     pods: () => podReflector?.items() ?? nobody,
+    complete: () => podReflector?.state().synced ?? policyReflector.items().size === 0,
     state: () => reflectors().map((reflector) => reflector.state()),
     stop: async () => {
       notice.cancel();

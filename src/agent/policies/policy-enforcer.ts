@@ -23,7 +23,7 @@ export interface PolicyEnforcerOptions {
   readonly nodeName: string;
   readonly nftables: Nftables;
   readonly conntrack: Conntrack;
-  readonly source: Pick<PolicySource, "policies" | "pods">;
+  readonly source: Pick<PolicySource, "policies" | "pods" | "complete">;
   readonly namespaces: () => ReadonlyMap<string, ClusterNamespace>;
   /** Pods of this node as the API has them. */
   readonly ownPods: () => ReadonlyMap<string, ClusterPod>;
@@ -112,7 +112,12 @@ export class PolicyEnforcer implements Disposable {
   }
 
   #run(): void {
-    const { clock, log } = this.#options;
+    const { clock, log, source } = this.#options;
+    if (!source.complete()) {
+      // Peers that are not known would be denied, and their connections cut.
+      this.#failure = "the pods that NetworkPolicies speak of have not been read from the API yet";
+      return;
+    }
     try {
       const input = this.#input();
       if (!this.#started) this.#read();
@@ -156,7 +161,13 @@ export class PolicyEnforcer implements Disposable {
   #input(): PolicyInput {
     const { nodeName, source, namespaces } = this.#options;
     const pods = new Map(source.pods());
-    for (const pod of this.#localPods()) pods.set(`${pod.namespace}/${pod.name}`, pod);
+    const here = this.#localPods();
+    const taken = new Set(here.flatMap(({ ips }) => ips));
+    // The API may still tell of a pod that is gone from here while another one has its address already.
+    for (const [key, pod] of pods) {
+      if (pod.nodeName === nodeName && pod.ips.some((ip) => taken.has(ip))) pods.delete(key);
+    }
+    for (const pod of here) pods.set(`${pod.namespace}/${pod.name}`, pod);
     return {
       nodeName,
       pods: [...pods.values()],

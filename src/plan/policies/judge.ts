@@ -60,8 +60,14 @@ function admits(
   flow: JudgedFlow,
   cluster: ClusterPods,
 ): boolean {
-  const isPort = rule.ports === undefined || rule.ports.some((port) => matchesPort(port, flow));
-  return isPort && (rule.peers === undefined || rule.peers.some((each) => matchesPeer(each, policy, peer, cluster)));
+  const ports = rule.ports?.filter((port) => matchesPort(port, flow));
+  if (ports?.length === 0) return false;
+  // In a block there is nobody whose ports have names.
+  const namedOnly = peer === flow.to && ports?.every(({ port }) => typeof port === "string") === true;
+  return (
+    rule.peers === undefined ||
+    rule.peers.some((each) => !(namedOnly && each.kind === "block") && matchesPeer(each, policy, peer, cluster))
+  );
 }
 
 function matchesPeer(peer: PolicyPeer, policy: ClusterPolicy, { ip, pod }: FlowEnd, cluster: ClusterPods): boolean {

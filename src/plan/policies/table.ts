@@ -18,6 +18,8 @@ export interface PolicyInput extends ClusterPods {
 
 /** Just behind NF_IP_PRI_FILTER: what Services refuse is refused, not dropped. */
 const PRIORITY = 1;
+const IPPROTO_TCP = 6;
+const MIDSTREAM = "midstream";
 
 export function planPolicyTable(input: PolicyInput, family: Family): NftTable {
   const sets = new PeerSets(new PodIndex(input), family);
@@ -28,13 +30,17 @@ export function planPolicyTable(input: PolicyInput, family: Family): NftTable {
   );
   return {
     ...POLICY_TABLES[family],
-    sets: [...sets.sets(), ...directions.map(({ map }) => map), selfSet(directions, family)].sort(byName),
-    chains: [forwardChain(family), ...directions.flatMap(({ chains }) => chains)].sort(byName),
+    sets: [...sets.sets(), ...directions.flatMap(({ map, pods }) => [map, pods]), selfSet(directions, family)].sort(
+      byName,
+    ),
+    chains: [...baseChains(family), ...directions.flatMap(({ chains }) => chains)].sort(byName),
   };
 }
 
 interface DirectionPlan {
   readonly map: NftSet;
+  /** The map's keys: the kernel asks no verdict map whether it holds one. */
+  readonly pods: NftSet;
   readonly chains: readonly NftChain[];
   readonly addresses: readonly string[];
 }
@@ -47,7 +53,7 @@ function planDirection(
   family: Family,
 ): DirectionPlan {
   const chains = new Map<string, NftChain>();
-  const elements: string[] = [];
+  const chainsOf = new Map<string, Set<string>>();
   for (const pod of local) {
     const addresses = pod.ips.filter((ip) => ipFamily(ip) === family);
     const selecting = policies.filter((policy) => selects(policy, pod, direction));
@@ -59,11 +65,28 @@ function planDirection(
     if (!chains.has(chain)) {
       chains.set(chain, { name: chain, rules: directionRules(direction, selecting, pod, sets, family) });
     }
-    elements.push(...addresses.map((ip) => `${ip} : jump ${chain}`));
+    for (const ip of addresses) chainsOf.set(ip, (chainsOf.get(ip) ?? new Set()).add(chain));
   }
+  const elements = [...chainsOf].map(
+    ([ip, names]) => `${ip} : jump ${joinedChain(direction, [...names].sort(), chains)}`,
+  );
   const key = family === 4 ? ("ipv4_addr" as const) : ("ipv6_addr" as const);
-  const map: NftSet = { name: direction, key, data: "verdict", interval: false, elements: elements.sort() };
-  return { map, chains: [...chains.values()], addresses: elements.map((element) => element.split(" ")[0] ?? "") };
+  const addresses = [...chainsOf.keys()].sort();
+  return {
+    map: { name: direction, key, data: "verdict", interval: false, elements: elements.sort() },
+    pods: { name: `${direction}-pods`, key, interval: false, elements: addresses },
+    chains: [...chains.values()],
+    addresses,
+  };
+}
+
+/** Whose the address is while two pods have it, nobody can tell: what both admit passes. @returns the chain's name */
+function joinedChain(direction: Direction, names: readonly string[], chains: Map<string, NftChain>): string {
+  const [only = ""] = names;
+  if (names.length === 1) return only;
+  const name = `${direction}-all-${digest(names.join(" "))}`;
+  chains.set(name, { name, rules: names.map((jump) => ({ statements: [{ verdict: { jump } }] })) });
+  return name;
 }
 
 export function selects(policy: ClusterPolicy, pod: PolicyPod, direction: Direction): boolean {
@@ -85,20 +108,36 @@ function selfSet(directions: readonly DirectionPlan[], family: Family): NftSet {
 }
 
 /** The node's own traffic passes input and output, and is never looked at: kubelet's probes always arrive. */
-function forwardChain(family: Family): NftChain {
+function baseChains(family: Family): NftChain[] {
   const [source, destination] =
     family === 4 ? (["ip saddr", "ip daddr"] as const) : (["ip6 saddr", "ip6 daddr"] as const);
   const rule = (...statements: NftStatement[]): NftRule => ({ statements });
-  return {
+  const isNewTcp: NftStatement[] = [
+    { match: "ct state", op: "==", value: "new" },
+    { match: "meta l4proto", op: "==", value: IPPROTO_TCP },
+  ];
+  const forward: NftChain = {
     name: "forward",
     base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" },
     rules: [
       rule({ match: "ct state", op: "==", value: "established,related" }, { verdict: "accept" }),
       rule({ lookup: [source, destination], set: "self" }, { verdict: "accept" }),
+      rule(...isNewTcp, { verdict: { jump: MIDSTREAM } }),
       rule({ vmap: source, map: "egress" }),
       rule({ vmap: destination, map: "ingress" }),
     ],
   };
+  // Connection tracking takes up a connection in its middle, and whoever is heard first for who opened it: an answer of a
+  // server would open again, as a flow of its own, what a policy has cut (nf_conntrack_tcp_loose).
+  const midstream: NftChain = {
+    name: MIDSTREAM,
+    rules: [
+      rule({ tcpSyn: true }, { verdict: "return" }),
+      rule({ lookup: source, set: "ingress-pods" }, { counter: true }, { verdict: "drop" }),
+      rule({ lookup: destination, set: "egress-pods" }, { counter: true }, { verdict: "drop" }),
+    ],
+  };
+  return [forward, midstream];
 }
 
 function byName(a: { readonly name: string; readonly namespace?: string }, b: typeof a): number {
