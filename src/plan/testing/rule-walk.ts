@@ -116,7 +116,8 @@ class RuleWalk {
     if ("reject" in statement) return this.#reject(statement.reject);
     if ("masquerade" in statement) return this.#masquerade();
     // A packet here stands for a flow's first one.
-    if ("counter" in statement || "tcpSyn" in statement || "clampMss" in statement) return "next";
+    if ("counter" in statement || "tcpSyn" in statement || "clampMss" in statement || "flowAdd" in statement)
+      return "next";
     if ("verdict" in statement) return statement.verdict;
     throw new TypeError(`Teach this walk what ${JSON.stringify(statement)} does`);
   }
