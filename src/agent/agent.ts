@@ -91,6 +91,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     podLinks,
     status: () => reconciler.status,
     admit: async (pod) => policies?.enforcer.admit(pod),
+    withdraw: ({ name }) => policies?.enforcer.forget(name),
     onDetach: () => policies?.follow(),
     onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
     ...(config.flowtable === true ? { onAttached: () => reconciler.request("pod") } : {}),

@@ -33,6 +33,8 @@ export interface NodeNetworkOptions {
   readonly status: () => ReconcilerStatus;
   /** Called before a pod gets its network; what it throws keeps the pod without one. */
   readonly admit?: (pod: LocalPod) => Promise<void>;
+  /** Called when a pod that was let in got no network after all. */
+  readonly withdraw?: (pod: LocalPod) => void;
   /** A pod is gone. */
   readonly onDetach?: () => void;
   readonly onError: (error: unknown) => void;
@@ -103,6 +105,15 @@ export class NodeNetwork implements PodNetwork {
     const pod = toLocalPod(attachment);
     if (this.#reapTimer !== undefined) this.#reapSoon();
     await this.#options.admit?.(pod);
+    try {
+      return await this.#attachAdmitted(pod, attachment);
+    } catch (error) {
+      this.#options.withdraw?.(pod);
+      throw error;
+    }
+  }
+
+  async #attachAdmitted(pod: LocalPod, attachment: PodAttachment): Promise<AttachedPod> {
     try {
       return this.#attach(pod);
     } catch (error) {

@@ -93,7 +93,9 @@ export class PolicyEnforcer implements Disposable {
     if (found === undefined) throw this.#refusal(pod, "the API does not know the pod");
     this.#arriving.set(pod.name, { ...asPolicyPod(found), ips: pod.ips, nodeName: this.#options.nodeName });
     this.#run();
-    if (this.#failure !== undefined) throw this.#refusal(pod, this.#failure);
+    if (this.#failure === undefined) return;
+    this.#arriving.delete(pod.name);
+    throw this.#refusal(pod, this.#failure);
   }
 
   #refusal(pod: LocalPod, why: string): BreakwaterError {
