@@ -101,17 +101,14 @@ test("two Services with one external IP and port: the older one wins, the loser 
   assert.deepEqual(cluster.reached(dial), ["10.244.2.6:8080"]);
 });
 
-test("an external IP that is a cluster IP of another Service leads to the older one", () => {
-  const thief = aService({
-    name: "thief",
-    clusterIps: ["10.96.0.66"],
-    externalIps: [VIP],
-    createdAt: "2026-03-01T00:00:00Z",
+for (const createdAt of ["2025-01-01T00:00:00Z", "2026-03-01T00:00:00Z"]) {
+  test(`a cluster IP is its own Service's, whoever names it as an external one: a thief of ${createdAt}`, () => {
+    const thief = aService({ name: "thief", clusterIps: ["10.96.0.66"], externalIps: [VIP], createdAt });
+    const slices = [aSlice([podOn(1, 5)]), aSlice([podOn(2, 6)], { service: "thief" })];
+    const cluster = new ServiceCluster({ services: [thief, aService()], slices });
+    assert.deepEqual(cluster.reached(fromPod), ["10.244.1.5:8080"]);
   });
-  const slices = [aSlice([podOn(1, 5)]), aSlice([podOn(2, 6)], { service: "thief" })];
-  const cluster = new ServiceCluster({ services: [thief, aService()], slices });
-  assert.deepEqual(cluster.reached(fromPod), ["10.244.1.5:8080"]);
-});
+}
 
 test("names that are too long for a comment are cut, and no frontend is lost", () => {
   const name = "n".repeat(63);

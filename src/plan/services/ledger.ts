@@ -6,7 +6,7 @@
 import type { Frontend, ServicePlan } from "../../model/frontend.ts";
 import { type Family, type Ip, ipFamily } from "../../model/ip.ts";
 import { frontendNeeds } from "./elements.ts";
-import { type FrontendConflict, hairpinElement, olderFirst } from "./table.ts";
+import { betterFirst, type Claim, type FrontendConflict, hairpinElement } from "./table.ts";
 
 /** What one or more changes touched; the ledger tells what is there now. */
 export interface Touched {
@@ -43,7 +43,7 @@ export class ServiceLedger {
     return this.#plans.get(key);
   }
 
-  /** The frontend as it is served: that of the oldest Service which claims it. */
+  /** The frontend as it is served: that of the best claim to it. */
   frontend(key: string): Frontend | undefined {
     return this.#claims.get(key)?.[0]?.frontend;
   }
@@ -101,7 +101,7 @@ export class ServiceLedger {
   #add(plan: ServicePlan, touched: Touched): void {
     for (const frontend of plan.frontends) {
       touched.frontends.add(frontend.key);
-      this.#claim(frontend.key, (claims) => [...claims, { plan, frontend }].sort(byAge));
+      this.#claim(frontend.key, (claims) => [...claims, { plan, frontend }].sort(betterFirst));
     }
     this.#count(plan, 1, touched);
   }
@@ -143,15 +143,6 @@ export class ServiceLedger {
       this.#hairpins.add(element, by);
     }
   }
-}
-
-interface Claim {
-  readonly plan: ServicePlan;
-  readonly frontend: Frontend;
-}
-
-function byAge(a: Claim, b: Claim): number {
-  return olderFirst(a.plan, b.plan);
 }
 
 /** How often each name is wanted. */

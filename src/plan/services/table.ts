@@ -115,18 +115,19 @@ export interface FrontendConflict {
   readonly winner: string;
 }
 
-/** Where several Services claim one address, protocol and port, the oldest one has it. */
+/**
+ * Where several Services claim one address, protocol and port, the one whose ClusterIP it is has it, else the oldest. So
+ * nobody can draw a Service's traffic to himself by naming its address as an external one (CVE-2020-8554).
+ */
 export function claimFrontends(plans: Iterable<ServicePlan>): Claims {
   const frontends = new Map<string, Frontend>();
   const owners = new Map<string, ServicePlan>();
   const conflicts: FrontendConflict[] = [];
-  for (const plan of [...plans].sort(olderFirst)) {
-    for (const frontend of plan.frontends) {
-      const owner = owners.get(frontend.key);
-      if (owner !== undefined) {
-        conflicts.push({ key: frontend.key, loser: plan.key, winner: owner.key });
-        continue;
-      }
+  const claims = [...plans].flatMap((plan) => plan.frontends.map((frontend) => ({ plan, frontend })));
+  for (const { plan, frontend } of claims.sort(betterFirst)) {
+    const owner = owners.get(frontend.key);
+    if (owner !== undefined) conflicts.push({ key: frontend.key, loser: plan.key, winner: owner.key });
+    else {
       owners.set(frontend.key, plan);
       frontends.set(frontend.key, frontend);
     }
@@ -134,8 +135,20 @@ export function claimFrontends(plans: Iterable<ServicePlan>): Claims {
   return { frontends, conflicts };
 }
 
+/** A Service that claims a frontend. */
+export interface Claim {
+  readonly plan: ServicePlan;
+  readonly frontend: Frontend;
+}
+
+/** Who has a frontend that several claim. */
+export function betterFirst(a: Claim, b: Claim): number {
+  const isOwn = ({ frontend }: Claim) => Number(frontend.kind === "ClusterIP");
+  return isOwn(b) - isOwn(a) || olderFirst(a.plan, b.plan);
+}
+
 /** By age, then by name. */
-export function olderFirst(a: ServicePlan, b: ServicePlan): number {
+function olderFirst(a: ServicePlan, b: ServicePlan): number {
   if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? -1 : 1;
   return a.key < b.key ? -1 : 1;
 }
