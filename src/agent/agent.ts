@@ -91,8 +91,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     podLinks,
     status: () => reconciler.status,
     admit: async (pod) => policies?.enforcer.admit(pod),
-    withdraw: ({ name }) => policies?.enforcer.forget(name),
-    onDetach: () => policies?.follow(),
+    withdraw: (pod) => policies?.enforcer.forget(pod),
+    onDetach: (pod) => policies?.enforcer.forget(pod),
     onError: (error) => log.error({ error: messageOf(error) }, "cannot delete the links of removed pods"),
     ...(config.flowtable === true ? { onAttached: () => reconciler.request("pod") } : {}),
   });

@@ -35,8 +35,8 @@ export interface NodeNetworkOptions {
   readonly admit?: (pod: LocalPod) => Promise<void>;
   /** Called when a pod that was let in got no network after all. */
   readonly withdraw?: (pod: LocalPod) => void;
-  /** A pod is gone. */
-  readonly onDetach?: () => void;
+  /** A pod is gone; undefined where nobody remembers which. */
+  readonly onDetach?: (pod: LocalPod | undefined) => void;
   readonly onError: (error: unknown) => void;
   /** Called when a pod was attached: what it works without follows in a round. */
   readonly onAttached?: () => void;
@@ -130,10 +130,11 @@ export class NodeNetwork implements PodNetwork {
 
   async detach(attachment: { readonly containerId: string; readonly ifname: string }): Promise<void> {
     const device = hostIfname(attachment.containerId, attachment.ifname);
+    const pod = this.#pods.get(device);
     this.#pods.delete(device);
     this.#strangers.delete(device);
     this.#options.podLinks.cutOff(device);
-    this.#options.onDetach?.();
+    this.#options.onDetach?.(pod);
     if (++this.#doomed >= REAP_AT_MOST) this.#reap();
     else this.#reapSoon();
   }

@@ -40,6 +40,8 @@ export interface ClusterSource {
    * @param uid where known: a pod of the same name with another uid is an older one, and the API is asked
    */
   findPod(namespace: string, name: string, uid?: string): Promise<ClusterPod | undefined>;
+  /** The same, always from the API: the view may be behind it. */
+  readPod(namespace: string, name: string): Promise<ClusterPod | undefined>;
   state(): readonly ReflectorState[];
   stop(): Promise<void>;
 }
@@ -68,6 +70,7 @@ export function startClusterSource(options: ClusterSourceOptions): ClusterSource
       if (known !== undefined && (uid === undefined || known.uid === uid)) return known;
       return getPod(options, namespace, name);
     },
+    readPod: (namespace, name) => getPod(options, namespace, name),
     state: () => reflectors.map((reflector) => reflector.state()),
     stop: async () => {
       notice.cancel();

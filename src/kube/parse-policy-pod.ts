@@ -9,9 +9,17 @@ const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 
 /** Pods of the host network have their node's address; a pod that is over has given its address back. */
 export function parsePolicyPod(object: JsonObject, report: ReportField): PolicyPod | undefined {
-  const { namespace, name, labels, nodeName, podIps, hostNetwork, phase } = parsePod(object, report);
+  const { namespace, name, uid, labels, nodeName, podIps, hostNetwork, phase } = parsePod(object, report);
   if (hostNetwork || phase === "Succeeded" || phase === "Failed") return undefined;
-  return { namespace, name, labels, nodeName, ips: podIps, ports: namedPorts(asObject(object["spec"]) ?? {}, report) };
+  return {
+    namespace,
+    name,
+    uid,
+    labels,
+    nodeName,
+    ips: podIps,
+    ports: namedPorts(asObject(object["spec"]) ?? {}, report),
+  };
 }
 
 /** Ports of sidecars count as those of containers do (KEP-753). */

@@ -49,6 +49,8 @@ export interface ClusterPolicy {
 export interface PolicyPod {
   readonly namespace: string;
   readonly name: string;
+  /** Tells it from an older pod of the same name. */
+  readonly uid?: string;
   readonly labels: Labels;
   readonly nodeName: string;
   readonly ips: readonly Ip[];

@@ -40,7 +40,7 @@ class Rig implements Disposable {
       namespaces: () => this.namespaces,
       ownPods: () => new Map(),
       attached: () => this.attached,
-      findPod: async (namespace, name) => this.known.get(`${namespace}/${name}`),
+      readPod: async (namespace, name) => this.known.get(`${namespace}/${name}`),
       log,
       clock: this.clock,
     });
@@ -161,7 +161,7 @@ test("PolicyEnforcer.admit() puts a pod's rules into the kernel before it return
   rig.known.set("x/new", clusterPod("x/new"));
   await rig.enforcer.admit(local("x/new", "10.244.1.7"));
   assert.deepEqual(rig.isolated("ingress"), ["10.244.1.1", "10.244.1.7"]);
-  rig.enforcer.forget("x/new");
+  rig.enforcer.forget(local("x/new", "10.244.1.7"));
   await rig.elapse();
   assert.deepEqual(rig.isolated("ingress"), ["10.244.1.1"]);
 });
@@ -269,3 +269,31 @@ for (const order of ORDERS) {
     }
   });
 }
+
+test("admit() goes by the labels that the API has now, not by those of an older pod of the same name", async () => {
+  using rig = new Rig();
+  const key = "default/db-0";
+  rig.pods.set(key, {
+    namespace: "default",
+    name: "db-0",
+    uid: "old",
+    labels: {},
+    nodeName: "node1",
+    ips: [],
+    ports: [],
+  });
+  rig.setPolicy("default/deny", { pods: [{ key: "app", operator: "In", values: ["db"] }], ingress: [] });
+  await rig.follow();
+  const fresh = { namespace: "default", name: "db-0", uid: "new", nodeName: "node1", hostNetwork: false };
+  rig.known.set(key, { ...fresh, phase: "Pending", podIps: [], labels: { app: "db" }, annotations: {} });
+  const isolated = () => rig.other.nftables.table(POLICY_TABLES[4])?.sets.find(({ name }) => name === "ingress");
+  await rig.enforcer.admit(local(key, "10.244.1.7"));
+  assert.match(isolated()?.elements.join() ?? "", /10\.244\.1\.7 : jump/);
+  rig.attached.push(local(key, "10.244.1.7"));
+  await rig.follow();
+  assert.match(isolated()?.elements.join() ?? "", /10\.244\.1\.7 : jump/, "the watch still has the older one");
+  rig.attached = [];
+  rig.enforcer.forget(local(key, "10.244.1.7"));
+  await rig.elapse();
+  assert.equal(isolated(), undefined);
+});

@@ -29,8 +29,8 @@ export interface PolicyEnforcerOptions {
   readonly ownPods: () => ReadonlyMap<string, ClusterPod>;
   /** Pods that are attached here, with the addresses that they were given. */
   readonly attached: () => readonly LocalPod[];
-  /** Asks the API for a pod that the view does not have yet. */
-  readonly findPod: (namespace: string, name: string) => Promise<ClusterPod | undefined>;
+  /** Asks the API for a pod, whatever the view has; undefined when there is none. */
+  readonly readPod: (namespace: string, name: string) => Promise<ClusterPod | undefined>;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -45,7 +45,7 @@ export class PolicyEnforcer implements Disposable {
   readonly #options: PolicyEnforcerOptions;
   readonly #watches: Disposable[];
   readonly #observed = new Map<Family, ObservedTable | undefined>();
-  /** Pods that are being attached, by `namespace/name`. */
+  /** Pods that are being attached, or that the watch does not know yet, by `namespace/name`. */
   readonly #arriving = new Map<string, PolicyPod>();
   #started = false;
   #endedAt = Number.NEGATIVE_INFINITY;
@@ -87,8 +87,8 @@ export class PolicyEnforcer implements Disposable {
     if (this.#failure !== undefined) throw this.#refusal(pod, this.#failure);
     if (this.#options.source.policies().size === 0) return;
     const [namespace = "", name = ""] = pod.name.split("/");
-    const known = this.#options.source.pods().get(pod.name);
-    const found = known ?? (await this.#options.findPod(namespace, name));
+    // The watch may still speak of an older pod of the same name, with other labels.
+    const found = await this.#options.readPod(namespace, name);
     // Labels that are not known could be any.
     if (found === undefined) throw this.#refusal(pod, "the API does not know the pod");
     this.#arriving.set(pod.name, { ...asPolicyPod(found), ips: pod.ips, nodeName: this.#options.nodeName });
@@ -184,21 +184,22 @@ export class PolicyEnforcer implements Disposable {
     const here = attached();
     const pods = here.flatMap(({ name, ips }) => {
       const own = ownPods().get(name);
-      const known = source.pods().get(name) ?? this.#arriving.get(name) ?? (own && asPolicyPod(own));
+      const watched = source.pods().get(name);
+      const arrived = this.#arriving.get(name);
+      if (arrived !== undefined && watched?.uid === arrived.uid) this.#arriving.delete(name);
+      const known = this.#arriving.get(name) ?? watched ?? (own && asPolicyPod(own));
       return known === undefined ? [] : [{ ...known, ips, nodeName }];
     });
     const attachedNames = new Set(here.map(({ name }) => name));
-    for (const [name, pod] of this.#arriving) {
-      if (attachedNames.has(name)) this.#arriving.delete(name);
-      else pods.push(pod);
-    }
+    for (const [name, pod] of this.#arriving) if (!attachedNames.has(name)) pods.push(pod);
     return pods;
   }
 
-  /** Pods given up before they were attached need no rules any more. */
-  forget(name: string): void {
-    this.#arriving.delete(name);
-    this.request();
+  /** A pod is gone, or was given up before it was attached. Another of its name may be arriving: it has other addresses. */
+  forget(pod: LocalPod | undefined): void {
+    if (pod !== undefined && this.#arriving.get(pod.name)?.ips.join() === pod.ips.join())
+      this.#arriving.delete(pod.name);
+    if (this.#started) this.request();
   }
 
   /** Established flows pass without a look: where policies changed, those that they forbid now are cut. */
@@ -215,7 +216,7 @@ export class PolicyEnforcer implements Disposable {
   }
 }
 
-function asPolicyPod({ namespace, name, labels, nodeName, ...pod }: ClusterPod | PolicyPod): PolicyPod {
-  const [ips, ports] = "podIps" in pod ? [pod.podIps, []] : [pod.ips, pod.ports];
-  return { namespace, name, labels, nodeName, ips, ports };
+/** Without the names of its ports: those come by the watch of all pods, and admit nothing until then. */
+function asPolicyPod({ namespace, name, uid, labels, nodeName, podIps }: ClusterPod): PolicyPod {
+  return { namespace, name, uid, labels, nodeName, ips: podIps, ports: [] };
 }

@@ -45,7 +45,7 @@ export class PolicyParts {
       namespaces: () => cluster.view().namespaces,
       ownPods: () => cluster.view().pods,
       attached,
-      findPod: (namespace, name) => cluster.findPod(namespace, name),
+      readPod: (namespace, name) => cluster.readPod(namespace, name),
       log,
       clock: systemClock,
     });
