@@ -8,6 +8,7 @@ const jobs = {
   setup: { needs: ["run", "test"], command: () => undefined },
   lab: { needs: ["run"], command: (args) => [join(root, "build", "breakwater.mjs"), "lab", "demo", ...args] },
   test: { needs: ["run", "test"], command: (args) => [join(root, "tools", "test.mjs"), ...args] },
+  "test:vm": { needs: ["run", "test", "vm"], command: (args) => [join(root, "tools", "test-vm.mjs"), ...args] },
   check: { needs: ["run"], command: (args) => [join(root, "tools", "check.mjs"), ...args] },
   reference: { needs: ["run"], command: (args) => [join(root, "tools", "reference.ts"), ...args] },
   bench: { needs: ["run", "test"], command: (args) => [join(root, "test", "bench", "main.ts"), ...args] },

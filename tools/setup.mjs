@@ -57,6 +57,13 @@ const DEBIAN = {
     ["ping", "iputils-ping", "tests of reachability"],
     ["ethtool", "ethtool", "benchmarks of the data path"],
   ],
+  vm: [
+    ["qemu-system-x86_64", "qemu-system-x86", "a machine with another kernel"],
+    ["busybox", "busybox-static", "the first root of that machine"],
+    ["depmod", "kmod", "modules of that machine"],
+    ["cpio", "cpio", "the first root of that machine"],
+    ["xz", "xz-utils", "unpacking its kernel"],
+  ],
 };
 
 function isInstalled(program) {
@@ -145,7 +152,7 @@ function linkRedis() {
   symlinkSync("/usr/bin/redis-check-rdb", link);
 }
 
-/** @param kinds which Debian packages: "run", "test" */
+/** @param kinds which Debian packages: "run", "test", "vm" */
 export function setUp(kinds = ["run"]) {
   if (process.platform !== "linux") fail("Breakwater runs on Linux", "Use a Linux machine, or a VM of one");
   installDebianPackages(kinds);

@@ -8,7 +8,7 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
 const named = process.argv.slice(2);
-const files = (named.length > 0 ? named : globSync(["src/**/*.test.ts", "test/**/*.test.ts"])).sort();
+const files = (named.length > 0 ? named : globSync(["src/**/*.test.ts", "test/**/*.test.ts"]).filter(isForHere)).sort();
 // Whole clusters, and repairs that are due within a second, share the machine badly.
 const slow = (file) => file.startsWith("test/e2e/") || file === "test/kernel/repair.test.ts";
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -31,6 +31,11 @@ class Digest extends Transform {
     const worthReading = type === "test:fail" || type === "test:stderr" || type === "test:diagnostic";
     done(null, worthReading && !(type === "test:diagnostic" && data.nesting === 0) ? event : undefined);
   }
+}
+
+/** What another kernel is needed for has a job of its own: npm run test:vm. */
+function isForHere(file) {
+  return !file.startsWith("test/vm/");
 }
 
 function isFile(data) {
