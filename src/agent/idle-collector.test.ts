@@ -31,6 +31,16 @@ test("IdleCollector keeps its distance from the collection before", (t) => {
   assert.equal(collections, 2);
 });
 
+test("IdleCollector collects now and then while nothing else happens", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let collections = 0;
+  using collector = new IdleCollector({ quietMs: 10, repeatMs: 1000, collect: () => collections++ });
+  collector.touch();
+  t.mock.timers.tick(10);
+  for (let i = 0; i < 3; i++) t.mock.timers.tick(1000);
+  assert.equal(collections, 4);
+});
+
 test("IdleCollector does nothing once disposed", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let collections = 0;

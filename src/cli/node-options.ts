@@ -123,16 +123,25 @@ const SERVICE_OPTIONS = [
   "service-counters",
 ] as const satisfies readonly (keyof typeof nodeOptions)[];
 
+/** Whether anything is said of how Services are to be served. */
+export function tellsOfServices(values: OptionValues<typeof nodeOptions>): boolean {
+  return givenServiceOption(values) !== undefined;
+}
+
+function givenServiceOption(values: OptionValues<typeof nodeOptions>): string | undefined {
+  return SERVICE_OPTIONS.find((name) => {
+    const value = values[name];
+    return Array.isArray(value) ? value.length > 0 : value === true;
+  });
+}
+
 function serviceConfig(
   spec: CommandSpec,
   values: OptionValues<typeof nodeOptions>,
 ): Pick<NodeConfig, "services"> | undefined {
   const backend = choiceOption(spec, "service-proxy", values["service-proxy"], ["nftables", "none"]);
   if (backend === "none" || values["keep-kube-proxy"]) {
-    const given = SERVICE_OPTIONS.find((name) => {
-      const value = values[name];
-      return Array.isArray(value) ? value.length > 0 : value === true;
-    });
+    const given = givenServiceOption(values);
     const why = values["keep-kube-proxy"] ? "--keep-kube-proxy" : "--service-proxy none";
     if (given !== undefined) throw usageError(spec, `${why} and --${given} contradict each other`);
     return undefined;

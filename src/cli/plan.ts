@@ -25,11 +25,12 @@ import type { MtuReport } from "../model/mtu-report.ts";
 import { formatNftTable } from "../model/nft.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { formatOperation, type Operation } from "../model/operation.ts";
+import type { ServicesReport } from "../model/service-report.ts";
 import type { DesiredState, LocalPod } from "../model/state.ts";
 import { planNode } from "../plan/plan.ts";
 import { serviceContext } from "../plan/services/node-ports.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
-import { nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
+import { nodeConfig, nodeOptions, refuseWithoutRights, tellsOfServices } from "./node-options.ts";
 import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
 import { formatTable } from "./table.ts";
 
@@ -58,7 +59,7 @@ export async function plan(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values } = parsed;
-  const config = nodeConfig(planSpec, values);
+  const told = nodeConfig(planSpec, values);
   const format = choiceOption(planSpec, "output", values.output, ["text", "json"]);
   const connection = await loadConnection({
     kubeconfig: values.kubeconfig,
@@ -66,6 +67,7 @@ export async function plan(args: readonly string[]): Promise<number> {
     server: values["api-server"],
   });
   refuseWithoutRights("plan");
+  const config = await asTheAgent(told, tellsOfServices(values), values["metrics-address"]);
   const known = await listNodes(new KubeClient(connection), config.nodeName);
   const pods = readPods(values["state-dir"]);
   using kernel = openKernel();
@@ -89,18 +91,29 @@ export async function plan(args: readonly string[]): Promise<number> {
   return operations.length + takeover.steps.length === 0 ? 0 : 1;
 }
 
-/** What the agent's probes found, where one runs: without that its routes would look wrong. */
-async function provenByAgent(address: string): Promise<Map<string, number> | undefined> {
+/** What the agent was told of Services, where one runs and nothing else is said here: it is its plan that is asked for. */
+async function asTheAgent(config: NodeConfig, isTold: boolean, address: string): Promise<NodeConfig> {
+  if (config.services === undefined || isTold) return config;
+  const report = await unlessAway(askAgent<ServicesReport>(address, "/services"));
+  return report === undefined ? config : { ...config, services: report.config };
+}
+
+async function unlessAway<T>(answer: Promise<T | undefined>): Promise<T | undefined> {
   try {
-    const report = await askAgent<MtuReport>(address, "/mtu");
-    const proven = (report?.paths ?? []).flatMap(({ to, provenBytes }) =>
-      provenBytes === null ? [] : [[to, provenBytes] as const],
-    );
-    return new Map(proven);
+    return await answer;
   } catch (error) {
     if (isBreakwaterError(error, "BW_AGENT_AWAY")) return undefined;
     throw error;
   }
+}
+
+/** What the agent's probes found, where one runs: without that its routes would look wrong. */
+async function provenByAgent(address: string): Promise<Map<string, number> | undefined> {
+  const report = await unlessAway(askAgent<MtuReport>(address, "/mtu"));
+  if (report === undefined) return undefined;
+  return new Map(
+    report.paths.flatMap(({ to, provenBytes }) => (provenBytes === null ? [] : [[to, provenBytes] as const])),
+  );
 }
 
 async function listNodes(client: KubeClient, nodeName: string): Promise<Map<string, ClusterNode>> {

@@ -1,9 +1,12 @@
 /** What `breakwater services` prints: how a node serves the cluster's Services. */
+import type { ServiceConfig } from "./node-config.ts";
 
 export interface ServicesReport {
   readonly node: string;
   /** Why the kernel is not up to date; null when it is. */
   readonly failure: string | null;
+  /** What the agent was told of Services. */
+  readonly config: ServiceConfig;
   readonly services: readonly ServiceReport[];
 }
 

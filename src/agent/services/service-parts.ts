@@ -140,9 +140,10 @@ export class ServiceParts {
 
   /** What the health server answers under /services; undefined for other paths. */
   document({ pathname }: URL): unknown {
-    const { config, kernel } = this.#options;
+    const { config, kernel, services } = this.#options;
     if (pathname === "/services/verify") return this.#verify();
-    if (pathname === "/services") return serviceReport(config.nodeName, this.proxy, this.#source, kernel.nftables);
+    if (pathname === "/services")
+      return serviceReport(config.nodeName, this.proxy, this.#source, kernel.nftables, services);
     return undefined;
   }
 

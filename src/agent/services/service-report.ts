@@ -3,6 +3,7 @@ import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
 import type { Frontend } from "../../model/frontend.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
+import type { ServiceConfig } from "../../model/node-config.ts";
 import type { ClusterService } from "../../model/service.ts";
 import type { FrontendReport, ServiceReport, ServicesReport } from "../../model/service-report.ts";
 import { planServiceSets } from "../../plan/services/table.ts";
@@ -13,6 +14,7 @@ export function serviceReport(
   proxy: ServiceProxy,
   source: Pick<ServiceSource, "services">,
   nftables: Nftables,
+  config: ServiceConfig,
 ): ServicesReport {
   const connections = readConnections(nftables);
   const conflicts = proxy.conflicts();
@@ -31,7 +33,7 @@ export function serviceReport(
     };
   });
   services.sort((a, b) => (a.service < b.service ? -1 : 1));
-  return { node, failure: proxy.failure ?? null, services };
+  return { node, failure: proxy.failure ?? null, config, services };
 }
 
 function whyNotServed({ type, clusterIps, leftTo }: ClusterService): string | null {
