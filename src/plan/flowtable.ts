@@ -2,9 +2,8 @@
  * The fast path (`--flowtable`): packets of established TCP and UDP connections of this node's pods go from device to
  * device as they come in, past routing, conntrack and every chain. Governed by docs/adr/0009-flowtable.md.
  *
- * A chain behind all filters offers them: what a filter drops never gets here, and what gets here is conntrack's own
- * ESTABLISHED, seen in both directions ("assured"), so that a TCP connection left behind by the fast path still has the
- * time-out of an established one, and a lookup in the DNS is not worth an entry.
+ * A chain behind all filters offers them: what a filter drops never gets here. "Assured" is TCP whose handshake is over,
+ * and UDP that has been answered for two seconds: a lookup in the DNS is not worth an entry.
  */
 import { POD_LINK_PREFIX } from "../model/marks.ts";
 import type { NftChain, NftField, NftFlowtable, NftRule } from "../model/nft.ts";
