@@ -2,6 +2,7 @@
  * What the kernel has, as far as it concerns us: listed once, then kept by netlink events and by our own changes. When
  * events are lost it is listed anew. What a plan is compared with is always this, never what we think we did.
  */
+import { isDeepStrictEqual } from "node:util";
 import { tableBehind, withFlowtables } from "../diff/nft-outcome.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { hasFlowtables } from "../kernel/nfnetlink/flowtable-support.ts";
@@ -31,25 +32,28 @@ export class Mirror {
     this.#kernel = kernel;
   }
 
-  /** Lists everything. After this the mirror equals the kernel; when a list fails nothing has changed. */
+  /**
+   * Lists everything. After this the mirror equals the kernel; when a list fails nothing has changed. Objects that are as
+   * they were stay: what replaced them every minute would fill V8's old generation, which nothing empties for long.
+   */
   list(): void {
     const { routes, nftables } = this.#kernel;
     const [links, addresses, neighbours, fdb] = [routes.links(), routes.addresses(), routes.neighbours(), routes.fdb()];
     const ours = routes.routes({ protocol: ROUTE_PROTOCOL }).filter((route) => route.table === MAIN_TABLE);
-    this.#nft = nftables.table(NFT_TABLE);
-    this.#links.clear();
-    this.#linksByIndex.clear();
-    for (const link of links) this.#setLink(link);
-    this.#addresses = byKey(addresses, addressKey);
-    this.#routes = byKey(ours, (route) => route.destination);
-    this.#neighbours = byKey(
-      neighbours.filter((neighbour) => this.#isOurNeighbour(neighbour)),
-      neighbourKey,
-    );
-    this.#fdb = byKey(
-      fdb.filter((entry) => this.#isOurs(entry.index)),
-      fdbKey,
-    );
+    const nft = nftables.table(NFT_TABLE);
+    if (!isDeepStrictEqual(nft, this.#nft)) this.#nft = nft;
+    const linksBefore = this.#linksByIndex;
+    [this.#links, this.#linksByIndex] = [new Map(), new Map()];
+    for (const link of links) {
+      const before = linksBefore.get(link.index);
+      this.#setLink(before !== undefined && isDeepStrictEqual(before, link) ? before : link);
+    }
+    this.#addresses = byKey(addresses, addressKey, this.#addresses);
+    this.#routes = byKey(ours, (route) => route.destination, this.#routes);
+    const ourNeighbours = neighbours.filter((neighbour) => this.#isOurNeighbour(neighbour));
+    this.#neighbours = byKey(ourNeighbours, neighbourKey, this.#neighbours);
+    const ourEntries = fdb.filter((entry) => this.#isOurs(entry.index));
+    this.#fdb = byKey(ourEntries, fdbKey, this.#fdb);
   }
 
   /** Reads our nftables table: events say that somebody touched it, not what it became. */
@@ -322,8 +326,19 @@ export class Mirror {
   }
 }
 
-function byKey<T>(values: readonly T[], key: (value: T) => string): Map<string, T> {
-  return new Map(values.map((value) => [key(value), value]));
+/** The values by key; in place of one that is the same as before the one that was there. */
+function byKey<T extends object>(
+  values: readonly T[],
+  key: (value: T) => string,
+  before: ReadonlyMap<string, T>,
+): Map<string, T> {
+  const map = new Map<string, T>();
+  for (const value of values) {
+    const name = key(value);
+    const known = before.get(name);
+    map.set(name, known !== undefined && same(known, value) ? known : value);
+  }
+  return map;
 }
 
 /** Sets or deletes; false when that changed nothing. */

@@ -76,6 +76,8 @@ export const mount: (
   data: string | null,
 ) => number = libc.func("int mount(const char *, const char *, const char *, unsigned long, const char *)");
 export const umount2: (target: string, flags: number) => number = libc.func("int umount2(const char *, int)");
+/** Gives what malloc holds and nobody uses back to the kernel, in all its arenas (malloc_trim(3)). */
+export const mallocTrim: (keepBytes: number) => number = libc.func("int malloc_trim(size_t)");
 
 /** Where a buffer's bytes are, for structures that point to them. Keep the buffer until the call is over. */
 export function addressOf(buffer: Uint8Array): bigint {
