@@ -57,11 +57,13 @@ function measureCount(bench: Bench, count: number): void {
     inChunks(stack.use(nftablesOf(host("chunks"))), services),
     ...byIptables(host("iptables"), services),
   ];
-  const own = { load: [] as number[], reload: [] as number[], add: [] as number[], remove: [] as number[] };
+  const own = { plan: [], load: [], reload: [], add: [], remove: [] } as Record<keyof Samples, number[]>;
   const peers = contenders.map((contender) => ({ contender, load: [] as number[], change: [] as number[] }));
   for (let round = 0; round < loadRounds(bench, count); round++) {
-    own.load.push(time(() => ours.load(services)));
-    own.reload.push(time(() => ours.reload(services)));
+    own.plan.push(time(() => ours.plan(services)));
+    own.load.push(time(() => ours.load()));
+    ours.plan(services);
+    own.reload.push(time(() => ours.reload()));
     for (const { contender, load } of peers) {
       if (round >= peerRounds(count)) continue;
       if (count === MANY) bench.say(`${contender.name}: ${count} Services`);
@@ -86,7 +88,7 @@ function measureCount(bench: Bench, count: number): void {
   report(bench, count, own, peers);
 }
 
-type Samples = Readonly<Record<"load" | "reload" | "add" | "remove", readonly number[]>>;
+type Samples = Readonly<Record<"plan" | "load" | "reload" | "add" | "remove", readonly number[]>>;
 interface PeerSamples {
   readonly contender: Contender;
   readonly load: readonly number[];
@@ -96,6 +98,7 @@ interface PeerSamples {
 
 function report(bench: Bench, count: number, own: Samples, peers: readonly PeerSamples[]): void {
   const what = `${count} Services`;
+  bench.row(`${what} planned`, "ms", median(own.plan));
   for (const [i, { contender, load }] of peers.entries()) {
     const reference = { reference: median(load), referenceName: contender.name };
     const details = { ...reference, ...(count === MANY && i === 0 ? { goal: LOAD_GOAL } : {}) };
@@ -193,7 +196,8 @@ function measureReplacement(bench: Bench): void {
   const [few, many] = [100, MANY].map((count) => {
     const ours = stack.use(new OurServices(createHost(join(bench.folder, "replace"), `replace${count}`)));
     const services = population(count);
-    ours.load(services);
+    ours.plan(services);
+    ours.load();
     return { ours, services, ms: [] as number[] };
   }) as unknown as [Replaced, Replaced];
   for (let round = 0; round < (bench.options.quick ? 500 : 3000); round++) {

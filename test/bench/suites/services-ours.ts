@@ -22,6 +22,7 @@ export class OurServices implements Disposable {
   readonly #nftables: Nftables;
   readonly #context: ServiceContext;
   #ledger = new ServiceLedger();
+  #touched = noneTouched();
   #table: ServiceTable;
 
   constructor(host: LabHost, context: ServiceContext = CONTEXT) {
@@ -34,19 +35,25 @@ export class OurServices implements Disposable {
     this.#nftables[Symbol.dispose]();
   }
 
-  /** From nothing, as the agent does at its start: in several transactions. */
-  load(services: readonly ServiceWithSlice[]): void {
+  /** Forgets all, and works out where the Services answer; nothing of it is in the kernel yet. */
+  plan(services: readonly ServiceWithSlice[]): void {
+    this.#ledger = new ServiceLedger();
+    this.#touched = noneTouched();
+    for (const each of services) this.#planOne(each, this.#touched);
     this.#table = this.#emptyTable();
-    this.#table.update(this.#planAll(services), this.#context.podCidrs);
   }
 
-  /** Deletes the table, whatever it holds, and loads it anew, in one transaction. */
-  reload(services: readonly ServiceWithSlice[]): void {
-    this.#table = this.#emptyTable();
+  /** Brings what was planned into the kernel, from nothing, as the agent does at its start: in several transactions. */
+  load(): void {
+    this.#table.update(this.#touched, this.#context.podCidrs);
+  }
+
+  /** The same in one transaction, which first deletes the table, whatever it holds. */
+  reload(): void {
     // A table whose set is of another kind cannot become ours step by step.
     const otherLayout = { name: "services", key: "ifname", interval: false, elements: [] } as const;
     this.#table.adopt({ ...SERVICE_TABLES[4], sets: [otherLayout], chains: [] });
-    this.#table.update(this.#planAll(services), this.#context.podCidrs);
+    this.load();
   }
 
   delete(): void {
@@ -56,7 +63,7 @@ export class OurServices implements Disposable {
   /** One Service has other endpoints. */
   change({ service, slice }: ServiceWithSlice, endpoints: readonly SliceEndpoint[]): void {
     const touched = noneTouched();
-    this.#plan({ service, slice: { ...slice, endpoints } }, touched);
+    this.#planOne({ service, slice: { ...slice, endpoints } }, touched);
     this.#table.update(touched, this.#context.podCidrs);
   }
 
@@ -66,20 +73,13 @@ export class OurServices implements Disposable {
   }
 
   #emptyTable(): ServiceTable {
-    this.#ledger = new ServiceLedger();
     const config = DEFAULT_SERVICE_CONFIG;
     const table = new ServiceTable({ family: 4, nftables: this.#nftables, ledger: this.#ledger, config });
     table.adopt(undefined);
     return table;
   }
 
-  #planAll(services: readonly ServiceWithSlice[]): Touched {
-    const touched = noneTouched();
-    for (const each of services) this.#plan(each, touched);
-    return touched;
-  }
-
-  #plan({ service, slice }: ServiceWithSlice, touched: Touched): void {
+  #planOne({ service, slice }: ServiceWithSlice, touched: Touched): void {
     this.#ledger.set(serviceKey(service), planService(service, [slice], this.#context), touched);
   }
 }

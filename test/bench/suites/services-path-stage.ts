@@ -98,9 +98,14 @@ function load(
   iptables: string,
   stack: DisposableStack,
 ): void {
-  if (kind === "ours") stack.use(ourServices(node, index)).load(services);
+  if (kind === "ours") loadOurs(stack.use(ourServices(node, index)), services);
   else if (kind === "iptables") node.run(() => restore(iptables, allServices(services)));
   else loadInChunks(stack.use(node.run(() => new PeerNftables("kube-proxy"))), services);
+}
+
+function loadOurs(ours: OurServices, services: readonly ServiceWithSlice[]): void {
+  ours.plan(services);
+  ours.load();
 }
 
 function ourServices(node: LabHost, index: number): OurServices {
@@ -117,7 +122,7 @@ function toggledPair({ nodes, pods }: AgentPair, stack: DisposableStack): Servic
     direct: pods,
     setTable: (isThere) => {
       if (isThere === wasThere) return;
-      for (const table of tables) isThere ? table.load(services) : table.delete();
+      for (const table of tables) isThere ? loadOurs(table, services) : table.delete();
       wasThere = isThere;
     },
   };
