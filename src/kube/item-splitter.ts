@@ -116,7 +116,9 @@ export class ItemSplitter {
   }
 
   #takeItem(): string {
-    const text = Buffer.concat(this.#item).toString("utf8");
+    const [first] = this.#item;
+    const whole = first !== undefined && this.#item.length === 1 ? first : Buffer.concat(this.#item);
+    const text = whole.toString("utf8");
     this.#item = [];
     this.#heldBytes = 0;
     return text;
@@ -125,6 +127,7 @@ export class ItemSplitter {
   /** Between items there is white space and at most one comma; anything else is an item that is no object. */
   #expectSeparator(): void {
     const gap = this.#takeItem();
+    if (gap === "," || gap === "") return;
     if (!/^\s*,?\s*$/.test(gap)) throw new SyntaxError(`an item of the list is no object: ${gap.trim().slice(0, 40)}`);
   }
 }

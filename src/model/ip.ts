@@ -22,6 +22,8 @@ export function ipFamily(ip: Ip): Family {
  * @throws SyntaxError naming the input
  */
 export function parseIp(text: string): Ip {
+  // What is read of IPv4 is canonical as it stands: there is one way to write each number.
+  if (ipv4Number(text) !== undefined) return text;
   return ipFromBytes(ipBytes(text));
 }
 
@@ -46,7 +48,7 @@ export function ipBytes(text: string): Uint8Array {
 
 /** Canonical text of 4 or 16 network-order bytes. @throws RangeError on any other length */
 export function ipFromBytes(bytes: Uint8Array): Ip {
-  if (bytes.length === 4) return bytes.join(".");
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
   if (bytes.length !== 16) throw new RangeError(`Cannot read an IP address from ${bytes.length} bytes`);
   return formatIpv6(bytes);
 }

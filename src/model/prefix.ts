@@ -1,7 +1,17 @@
 /**
  * CIDR prefixes as canonical text: "10.244.1.0/24". The host bits of a canonical prefix are zero.
  */
-import { compareIp, type Family, familyBits, type Ip, ipFamily, ipFromBigInt, ipToBigInt, parseIp } from "./ip.ts";
+import {
+  compareIp,
+  type Family,
+  familyBits,
+  type Ip,
+  ipFamily,
+  ipFromBigInt,
+  ipToBigInt,
+  ipv4ToNumber,
+  parseIp,
+} from "./ip.ts";
 
 /** A canonical prefix, as {@link parsePrefix} returns it. */
 export type Prefix = string;
@@ -21,6 +31,8 @@ export interface PrefixRange {
 export function parsePrefix(text: string): Prefix {
   const { address, length } = parseInterfaceAddress(text);
   const family = ipFamily(address);
+  // Most prefixes are IPv4 and have no host bits to clear.
+  if (family === 4 && ipv4ToNumber(address) % 2 ** (32 - length) === 0) return `${address}/${length}`;
   const shift = BigInt(familyBits(family) - length);
   return `${ipFromBigInt((ipToBigInt(address) >> shift) << shift, family)}/${length}`;
 }
