@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { IdleCollector } from "./idle-collector.ts";
+import { getHeapSpaceStatistics } from "node:v8";
+import { IdleCollector, keepYoungGenerationSmall } from "./idle-collector.ts";
 
 test("IdleCollector collects once when work has ended, not while it goes on", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
@@ -60,4 +61,20 @@ test("IdleCollector's own collection frees what is no longer used", async () => 
   const until = performance.now() + 5000;
   while (freed === 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.ok(freed > 50, `${freed} of 100 objects were freed`);
+});
+
+function youngBytes(): number {
+  return getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")?.space_size ?? Number.NaN;
+}
+
+/** What a list of objects is while it is read: much, and all of it survives. */
+function readMuch(): unknown[] {
+  return Array.from({ length: 400_000 }, (_, i) => ({ name: `object ${i}`, values: [i, i + 1] }));
+}
+
+test("keepYoungGenerationSmall() keeps V8's young generation from growing, whatever survives in it", () => {
+  keepYoungGenerationSmall();
+  const before = youngBytes();
+  assert.equal(readMuch().length, 400_000);
+  assert.equal(youngBytes(), before);
 });

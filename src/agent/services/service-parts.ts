@@ -14,7 +14,6 @@ import { serviceContext } from "../../plan/services/node-ports.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { Mirror } from "../mirror.ts";
-import { keepYoungGenerationSmall } from "../young-generation.ts";
 import { NodePortSockets } from "./node-port-sockets.ts";
 import { collectServices, createServiceMetrics, type ServiceMetrics } from "./service-metrics.ts";
 import { ServiceProxy } from "./service-proxy.ts";
@@ -64,7 +63,6 @@ export class ServiceParts {
       onDropped: (reason, { kind, name }, why) =>
         log.warn({ reason, object: `${kind} ${name}`, why }, "event not written"),
     });
-    keepYoungGenerationSmall();
     this.#source = startServiceSource({
       client,
       onChange: () => {
