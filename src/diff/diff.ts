@@ -30,6 +30,8 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
     ...diffFeatures(desired, observed, fresh),
     // Before the routes: a new peer's pods are inside the cluster from their first packet, and never masqueraded.
     ...table.gains,
+    // A route that becomes narrow sends connections back, which must not be offered again by rules that do not know it.
+    ...table.fastPath,
     ...addAddresses(desired, observed, index),
     ...setFdb(desired, observed, index),
     ...setNeighbours(desired, observed, index),
@@ -40,7 +42,6 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
     ...deleteAddresses(desired, observed),
     ...deleteLinks(desired, observed),
     ...table.losses,
-    ...table.fastPath,
   ];
 }
 

@@ -6,7 +6,7 @@ import { formatOperation, type Operation } from "../model/operation.ts";
 import type { DesiredState } from "../model/state.ts";
 import { type PlanInput, planNode } from "../plan/plan.ts";
 import { hostIfname } from "../plan/pods.ts";
-import { pod, scenarios } from "../plan/testing/scenarios.ts";
+import { eth0, node, pod, scenarios } from "../plan/testing/scenarios.ts";
 import { diffNode } from "./diff.ts";
 import { observedAs } from "./testing/observed-as.ts";
 
@@ -17,6 +17,17 @@ function planned(change: Partial<PlanInput> = {}): DesiredState {
   assert.ok("state" in result);
   return result.state;
 }
+
+const dualInterface = eth0({
+  addresses: [
+    { address: "192.168.1.1", length: 24 },
+    { address: "fd00:1::1", length: 64 },
+  ],
+});
+const dualNodes = (count: number) =>
+  Array.from({ length: count }, (_, i) =>
+    node(i + 1, [`192.168.1.${i + 1}`, `fd00:1::${i + 1}`], [`10.244.${i + 1}.0/24`, `fd00:10:244:${i + 1}::/64`]),
+  );
 
 const text = (operations: readonly Operation[]) => operations.map(formatOperation);
 const link = (number: number) => hostIfname(pod(number).containerId, "eth0");
@@ -29,7 +40,7 @@ function withLink(observed: Observed, name: string, group: number | undefined): 
   return { ...observed, links };
 }
 
-test("diffNode() makes the fast path last, in a transaction of its own that the node can do without", () => {
+test("diffNode() makes the fast path behind the table, in a transaction of its own that the node can do without", () => {
   const operations = diffNode(planned(), { ...observedAs(planned()), nft: undefined });
   assert.deepEqual(
     operations.map((operation) => [operation.do, "optional" in operation && operation.optional]),
@@ -68,6 +79,18 @@ test("diffNode() takes a device out that no pod has, and leaves one that is abou
   const lines = (observed: Observed) => text(diffNode(state, observed)).filter((line) => line.includes("Flowtable"));
   assert.deepEqual(lines(kernel), [`change nftables table: deleteFlowtableDevices fast-1450-1500 { ${link(2)} }`]);
   assert.deepEqual(lines(withLink(kernel, link(2), DOOMED_GROUP)), []);
+});
+
+test("diffNode() keeps IPv6 of a path that becomes narrow off the fast path before its route says so", () => {
+  const nodes = new Map([...dualNodes(12)].map((each) => [each.name, each]));
+  const facts = { nodeName: "node1", interfaces: [dualInterface], flowtables: true };
+  const state = (provenMtuBytes: PlanInput["provenMtuBytes"]) => planned({ nodes, facts, provenMtuBytes });
+  const lines = text(diffNode(state(new Map([["node2", 1400]])), observedAs(state(undefined))));
+  const kept = lines.indexOf(
+    "change nftables table: addSet fast-narrow6; addElements fast-narrow6 { fd00:10:244:2::/64 }; flushChain fast-offer; addRule fast-offer; addRule fast-offer; addRule fast-offer; addRule fast-offer",
+  );
+  const route = lines.findIndex((line) => line.startsWith("set route fd00:10:244:2::/64") && line.endsWith("mtu 1400"));
+  assert.ok(kept >= 0 && kept < route, lines.join("\n"));
 });
 
 test("diffNode() removes the fast path and nothing else when it is switched off", () => {

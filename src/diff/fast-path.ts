@@ -40,6 +40,7 @@ export function fastPathOperations(
 
 export function isFastPathChange(change: NftChange): boolean {
   if ("flowtable" in change) return true;
+  if ("set" in change) return isFastPathName(typeof change.set === "string" ? change.set : change.set.name);
   return "chain" in change && isFastPathName(typeof change.chain === "string" ? change.chain : change.chain.name);
 }
 

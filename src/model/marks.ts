@@ -22,7 +22,7 @@ export function isOurLink(name: string): boolean {
 /** Priorities of our ip rules, both included. */
 export const RULE_PRIORITIES = { first: 9800, last: 9899 } as const;
 export const NFT_TABLE = { family: "inet", name: "breakwater" } as const;
-/** Chains and flowtables of {@link NFT_TABLE} that the node can do without. */
+/** Chains, sets and flowtables of {@link NFT_TABLE} that the node can do without. */
 export function isFastPathName(name: string): boolean {
   return name.startsWith("fast");
 }

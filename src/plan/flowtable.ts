@@ -6,9 +6,10 @@
  * and UDP that has been answered for two seconds: a lookup in the DNS is not worth an entry.
  */
 import { POD_LINK_PREFIX } from "../model/marks.ts";
-import type { NftChain, NftField, NftFlowtable, NftRule } from "../model/nft.ts";
+import type { NftChain, NftField, NftFlowtable, NftRule, NftSet } from "../model/nft.ts";
 import type { NodeConfig } from "../model/node-config.ts";
-import type { NodeFacts, Problem } from "../model/state.ts";
+import type { Prefix } from "../model/prefix.ts";
+import type { NodeFacts, PlannedPath, Problem } from "../model/state.ts";
 
 /** Behind NF_IP_PRI_FILTER (0) and NF_IP_PRI_SECURITY (50), where others' filters are. */
 const PRIORITY_FAST = 200;
@@ -18,7 +19,12 @@ const POD_LINKS = `${POD_LINK_PREFIX}*`;
 /** IANA's protocol numbers. nf_flow_table knows no other transport. */
 const OFFERED = { TCP: 6, UDP: 17 } as const;
 
+/** NFPROTO_IPV6 of include/uapi/linux/netfilter.h. */
+const NFPROTO_IPV6 = 10;
+const NARROW = "fast-narrow6";
+
 export interface FlowtablePlan {
+  readonly sets: readonly NftSet[];
   readonly flowtables: readonly NftFlowtable[];
   readonly chains: readonly NftChain[];
 }
@@ -27,6 +33,7 @@ export interface FlowtableInput {
   /** Devices that lead to other nodes: the underlay's, and the tunnel's where there is one. */
   readonly uplinks: readonly string[];
   readonly podLinks: readonly string[];
+  readonly paths: readonly PlannedPath[];
   /** What decides how large a packet may be on any of these devices, bytes. */
   readonly mtuBytes: { readonly pods: number; readonly underlay: number };
 }
@@ -47,7 +54,8 @@ export function flowtableProblem({ nodeName, flowtable }: NodeConfig, facts: Nod
  * A connection on the fast path keeps the MTU that its devices had when it got there: an IPv6 packet that fits no more
  * is lost without a word. A flowtable that goes takes its connections along, so it has the MTUs in its name.
  */
-export function planFlowtable({ uplinks, podLinks, mtuBytes }: FlowtableInput): FlowtablePlan {
+export function planFlowtable({ uplinks, podLinks, paths, mtuBytes }: FlowtableInput): FlowtablePlan {
+  const narrow = narrowPodCidrs(paths, mtuBytes.pods);
   const name = `fast-${mtuBytes.pods}-${mtuBytes.underlay}`;
   const devices = [...new Set([...uplinks, ...podLinks])].sort();
   const base = { type: "filter", hook: "forward", priority: PRIORITY_FAST, policy: "accept" } as const;
@@ -55,13 +63,35 @@ export function planFlowtable({ uplinks, podLinks, mtuBytes }: FlowtableInput): 
     ...[...uplinks].sort().flatMap((device) => [offerRule(POD_LINKS, device), offerRule(device, POD_LINKS)]),
     offerRule(POD_LINKS, POD_LINKS),
   ];
+  const offers = Object.values(OFFERED).map((protocol) => addRule(protocol, name));
   return {
+    sets: narrow.length === 0 ? [] : [{ name: NARROW, key: "ipv6_addr", interval: true, elements: narrow }],
     flowtables: [{ name, priority: PRIORITY_INGRESS, devices }],
     chains: [
       { name: "fast", base, rules: ways },
-      { name: "fast-offer", rules: Object.values(OFFERED).map((protocol) => addRule(protocol, name)) },
+      { name: "fast-offer", rules: narrow.length === 0 ? offers : [...keepRules(), ...offers] },
     ],
   };
+}
+
+/**
+ * Where pods send packets that their path does not carry, they have to be told by the ordinary path: for IPv6 the fast
+ * path does not look at the MTU of a route. For IPv4 it does.
+ */
+function narrowPodCidrs(paths: readonly PlannedPath[], podMtuBytes: number): Prefix[] {
+  const narrow = paths.filter(({ mode, mtuBytes }) => mode !== "none" && mtuBytes < podMtuBytes);
+  return narrow.flatMap(({ podCidrs }) => podCidrs.filter((prefix) => prefix.includes(":"))).sort();
+}
+
+function keepRules(): NftRule[] {
+  return (["ip6 saddr", "ip6 daddr"] as const).map((field) => ({
+    statements: [
+      { match: "meta nfproto", op: "==", value: NFPROTO_IPV6 },
+      { lookup: field, set: NARROW },
+      { verdict: "return" },
+    ],
+    comment: "paths that carry less than the pods know",
+  }));
 }
 
 function offerRule(from: string, to: string): NftRule {

@@ -107,7 +107,11 @@ function assemble(
     sysctls: [...planSysctls(local, underlay), ...planConntrackSysctls(config)],
     nft:
       config.flowtable === true && noFlowtable === undefined
-        ? withFastPath(table, { input, underlay: underlay.device, usesVxlan, pods: pods.pods, podMtuBytes }, memo)
+        ? withFastPath(
+            table,
+            { input, underlay: underlay.device, usesVxlan, pods: pods.pods, paths, podMtuBytes },
+            memo,
+          )
         : table,
     paths,
     podMtuBytes,
@@ -189,20 +193,22 @@ interface FastPathSurroundings {
   readonly underlay: NodeInterface;
   readonly usesVxlan: boolean;
   readonly pods: readonly DesiredPod[];
+  readonly paths: DesiredState["paths"];
   readonly podMtuBytes: number;
 }
 
 function withFastPath(table: NftTable, given: FastPathSurroundings, memo: PlanMemo): NftTable {
-  const { input, underlay, usesVxlan, pods, podMtuBytes } = given;
+  const { input, underlay, usesVxlan, pods, paths, podMtuBytes } = given;
   const strangers = input.strangers ?? [];
-  const inputs = [table, underlay.name, underlay.mtuBytes, usesVxlan, pods, podMtuBytes, ...strangers];
+  const inputs = [table, underlay.name, underlay.mtuBytes, usesVxlan, pods, paths, podMtuBytes, ...strangers];
   return memo.fastTable.get(inputs, () => {
-    const { flowtables, chains } = planFlowtable({
+    const { sets, flowtables, chains } = planFlowtable({
       uplinks: [underlay.name, ...(usesVxlan ? [VXLAN_DEVICE] : [])],
       podLinks: [...pods.map(({ hostIfname }) => hostIfname), ...strangers],
+      paths,
       mtuBytes: { pods: podMtuBytes, underlay: underlay.mtuBytes },
     });
-    return { ...table, flowtables, chains: [...table.chains, ...chains] };
+    return { ...table, flowtables, sets: [...table.sets, ...sets], chains: [...table.chains, ...chains] };
   });
 }
 

@@ -189,6 +189,32 @@ for (const family of [4, 6] as const) {
   });
 }
 
+/** So many paths that one of them, when it is narrow, has no say in the pods' MTU. */
+const OTHERS = Array.from({ length: 12 }, (_, i) => 2 * i + 4);
+
+for (const family of [4, 6] as const) {
+  for (const flowtable of [true, false]) {
+    const name = flowtable ? "the fast path" : "the ordinary path";
+    test(`a path that comes to carry less than its ends know, IPv${family}: ${name} lets the node say so`, async (t) => {
+      const [one, two] = (await twoNodes(t, { flowtable }, OTHERS)) as [RunningNode, RunningNode];
+      if (flowtable) for (const node of [one, two]) await joined(node);
+      const connection = new Connection(t, one.pod, two.pod, { ip: podIp(2, family), port: PORT });
+      assert.ok(connection.exchange(5, 4000));
+      assert.equal(offloaded(one), flowtable ? 1 : 0);
+      one.proven.set("node2", 1400);
+      one.reconciler.request("proof");
+      const destination = family === 4 ? "10.244.2.0/24" : "fd00:10:244:2::/64";
+      const route = () => one.kernel.routes.routes().find((each) => each.destination === destination);
+      await until("the route has the new size", () => route()?.mtuBytes === 1400);
+      assert.equal(one.pod.routes.link("eth0")?.mtuBytes, 1500);
+      assert.ok(connection.exchange(5, 4000), "large messages arrive");
+      assert.match(run(one.pod, `ip -${family} route get ${podIp(2, family)}`), /mtu 1400/, "the sender was told");
+      // For IPv6 the fast path would not look at the route.
+      assert.equal(offloaded(one), flowtable && family === 4 ? 1 : 0);
+    });
+  }
+}
+
 test("the flowtable's devices follow the pods, and nothing is done where nothing changed", async (t) => {
   const [one] = await pair(t);
   const link = (host: number) => hostIfname(podAttachment(1, "", host).containerId, "eth0");

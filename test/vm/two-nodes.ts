@@ -47,7 +47,12 @@ export function podAttachment(node: number, netns: string, host = 5): PodAttachm
   return { containerId: `pod-${node}-${host}`, ifname: "eth0", netns, ips };
 }
 
-export async function twoNodes(t: TestContext, config: Partial<NodeConfig> = {}): Promise<RunningNode[]> {
+/** @param others numbers of nodes that the cluster has besides, even ones: they are on the wire too, but not there */
+export async function twoNodes(
+  t: TestContext,
+  config: Partial<NodeConfig> = {},
+  others: readonly number[] = [],
+): Promise<RunningNode[]> {
   const spaces = [1, 2].map((number) => testNamespace(t, `node${number}`)) as [TestNamespace, TestNamespace];
   run(
     spaces[0],
@@ -58,12 +63,14 @@ export async function twoNodes(t: TestContext, config: Partial<NodeConfig> = {})
     spaces[1],
     `ip link set eth0 up; ip address add 192.168.1.2/24 dev eth0; ip address add fd00:1::2/64 dev eth0 nodad`,
   );
-  const nodes = spaces.map((ns, i) => startNode(t, ns, { ...defaultConfig, nodeName: `node${i + 1}`, ...config }));
+  const nodes = spaces.map((ns, i) =>
+    startNode(t, ns, { ...defaultConfig, nodeName: `node${i + 1}`, ...config }, others),
+  );
   for (const [i, { network, pod }] of nodes.entries()) await network.attach(podAttachment(i + 1, pod.path));
   return nodes;
 }
 
-function startNode(t: TestContext, ns: TestNamespace, config: NodeConfig): RunningNode {
+function startNode(t: TestContext, ns: TestNamespace, config: NodeConfig, others: readonly number[]): RunningNode {
   const pod = testNamespace(t, "pod");
   const kernel = namespaceKernel(ns);
   const conntrack = ns.run(() => openConntrack());
@@ -80,7 +87,7 @@ function startNode(t: TestContext, ns: TestNamespace, config: NodeConfig): Runni
     onError: (error) => void said.push(String(error)),
     onAttached: () => reconciler.request("pod"),
   });
-  const nodes = new Map([1, 2].map((number) => [`node${number}`, clusterNode(number)] as const));
+  const nodes = new Map([1, 2, ...others].map((number) => [`node${number}`, clusterNode(number)] as const));
   const reconciler: Reconciler = new Reconciler({
     kernel,
     mirror,
