@@ -113,12 +113,20 @@ export function eachAttribute(buffer: Buffer): [type: number, payload: Buffer][]
   return attributes;
 }
 
-/** Walks type-length-value attributes; stops at the first malformed one, as the kernel's nla_for_each does. */
-function walkAttributes(buffer: Buffer, visit: (type: number, start: number, end: number) => void): void {
-  let offset = 0;
-  while (offset + 4 <= buffer.length) {
+/**
+ * Walks the attributes between two offsets: type, and where the payload begins and ends. Stops at the first malformed one,
+ * as the kernel's nla_for_each does.
+ */
+export function walkAttributes(
+  buffer: Buffer,
+  visit: (type: number, start: number, end: number) => void,
+  from = 0,
+  to = buffer.length,
+): void {
+  let offset = from;
+  while (offset + 4 <= to) {
     const size = buffer.readUInt16LE(offset);
-    if (size < 4 || offset + size > buffer.length) return;
+    if (size < 4 || offset + size > to) return;
     // The two top bits are flags (NLA_F_NESTED, NLA_F_NET_BYTEORDER).
     visit(buffer.readUInt16LE(offset + 2) & 0x3fff, offset + 4, offset + size);
     offset += (size + 3) & ~3;

@@ -11,13 +11,13 @@ import { u32Attribute, verdictData } from "./expressions.ts";
 import type { SetShape } from "./set-elements.ts";
 
 /** Attributes of an element: enum nft_set_elem_attributes. */
-const ELEM_KEY = 1;
-const ELEM_DATA = 2;
+export const ELEM_KEY = 1;
+export const ELEM_DATA = 2;
 const ELEM_FLAGS = 3;
-const ELEM_USERDATA = 6;
+export const ELEM_USERDATA = 6;
 const ELEM_KEY_END = 10;
 /** NFTA_LIST_ELEM, and NFTA_DATA_VALUE in a key or in data. */
-const LIST_ELEM = 1;
+export const LIST_ELEM = 1;
 const DATA_VALUE = 1;
 /** TLV type of a comment inside NFTA_SET_ELEM_USERDATA (NFTNL_UDATA_SET_ELEM_COMMENT). */
 export const UDATA_ELEM_COMMENT = 0;

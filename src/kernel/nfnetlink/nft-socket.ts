@@ -10,6 +10,7 @@ import { decodeErrorMessage, isNotFound } from "../netlink/error.ts";
 import { MessageWriter } from "../netlink/message-writer.ts";
 import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
 import * as c from "./constants.ts";
+import { elementReader } from "./element-reader.ts";
 import { stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
 import { flowtableMessage, flowtableMessageType, readFlowtable, writeFlowtableChange } from "./flowtable-messages.ts";
 import { watchNftTable } from "./nft-events.ts";
@@ -17,7 +18,6 @@ import { readFingerprint, ruleUserdata } from "./rule-userdata.ts";
 import { elementTexts } from "./set-elements.ts";
 import {
   type ElementValues,
-  elementReader,
   elementsMessage,
   readElement,
   readSet,

@@ -38,46 +38,58 @@ export function elementTexts(set: SetShape, raw: readonly RawElement[]): string[
 
 function elementText(set: SetShape, { key, end, data, verdict, comment }: RawElement): string {
   const words = [keyText(set, key, end)];
-  if (comment !== undefined) words.push(` comment "${comment}"`);
-  if (verdict !== undefined) words.push(` : ${verdictText(verdict)}`);
-  else if (data !== undefined && set.data !== undefined && set.data !== "verdict") {
-    words.push(` : ${concatTexts(set.data, data).join(" . ")}`);
-  }
+  if (comment !== undefined) words.push(commentText(comment));
+  if (verdict !== undefined) words.push(verdictText(verdict));
+  else if (data !== undefined) words.push(dataText(set, data, 0));
   return words.length === 1 ? (words[0] as string) : words.join("");
 }
 
+export function commentText(comment: string): string {
+  return ` comment "${comment}"`;
+}
+
+export function verdictText(verdict: NftVerdict): string {
+  if (typeof verdict === "string") return ` : ${verdict}`;
+  return "goto" in verdict ? ` : goto ${verdict.goto}` : ` : jump ${verdict.jump}`;
+}
+
+/** @param at where the data begins in the bytes */
+export function dataText(set: SetShape, bytes: Uint8Array, at: number): string {
+  return set.data === undefined || set.data === "verdict" ? "" : ` : ${partsText(set.data, bytes, at)}`;
+}
+
 function keyText(set: SetShape, key: Uint8Array, end: Uint8Array | undefined): string {
-  if (typeof set.key === "string") return partText(set.key, key);
-  const parts = concatTexts(set.key, key);
-  const last = parts.length - 1;
-  const type = set.key[last];
-  if (!set.interval || end === undefined || type === undefined) return parts.join(" . ");
+  const text = partsText(set.key, key, 0);
+  if (typeof set.key === "string" || !set.interval || end === undefined) return text;
+  const type = set.key.at(-1) as NftKeyType;
   const bytes = KEY_TYPES[type].bytes;
   const family = type === "ipv6_addr" ? 6 : 4;
-  parts[last] = intervalText(toBigInt(key.subarray(-bytes)), toBigInt(end.subarray(-bytes)), family);
-  return parts.join(" . ");
+  const range = intervalText(toBigInt(key.subarray(-bytes)), toBigInt(end.subarray(-bytes)), family);
+  return text.slice(0, text.lastIndexOf(" . ") + 3) + range;
 }
 
-function concatTexts(types: readonly NftKeyType[], data: Uint8Array): string[] {
-  let offset = 0;
-  return types.map((type) => {
-    const text = partText(type, data.subarray(offset, offset + KEY_TYPES[type].bytes));
+/** A key, or data, that begins at `at`. */
+export function partsText(types: NftKeyType | readonly NftKeyType[], bytes: Uint8Array, at: number): string {
+  if (typeof types === "string") return partText(types, bytes, at);
+  let text = "";
+  let offset = at;
+  for (const type of types) {
+    if (offset > at) text += " . ";
+    text += partText(type, bytes, offset);
     offset += paddedBytes(type);
-    return text;
-  });
+  }
+  return text;
 }
 
-function verdictText(verdict: NftVerdict): string {
-  if (typeof verdict === "string") return verdict;
-  return "goto" in verdict ? `goto ${verdict.goto}` : `jump ${verdict.jump}`;
-}
-
-function partText(type: NftKeyType, data: Uint8Array): string {
-  if (type === "ipv4_addr" || type === "ipv6_addr") return ipFromBytes(data);
-  if (type === "inet_proto") return protocolNames.get(data[0] ?? 0) ?? String(data[0]);
-  if (type === "inet_service") return String(((data[0] ?? 0) << 8) | (data[1] ?? 0));
-  const buffer = Buffer.from(data);
-  return type === "ifname" ? buffer.toString("utf8").replace(/\0.*$/s, "") : String(buffer.readUInt32LE(0));
+function partText(type: NftKeyType, bytes: Uint8Array, at: number): string {
+  const byte = (i: number) => bytes[at + i] ?? 0;
+  if (type === "ipv4_addr") return `${byte(0)}.${byte(1)}.${byte(2)}.${byte(3)}`;
+  if (type === "inet_service") return String((byte(0) << 8) | byte(1));
+  if (type === "inet_proto") return protocolNames.get(byte(0)) ?? String(byte(0));
+  // Host order.
+  if (type === "index") return String(((byte(3) << 24) | (byte(2) << 16) | (byte(1) << 8) | byte(0)) >>> 0);
+  const own = bytes.subarray(at, at + KEY_TYPES[type].bytes);
+  return type === "ipv6_addr" ? ipFromBytes(own) : Buffer.from(own).toString("utf8").replace(/\0.*$/s, "");
 }
 
 const protocolNames = new Map<number, string>(Object.entries(PROTOCOLS).map(([name, number]) => [number, name]));

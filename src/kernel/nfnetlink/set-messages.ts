@@ -2,11 +2,10 @@
 import type { NftKeyType, NftSet, NftVerdict } from "../../model/nft.ts";
 import { attributes, bytes, listOf, message, struct, text, u32be, u64be } from "../netlink/codec.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
-import type { NetlinkMessage } from "../netlink/socket.ts";
 import * as c from "./constants.ts";
 import { UDATA_ELEM_COMMENT, writeElement } from "./element-writer.ts";
 import { stringAttribute, u32Attribute } from "./expressions.ts";
-import { elementTexts, keyBytes, type RawElement, type SetShape } from "./set-elements.ts";
+import { keyBytes, type RawElement, type SetShape } from "./set-elements.ts";
 import { setUserdata } from "./set-userdata.ts";
 
 const nfgen = struct({ family: "u8", version: "u8", resourceId: "u16be" });
@@ -159,38 +158,7 @@ export function readElement(values: ElementValues): RawElement {
   };
 }
 
-/**
- * Gathers the elements of a dump's messages as texts. What a dump that is begun anew had read before is forgotten.
- *
- * A dump goes on where its last part ended by counting (nft_rhash_walk() of the kernel). While the hash table is made
- * larger or smaller, which the kernel does behind a large commit, elements move from counted places to later ones: they
- * come again, and others that took their places never. No generation changes, so the kernel does not say so.
- */
-export function elementReader(set: SetShape) {
-  const raw: RawElement[] = [];
-  const texts: string[] = [];
-  // Bounds of intervals make sense together only; everything else becomes text at once.
-  const isBounds = set.interval && typeof set.key === "string";
-  let sequence: number | undefined;
-  return {
-    read(received: NetlinkMessage): void {
-      if (received.sequence !== sequence) raw.length = texts.length = 0;
-      sequence = received.sequence;
-      for (const values of elementsMessage.read(received.payload).values.elements ?? []) {
-        if (isBounds) raw.push(readElement(values));
-        else texts.push(...elementTexts(set, [readElement(values)]));
-      }
-    },
-    /** Sorted; undefined where some came twice: as many did not come at all. */
-    texts: (): string[] | undefined => {
-      if (isBounds) return elementTexts(set, raw);
-      texts.sort();
-      return texts.some((text, i) => text === texts[i + 1]) ? undefined : texts;
-    },
-  };
-}
-
-function readVerdict(verdict: { code?: number; chain?: string } | undefined): NftVerdict | undefined {
+export function readVerdict(verdict: { code?: number; chain?: string } | undefined): NftVerdict | undefined {
   if (verdict?.code === undefined) return undefined;
   const chain = verdict.chain ?? "";
   switch (verdict.code | 0) {
@@ -207,7 +175,7 @@ function readVerdict(verdict: { code?: number; chain?: string } | undefined): Nf
   }
 }
 
-function readComment(userdata: Uint8Array | undefined): string | undefined {
+export function readComment(userdata: Uint8Array | undefined): string | undefined {
   if (userdata === undefined || userdata[0] !== UDATA_ELEM_COMMENT) return undefined;
   return Buffer.from(userdata.subarray(2, 1 + (userdata[1] ?? 0))).toString("utf8");
 }
