@@ -22,6 +22,7 @@ test("nodeConfig() has the defaults of the documents", () => {
     masqueradeExceptions: [],
     services: { nodePortAddresses: [], serviceCidrs: [], dropInvalid: true, counters: false },
     networkPolicy: true,
+    forbiddenConnections: "cut",
   });
 });
 
@@ -34,6 +35,11 @@ test("nodeConfig() reads how Services are to be served", () => {
     counters: true,
   });
   assert.equal(config("--node-name", "n1", "--service-proxy", "none").services, undefined);
+});
+
+test("nodeConfig() leaves ClusterNetworkPolicies alone unless they are asked for", () => {
+  assert.equal(config("--node-name", "n1").clusterNetworkPolicies, undefined);
+  assert.equal(config("--node-name", "n1", "--cluster-network-policies").clusterNetworkPolicies, true);
 });
 
 test("nodeConfig() clears the host bits of exceptions", () => {
@@ -63,6 +69,7 @@ for (const [args, message] of [
   [["--node-name", "n", "--nodeport-addresses", "127.0.0.0/8"], /localhost safely/],
   [["--node-name", "n", "--nodeport-addresses", "::1/128"], /localhost safely/],
   [["--node-name", "n", "--nodeport-addresses", "10.0.0.0"], /--nodeport-addresses: .*"10\.0\.0\.0"/],
+  [["--node-name", "n", "--no-network-policy", "--cluster-network-policies"], /contradict each other/],
   [["--node-name", "n", "--no-masquerade", "--masquerade-except", "10.0.0.0/8"], /contradict/],
 ] as const) {
   test(`nodeConfig() refuses ${args.join(" ") || "no name"}`, () => {

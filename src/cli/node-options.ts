@@ -1,7 +1,7 @@
 /** Options that `agent` and `plan` share: what the node's network is to be, and how to reach the API. */
 import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { DEFAULT_PROBE_PORT, DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
-import type { NodeConfig, RoutingMode } from "../model/node-config.ts";
+import type { ForbiddenConnections, NodeConfig, RoutingMode } from "../model/node-config.ts";
 import { parsePrefix, prefixesOverlap, prefixLength } from "../model/prefix.ts";
 import {
   type CommandSpec,
@@ -12,6 +12,7 @@ import {
   usageError,
 } from "./options.ts";
 
+const FORBIDDEN_CONNECTIONS: readonly ForbiddenConnections[] = ["cut", "keep"];
 export const ROUTING_MODES: readonly RoutingMode[] = ["auto", "direct", "vxlan"];
 
 /** How to reach the API. */
@@ -82,7 +83,17 @@ export const nodeOptions = {
     help: "Let TCP segments outside the window pass, where the node sees one direction only, instead of dropping them",
   },
   "service-counters": { type: "boolean", help: "Count the new connections of each Service address" },
+  "forbidden-connections": {
+    type: "string",
+    value: "WHAT",
+    default: "cut",
+    help: "What becomes of established connections that a new NetworkPolicy forbids: cut, or keep until they end",
+  },
   "no-network-policy": { type: "boolean", help: "Leave NetworkPolicies to somebody else" },
+  "cluster-network-policies": {
+    type: "boolean",
+    help: "Enforce ClusterNetworkPolicies (policy.networking.k8s.io/v1alpha2), where the cluster has their definition",
+  },
   "state-dir": {
     type: "string",
     value: "DIR",
@@ -111,9 +122,27 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     ...(values.flowtable ? { flowtable: true } : {}),
     ...serviceConfig(spec, values),
     networkPolicy: !values["no-network-policy"],
+    ...clusterPolicyConfig(spec, values),
+    forbiddenConnections: choiceOption(
+      spec,
+      "forbidden-connections",
+      values["forbidden-connections"],
+      FORBIDDEN_CONNECTIONS,
+    ),
     ...kubeProxyConfig(spec, values),
     ...(values.mtu === undefined ? {} : { mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535) }),
   };
+}
+
+function clusterPolicyConfig(
+  spec: CommandSpec,
+  values: OptionValues<typeof nodeOptions>,
+): Pick<NodeConfig, "clusterNetworkPolicies"> | undefined {
+  if (!values["cluster-network-policies"]) return undefined;
+  if (values["no-network-policy"]) {
+    throw usageError(spec, "--no-network-policy and --cluster-network-policies contradict each other");
+  }
+  return { clusterNetworkPolicies: true };
 }
 
 const SERVICE_OPTIONS = [

@@ -2,6 +2,9 @@
 import type { KubeProxyMode } from "./kube-proxy.ts";
 import type { Prefix } from "./prefix.ts";
 
+/** cut: their conntrack entries are deleted, and what follows of them is dropped. keep: they go on until they end. */
+export type ForbiddenConnections = "cut" | "keep";
+
 export type RoutingMode = "auto" | "direct" | "vxlan";
 
 export interface NodeConfig {
@@ -21,6 +24,10 @@ export interface NodeConfig {
   readonly flowtable?: boolean;
   /** NetworkPolicies are enforced on this node's pods. */
   readonly networkPolicy?: boolean;
+  /** ClusterNetworkPolicies are enforced, too. */
+  readonly clusterNetworkPolicies?: boolean;
+  /** What becomes of established connections that a new policy forbids. @default "cut" */
+  readonly forbiddenConnections?: ForbiddenConnections;
   /** Absent: Services are left to another proxy. */
   readonly services?: ServiceConfig;
   /** What is to become of a kube-proxy's state; absent: it is left, and told of. */

@@ -32,6 +32,9 @@ export interface PolicyRule {
   readonly ports?: readonly PolicyPort[];
 }
 
+/** Of the pod that a policy selects: what it is sent, and what it sends. */
+export type PolicyDirection = "ingress" | "egress";
+
 export interface ClusterPolicy {
   readonly namespace: string;
   readonly name: string;

@@ -3,19 +3,21 @@
  * that are forbidden now. A pod's rules are in the kernel before its network is up, or it does not come up.
  */
 import { diffNft } from "../../diff/nft.ts";
-import { tableBehind } from "../../diff/nft-outcome.ts";
 import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import type { PolicySource } from "../../kube/policy-source.ts";
 import type { ClusterNamespace, ClusterPod } from "../../model/cluster.ts";
 import { BreakwaterError, messageOf } from "../../model/errors.ts";
-import type { Family } from "../../model/ip.ts";
+import type { Family, Ip } from "../../model/ip.ts";
 import { POLICY_TABLES } from "../../model/marks.ts";
 import type { ObservedTable } from "../../model/nft-changes.ts";
-import type { PolicyPod } from "../../model/policy.ts";
+import type { ForbiddenConnections } from "../../model/node-config.ts";
+import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
-import { type PolicyInput, planPolicyTable } from "../../plan/policies/table.ts";
+import type { DeniedLog } from "../../plan/policies/chains.ts";
+import { PolicyPlanner } from "../../plan/policies/planner.ts";
+import type { PolicyInput } from "../../plan/policies/policy-input.ts";
 import type { Log } from "../log.ts";
 import { cutForbidden } from "./flow-cutter.ts";
 
@@ -31,9 +33,21 @@ export interface PolicyEnforcerOptions {
   readonly attached: () => readonly LocalPod[];
   /** Asks the API for a pod, whatever the view has; undefined when there is none. */
   readonly readPod: (namespace: string, name: string) => Promise<ClusterPod | undefined>;
+  /** What becomes of connections that a new policy forbids. @default "cut" */
+  readonly forbiddenConnections?: ForbiddenConnections;
+  /** Absent: denied packets are counted, and not logged. */
+  readonly logDenied?: DeniedLog | undefined;
   readonly log: Log;
   readonly clock: Clock;
 }
+
+interface KnownLocal {
+  /** What the pod was made from. */
+  readonly known: PolicyPod | ClusterPod;
+  readonly pod: PolicyPod;
+}
+
+const FAMILIES = [4, 6] as const;
 
 /** Rounds are no closer than this: an event storm becomes few transactions. */
 const PAUSE_MS = 20;
@@ -44,16 +58,19 @@ const RETRY_MAX_MS = 10_000;
 export class PolicyEnforcer implements Disposable {
   readonly #options: PolicyEnforcerOptions;
   readonly #watches: Disposable[];
-  readonly #observed = new Map<Family, ObservedTable | undefined>();
+  readonly #planners: Readonly<Record<Family, PolicyPlanner>> = { 4: new PolicyPlanner(4), 6: new PolicyPlanner(6) };
   /** Pods that are being attached, or that the watch does not know yet, by `namespace/name`. */
   readonly #arriving = new Map<string, PolicyPod>();
+  /** Pods of this node as the last round had them, by `namespace/name`. */
+  #local = new Map<string, KnownLocal>();
+  /** The kernel holds what the last round planned. */
   #started = false;
   #endedAt = Number.NEGATIVE_INFINITY;
   #retryMs = RETRY_MIN_MS;
   #failure: string | undefined = "NetworkPolicies have not been read from the API yet";
   #cancel: (() => void) | undefined;
   /** What was enforced last: policies decide about flows that are there. */
-  #enforced = "";
+  #enforced: ReadonlySet<ClusterPolicy> = new Set();
 
   constructor(options: PolicyEnforcerOptions) {
     this.#options = options;
@@ -67,6 +84,11 @@ export class PolicyEnforcer implements Disposable {
   [Symbol.dispose](): void {
     this.#cancel?.();
     for (const watch of this.#watches) watch[Symbol.dispose]();
+  }
+
+  /** By the chain that drops ("ingress-denied-…"): the policies that select its pods, each "namespace/name". */
+  get denials(): ReadonlyMap<string, readonly string[]> {
+    return new Map(FAMILIES.flatMap((family) => [...this.#planners[family].denials]));
   }
 
   /** Why policies are not enforced as the API has them; undefined when they are. */
@@ -122,8 +144,10 @@ export class PolicyEnforcer implements Disposable {
     }
     try {
       const input = this.#input();
-      if (!this.#started) this.#read();
-      for (const family of [4, 6] as const) this.#enforce(family, input);
+      const found = this.#started ? undefined : this.#read();
+      // Until both families are done nobody knows what the kernel holds.
+      this.#started = false;
+      for (const family of FAMILIES) this.#enforce(family, input, found);
       this.#started = true;
       if (this.#failure !== undefined) log.info({ policies: input.policies.length }, "NetworkPolicies are enforced");
       this.#failure = undefined;
@@ -142,57 +166,70 @@ export class PolicyEnforcer implements Disposable {
     this.#endedAt = clock.now();
   }
 
-  #read(): void {
-    for (const family of [4, 6] as const) {
-      this.#observed.set(family, this.#options.nftables.table(POLICY_TABLES[family]));
-    }
+  #read(): Map<Family, ObservedTable | undefined> {
+    const { nftables } = this.#options;
+    return new Map(FAMILIES.map((family) => [family, nftables.table(POLICY_TABLES[family])]));
   }
 
-  #enforce(family: Family, input: PolicyInput): void {
-    const planned = planPolicyTable(input, family);
-    // A table that isolates nobody is no table.
-    const isolates = planned.sets.some(({ data, elements }) => data === "verdict" && elements.length > 0);
-    const wanted = isolates ? planned : { ...planned, sets: [], chains: [] };
-    const observed = this.#observed.get(family);
-    const changes = diffNft(wanted, observed);
-    if (changes.length === 0) return;
-    this.#options.nftables.commit(POLICY_TABLES[family], changes);
-    this.#observed.set(family, tableBehind(POLICY_TABLES[family], observed, changes));
+  /** @param found what the kernel holds; undefined: what the last round left there */
+  #enforce(family: Family, input: PolicyInput, found: Map<Family, ObservedTable | undefined> | undefined): void {
+    const planner = this.#planners[family];
+    const { wanted, before } = planner.update(input);
+    const changes = found === undefined ? diffNft(wanted, before) : diffNft(planner.table(), found.get(family));
+    if (changes.length > 0) this.#options.nftables.commit(POLICY_TABLES[family], changes);
   }
 
   #input(): PolicyInput {
-    const { nodeName, source, namespaces } = this.#options;
-    const pods = new Map(source.pods());
+    const { nodeName, source, namespaces, logDenied } = this.#options;
     const here = this.#localPods();
     const taken = new Set(here.flatMap(({ ips }) => ips));
-    // The API may still tell of a pod that is gone from here while another one has its address already.
-    for (const [key, pod] of pods) {
-      if (pod.nodeName === nodeName && pod.ips.some((ip) => taken.has(ip))) pods.delete(key);
+    const names = new Set(here.map(({ namespace, name }) => `${namespace}/${name}`));
+    const pods: PolicyPod[] = [...here];
+    for (const [key, pod] of source.pods()) {
+      const isHere = pod.nodeName === nodeName;
+      if (isHere && names.has(key)) continue;
+      // The API may still tell of a pod that is gone from here while another one has its address already.
+      if (isHere && pod.ips.some((ip) => taken.has(ip))) continue;
+      pods.push(pod);
     }
-    for (const pod of here) pods.set(`${pod.namespace}/${pod.name}`, pod);
     return {
-      nodeName,
-      pods: [...pods.values()],
-      namespaces: new Map([...namespaces()].map(([name, { labels }]) => [name, labels])),
+      ...{ nodeName, pods, logDenied },
+      namespaces: new Map(Array.from(namespaces(), ([name, { labels }]) => [name, labels])),
       policies: [...source.policies().values()],
     };
   }
 
   /** With the addresses that they have here, whatever the API says of them by now. */
   #localPods(): PolicyPod[] {
-    const { attached, ownPods, source, nodeName } = this.#options;
+    const { attached, ownPods, source } = this.#options;
     const here = attached();
+    const before = this.#local;
+    this.#local = new Map();
     const pods = here.flatMap(({ name, ips }) => {
       const own = ownPods().get(name);
       const watched = source.pods().get(name);
       const arrived = this.#arriving.get(name);
       if (arrived !== undefined && watched?.uid === arrived.uid) this.#arriving.delete(name);
-      const known = this.#arriving.get(name) ?? watched ?? (own && asPolicyPod(own));
-      return known === undefined ? [] : [{ ...known, ips, nodeName }];
+      const known = this.#arriving.get(name) ?? watched ?? own;
+      return known === undefined ? [] : [this.#localPod(name, known, ips, before.get(name))];
     });
     const attachedNames = new Set(here.map(({ name }) => name));
     for (const [name, pod] of this.#arriving) if (!attachedNames.has(name)) pods.push(pod);
     return pods;
+  }
+
+  /** The same object as long as nothing changes: plans look at those alone that are new. */
+  #localPod(
+    name: string,
+    known: PolicyPod | ClusterPod,
+    ips: readonly Ip[],
+    before: KnownLocal | undefined,
+  ): PolicyPod {
+    const isSame = before?.known === known && before.pod.ips.join() === ips.join();
+    const full = "ports" in known ? known : asPolicyPod(known);
+    const pod = isSame ? before.pod : { ...full, ips, nodeName: this.#options.nodeName };
+    this.#local.set(name, { known, pod });
+    return pod;
   }
 
   /** A pod is gone, or was given up before it was attached. Another of its name may be arriving: it has other addresses. */
@@ -204,14 +241,16 @@ export class PolicyEnforcer implements Disposable {
 
   /** Established flows pass without a look: where policies changed, those that they forbid now are cut. */
   #cut(input: PolicyInput): void {
-    const enforced = JSON.stringify(input.policies);
-    if (enforced === this.#enforced) return;
-    this.#enforced = enforced;
+    const { forbiddenConnections, conntrack, log } = this.#options;
+    const before = this.#enforced;
+    const isSame = before.size === input.policies.length && input.policies.every((policy) => before.has(policy));
+    this.#enforced = new Set(input.policies);
+    if (isSame || forbiddenConnections === "keep") return;
     try {
-      const cut = cutForbidden(this.#options.conntrack, input);
-      if (cut > 0) this.#options.log.info({ cut }, "connections that NetworkPolicies forbid now are cut");
+      const cut = cutForbidden(conntrack, input);
+      if (cut > 0) log.info({ cut }, "connections that NetworkPolicies forbid now are cut");
     } catch (error) {
-      this.#options.log.error({ error: messageOf(error) }, "cannot cut connections that NetworkPolicies forbid now");
+      log.error({ error: messageOf(error) }, "cannot cut connections that NetworkPolicies forbid now");
     }
   }
 }

@@ -40,6 +40,7 @@ export class PolicyParts {
     });
     this.enforcer = new PolicyEnforcer({
       nodeName: config.nodeName,
+      forbiddenConnections: config.forbiddenConnections ?? "cut",
       ...kernel,
       source: this.#source,
       namespaces: () => cluster.view().namespaces,

@@ -1,120 +1,230 @@
-/** The chain of a pod's direction: what any of its policies admits returns, the rest is counted and dropped. */
+/**
+ * The chain of a pod's direction: what any of its policies admits returns, the rest is counted and dropped. However many
+ * rules there are, a packet meets a handful of look-ups: its port leads by one verdict map to whom that port admits.
+ *
+ *   ingress-X ─▶ who may come on every port ─▶ return
+ *             ─▶ protocol, port ─▶ ingress-ports-X ─▶ ingress-peers-Y ─▶ return
+ *             ─▶ ingress-denied-Z: count, drop                        ─▶ ingress-denied-Z
+ */
 import type { Family } from "../../model/ip.ts";
-import type { NftField, NftRule, NftStatement } from "../../model/nft.ts";
-import type { ClusterPolicy, PolicyPeer, PolicyPod, PolicyPort, PolicyRule } from "../../model/policy.ts";
-import { type PeerSets, selectionOf } from "./peers.ts";
+import type { NftChain, NftField, NftRule, NftSet, NftStatement } from "../../model/nft.ts";
+import type { ClusterPolicy, PolicyDirection, PolicyPod } from "../../model/policy.ts";
+import { Admissions, type Admitted } from "./admissions.ts";
+import type { PeerSets } from "./peer-sets.ts";
+import { digest } from "./peers.ts";
 
-export type Direction = "ingress" | "egress";
+export type Direction = PolicyDirection;
+
+/** What is said of packets that policies deny. */
+export interface DeniedLog {
+  /** nflog's group. */
+  readonly group: number;
+  /** Packets a second of one chain, and as many at once. */
+  readonly perSecond: number;
+}
+
+export interface ChainContext {
+  readonly direction: Direction;
+  readonly family: Family;
+  readonly sets: PeerSets;
+  readonly logDenied?: DeniedLog | undefined;
+}
+
+/** The chains of one set of policies. */
+export interface CompiledChain {
+  readonly name: string;
+  readonly chains: readonly NftChain[];
+  /** From ports to chains. */
+  readonly maps: readonly NftSet[];
+  /** Sets that the rules look into. */
+  readonly sets: readonly string[];
+  /** The chain that drops. */
+  readonly denied: string;
+}
 
 const PROTOCOL_NUMBERS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 /** Longest comment that nft keeps of a rule. */
 const COMMENT_LENGTH = 127;
+/** Policies share sets of peers; more of them than this in one place are one set of their own, so that no packet walks a list. */
+const MOST_LOOKUPS = 4;
+/** From so many ports on they are a map. */
+const LEAST_MAPPED = 3;
+/** Of a denied packet, for its log: headers of IPv6 with some extensions, and ports. */
+const SNAPLEN = 128;
 
-export function directionRules(
-  direction: Direction,
+/** @param key what tells the chain from others of this direction: its policies, and the pod's own named ports */
+export function compileChain(
+  key: string,
   policies: readonly ClusterPolicy[],
   pod: PolicyPod,
-  sets: PeerSets,
-  family: Family,
-): NftRule[] {
-  const compiler = new RuleCompiler(direction, pod, sets, family);
-  const admitted = policies.flatMap((policy) =>
-    (policy[direction] ?? []).flatMap((rule, i) =>
-      compiler.alternatives(policy, rule).map((statements) => ({
-        statements: [...statements, { verdict: "return" } as const],
-        comment: `${policy.namespace}/${policy.name} ${direction} rule ${i + 1}`.slice(0, COMMENT_LENGTH),
-      })),
-    ),
-  );
-  const names = policies.map(({ namespace, name }) => `${namespace}/${name}`).join(", ");
-  const denied: NftRule = {
-    statements: [{ counter: true }, { verdict: "drop" }],
-    comment: `denied by ${names}`.slice(0, COMMENT_LENGTH),
+  context: ChainContext,
+): CompiledChain {
+  const compiler = new ChainCompiler(context, deniedChain(policies, context));
+  return compiler.compile(key, new Admissions(context.direction, policies, pod));
+}
+
+/** One for all pods that the same policies select: it counts what they deny. */
+export function deniedName(direction: Direction, policies: readonly ClusterPolicy[]): string {
+  return `${direction}-denied-${digest(policies.map(({ namespace, name }) => `${namespace}/${name}`).join(" "))}`;
+}
+
+function deniedChain(policies: readonly ClusterPolicy[], { direction, family, logDenied }: ChainContext): NftChain {
+  const name = deniedName(direction, policies);
+  const names = policies.map((policy) => `${policy.namespace}/${policy.name}`).join(", ");
+  const [source, destination] = addressFields(family);
+  const log: NftStatement[] = logDenied
+    ? [
+        { limit: { perSecond: logDenied.perSecond, burst: logDenied.perSecond } },
+        { log: { prefix: name, group: logDenied.group, snaplen: SNAPLEN } },
+      ]
+    : [];
+  return {
+    name,
+    rules: [
+      // Looked at last: hardly any packet is one of these.
+      {
+        statements: [{ lookup: [source, destination], set: "self" }, { verdict: "return" }],
+        comment: "a pod always reaches itself",
+      },
+      ...(log.length === 0 ? [] : [{ statements: log }]),
+      { statements: [{ counter: true }, { verdict: "drop" }], comment: cut(`denied by ${names}`) },
+    ],
   };
-  return [...admitted, denied];
 }
 
-/** Numbers of the pod's named ports that its policies speak of: pods that differ in them cannot share a chain. */
-export function resolvedNames(policies: readonly ClusterPolicy[], pod: PolicyPod): string {
-  const names = new Set<string>();
-  for (const { ingress = [] } of policies) {
-    for (const { ports = [] } of ingress) {
-      for (const { port, protocol } of ports) if (typeof port === "string") names.add(`${protocol} ${port}`);
-    }
-  }
-  return pod.ports
-    .filter(({ name, protocol }) => names.has(`${protocol} ${name}`))
-    .map(({ name, protocol, port }) => `${protocol} ${name} ${port}`)
-    .sort()
-    .join(" ");
-}
+class ChainCompiler {
+  readonly #context: ChainContext;
+  readonly #denied: NftChain;
+  readonly #used = new Set<string>();
+  readonly #chains = new Map<string, NftChain>();
 
-class RuleCompiler {
-  readonly #direction: Direction;
-  readonly #pod: PolicyPod;
-  readonly #sets: PeerSets;
-  readonly #peerField: NftField;
-  readonly #destination: NftField;
-
-  constructor(direction: Direction, pod: PolicyPod, sets: PeerSets, family: Family) {
-    this.#direction = direction;
-    this.#pod = pod;
-    this.#sets = sets;
-    const [source, destination] =
-      family === 4 ? (["ip saddr", "ip daddr"] as const) : (["ip6 saddr", "ip6 daddr"] as const);
-    this.#peerField = direction === "ingress" ? source : destination;
-    this.#destination = destination;
+  constructor(context: ChainContext, denied: NftChain) {
+    this.#context = context;
+    this.#denied = denied;
+    this.#chains.set(denied.name, denied);
   }
 
-  /** Statements that admit a packet, in any of the alternatives: each peer with each port. */
-  alternatives(policy: ClusterPolicy, rule: PolicyRule): NftStatement[][] {
-    const peers = rule.peers ?? [undefined];
-    const ports = rule.ports ?? [undefined];
-    return peers.flatMap((peer) => ports.flatMap((port) => this.#pair(policy, peer, port)));
-  }
-
-  #pair(policy: ClusterPolicy, peer: PolicyPeer | undefined, port: PolicyPort | undefined): NftStatement[][] {
-    if (typeof port?.port === "string" && this.#direction === "egress") return this.#namedEgress(policy, peer, port);
-    const from = this.#peer(policy, peer);
-    if (from === undefined) return [];
-    return this.#ports(port).map((statements) => [...statements, ...from]);
-  }
-
-  /** Undefined for a block of the other family. */
-  #peer(policy: ClusterPolicy, peer: PolicyPeer | undefined): NftStatement[] | undefined {
-    if (peer === undefined) return [];
-    const set =
-      peer.kind === "pods"
-        ? this.#sets.pods(selectionOf(peer, policy.namespace))
-        : this.#sets.block(peer.prefix, peer.except);
-    return set === undefined ? undefined : [{ lookup: this.#peerField, set }];
-  }
-
-  #ports(port: PolicyPort | undefined): NftStatement[][] {
-    if (port === undefined) return [[]];
-    const protocol: NftStatement = { match: "meta l4proto", op: "==", value: PROTOCOL_NUMBERS[port.protocol] };
-    const equal = (number: number): NftStatement[] => [protocol, { match: "th dport", op: "==", value: number }];
-    if (port.port === undefined) return [[protocol]];
-    if (typeof port.port === "string") {
-      const own = this.#pod.ports.filter(({ name, protocol: of }) => name === port.port && of === port.protocol);
-      return own.map((each) => equal(each.port));
-    }
-    if (port.endPort === undefined || port.endPort === port.port) return [equal(port.port)];
-    return [
-      [
-        protocol,
-        { match: "th dport", op: ">", value: port.port - 1 },
-        // Nothing is above the last port there is.
-        ...(port.endPort === 65_535 ? [] : [{ match: "th dport", op: "<", value: port.endPort + 1 } as const]),
-      ],
+  compile(key: string, admissions: Admissions): CompiledChain {
+    const { direction } = this.#context;
+    const id = digest(key);
+    const all = admissions.all();
+    const single = all.filter(isSinglePort);
+    const mapped = single.length < LEAST_MAPPED ? [] : single;
+    const map = this.#portMap(`${direction}-ports-${id}`, mapped);
+    const name = `${direction}-${id}`;
+    const rules = [
+      ...all.filter((each) => !mapped.includes(each)).flatMap((admitted) => this.#portRules(admitted)),
+      ...this.#namedRules(admissions),
+      ...(map === undefined ? [] : [{ statements: [{ vmap: ["meta l4proto", "th dport"], map: map.name }] } as const]),
+      this.#goToDenied(),
     ];
+    this.#chains.set(name, { name, rules });
+    return {
+      name,
+      chains: [...this.#chains.values()],
+      maps: map === undefined ? [] : [map],
+      sets: [...this.#used],
+      denied: this.#denied.name,
+    };
   }
 
-  /** A name means another number for each pod that is dialled; outside of pods it means nothing. */
-  #namedEgress(policy: ClusterPolicy, peer: PolicyPeer | undefined, port: PolicyPort): NftStatement[][] {
-    if (peer?.kind === "block") return [];
-    const selection = peer && selectionOf(peer, policy.namespace);
-    const set = this.#sets.namedPorts(selection, port.protocol, String(port.port));
-    return [[{ lookup: [this.#destination, "meta l4proto", "th dport"], set }]];
+  #goToDenied(): NftRule {
+    return { statements: [{ verdict: { goto: this.#denied.name } }] };
   }
+
+  #portRules(admitted: Admitted): NftRule[] {
+    const { protocol, first, last } = admitted.ports;
+    const ports: NftStatement[] = [];
+    if (protocol !== undefined) ports.push({ match: "meta l4proto", op: "==", value: PROTOCOL_NUMBERS[protocol] });
+    if (first !== undefined && first === last) ports.push({ match: "th dport", op: "==", value: first });
+    else if (first !== undefined && last !== undefined) {
+      ports.push({ match: "th dport", op: ">", value: first - 1 });
+      // Nothing is above the last port there is.
+      if (last < 65_535) ports.push({ match: "th dport", op: "<", value: last + 1 });
+    }
+    return this.#peerRules(admitted, ports);
+  }
+
+  /** Ports that admit everybody return by the map itself, the others lead to a chain of who is admitted. */
+  #portMap(name: string, admitted: readonly Admitted[]): NftSet | undefined {
+    if (admitted.length === 0) return undefined;
+    const elements = admitted.map((each) => {
+      const { protocol = "TCP", first } = each.ports;
+      const verdict = each.anybody ? "return" : `goto ${this.#peersChain(each)}`;
+      return `${protocol.toLowerCase()} . ${first} : ${verdict}`;
+    });
+    return {
+      name,
+      key: ["inet_proto", "inet_service"],
+      data: "verdict",
+      interval: false,
+      elements: elements.sort(),
+    };
+  }
+
+  /** @returns its name: ports that admit the same by the same rules share it */
+  #peersChain(admitted: Admitted): string {
+    const { direction } = this.#context;
+    const rules = [...this.#peerRules(admitted, []), this.#goToDenied()];
+    const name = `${direction}-peers-${digest(JSON.stringify(rules))}`;
+    this.#chains.set(name, { name, rules });
+    return name;
+  }
+
+  #peerRules(admitted: Admitted, ports: readonly NftStatement[]): NftRule[] {
+    const comment = cut([...admitted.rules].join(", "));
+    const rule = (...statements: NftStatement[]): NftRule => ({
+      statements: [...ports, ...statements, { verdict: "return" }],
+      comment,
+    });
+    if (admitted.anybody) return [rule()];
+    const field = this.#peerField;
+    return this.#peerSets(admitted).map((set) => rule({ lookup: field, set }));
+  }
+
+  #peerSets({ selections, blocks }: Admitted): string[] {
+    const { sets } = this.#context;
+    const inFew = <T>(values: readonly T[], ask: (some: readonly T[]) => string | undefined) =>
+      values.length > MOST_LOOKUPS ? [ask(values)] : values.map((value) => ask([value]));
+    const names = [
+      ...inFew([...selections.values()], (some) => (some.length === 0 ? undefined : sets.pods(some))),
+      ...inFew([...blocks.values()], (some) => sets.blocks(some)),
+    ].filter((name) => name !== undefined);
+    for (const name of names) this.#used.add(name);
+    return [...new Set(names)].sort();
+  }
+
+  #namedRules({ named, namedRules }: Admissions): NftRule[] {
+    if (named.size === 0) return [];
+    const [, destination] = addressFields(this.#context.family);
+    const ports = [...named.values()];
+    const lists = ports.length > MOST_LOOKUPS ? [ports] : ports.map((port) => [port]);
+    return lists
+      .map((list) => this.#context.sets.namedPorts(list))
+      .sort()
+      .map((set) => {
+        this.#used.add(set);
+        return {
+          statements: [{ lookup: [destination, "meta l4proto", "th dport"], set }, { verdict: "return" }],
+          comment: cut([...namedRules].join(", ")),
+        };
+      });
+  }
+
+  get #peerField(): NftField {
+    const [source, destination] = addressFields(this.#context.family);
+    return this.#context.direction === "ingress" ? source : destination;
+  }
+}
+
+function isSinglePort({ ports: { first, last } }: Admitted): boolean {
+  return first !== undefined && first === last;
+}
+
+export function addressFields(family: Family): readonly ["ip saddr" | "ip6 saddr", "ip daddr" | "ip6 daddr"] {
+  return family === 4 ? ["ip saddr", "ip daddr"] : ["ip6 saddr", "ip6 daddr"];
+}
+
+function cut(text: string): string {
+  return text.slice(0, COMMENT_LENGTH);
 }

@@ -1,0 +1,126 @@
+/** Which chain each pod of this node goes through in one direction: a verdict map by address. */
+import { type Family, ipFamily } from "../../model/ip.ts";
+import type { NftChain, NftSet } from "../../model/nft.ts";
+import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
+import { resolvedNames } from "./admissions.ts";
+import { type ChainContext, type CompiledChain, compileChain, type Direction } from "./chains.ts";
+import { digest } from "./peers.ts";
+import { selects } from "./policy-input.ts";
+
+/** What the plan of a direction consists of. */
+export interface DirectionPlan {
+  /** The verdict map, its keys, and maps from ports to chains. */
+  readonly sets: readonly NftSet[];
+  readonly chains: readonly NftChain[];
+  /** Sets of peers that the chains look into. */
+  readonly peerSets: readonly string[];
+  readonly addresses: readonly string[];
+  /** By the chain that drops: the policies that leave it no choice, each "namespace/name". */
+  readonly denials: ReadonlyMap<string, readonly string[]>;
+}
+
+export class DirectionPlanner {
+  readonly #direction: Direction;
+  readonly #family: Family;
+  #policies: ReadonlyMap<string, readonly ClusterPolicy[]> = new Map();
+  /** Of pods that were looked at already: what tells their chain from others; undefined for pods that nothing selects. */
+  #keys = new WeakMap<PolicyPod, ChainKey | undefined>();
+  #compiled = new Map<string, CompiledChain>();
+
+  constructor(direction: Direction, family: Family) {
+    this.#direction = direction;
+    this.#family = family;
+  }
+
+  /** @param policies by namespace, each sorted by name */
+  setPolicies(policies: ReadonlyMap<string, readonly ClusterPolicy[]>): void {
+    this.#policies = policies;
+    this.#keys = new WeakMap();
+    this.#compiled = new Map();
+  }
+
+  plan(local: readonly PolicyPod[], context: Omit<ChainContext, "direction" | "family">): DirectionPlan {
+    const used = new Map<string, CompiledChain>();
+    const denials = new Map<string, readonly string[]>();
+    const chainsOf = new Map<string, Set<string>>();
+    for (const pod of local) {
+      const key = this.#keyOf(pod);
+      const addresses = pod.ips.filter((ip) => ipFamily(ip) === this.#family);
+      if (key === undefined || addresses.length === 0) continue;
+      const chain = used.get(key.text) ?? this.#compile(key, pod, context);
+      used.set(key.text, chain);
+      denials.set(chain.denied, key.names);
+      for (const ip of addresses) chainsOf.set(ip, (chainsOf.get(ip) ?? new Set()).add(chain.name));
+    }
+    this.#compiled = used;
+    return this.#put(used, chainsOf, denials);
+  }
+
+  #put(
+    used: ReadonlyMap<string, CompiledChain>,
+    chainsOf: ReadonlyMap<string, ReadonlySet<string>>,
+    denials: DirectionPlan["denials"],
+  ): DirectionPlan {
+    // Chains that pods share, by name.
+    const chains = new Map<string, NftChain>();
+    const maps = new Map<string, NftSet>();
+    const peerSets = new Set<string>();
+    for (const compiled of used.values()) {
+      for (const chain of compiled.chains) if (!chains.has(chain.name)) chains.set(chain.name, chain);
+      for (const map of compiled.maps) maps.set(map.name, map);
+      for (const name of compiled.sets) peerSets.add(name);
+    }
+    const elements = Array.from(chainsOf, ([ip, names]) => `${ip} : jump ${this.#joined([...names].sort(), chains)}`);
+    const addresses = [...chainsOf.keys()].sort();
+    const key = this.#family === 4 ? ("ipv4_addr" as const) : ("ipv6_addr" as const);
+    const name = this.#direction;
+    return {
+      sets: [
+        { name, key, data: "verdict", interval: false, elements: elements.sort() },
+        // The kernel asks no verdict map whether it holds a key.
+        { name: `${name}-pods`, key, interval: false, elements: addresses },
+        ...maps.values(),
+      ],
+      chains: [...chains.values()],
+      peerSets: [...peerSets],
+      addresses,
+      denials,
+    };
+  }
+
+  /** Whose the address is while two pods have it, nobody can tell: what both admit passes. @returns the chain's name */
+  #joined(names: readonly string[], chains: Map<string, NftChain>): string {
+    const [only = ""] = names;
+    if (names.length === 1) return only;
+    const name = `${this.#direction}-all-${digest(names.join(" "))}`;
+    chains.set(name, { name, rules: names.map((jump) => ({ statements: [{ verdict: { jump } }] })) });
+    return name;
+  }
+
+  #keyOf(pod: PolicyPod): ChainKey | undefined {
+    if (!this.#keys.has(pod)) this.#keys.set(pod, this.#findKey(pod));
+    return this.#keys.get(pod);
+  }
+
+  #findKey(pod: PolicyPod): ChainKey | undefined {
+    const policies = (this.#policies.get(pod.namespace) ?? []).filter((each) => selects(each, pod, this.#direction));
+    if (policies.length === 0) return undefined;
+    const names = policies.map((policy) => `${policy.namespace}/${policy.name}`);
+    // Named ports are the pod's own where it is dialled.
+    const own = this.#direction === "ingress" ? resolvedNames(policies, pod) : "";
+    return { text: `${names.join(" ")} ${own}`, names, policies };
+  }
+
+  #compile(key: ChainKey, pod: PolicyPod, context: Omit<ChainContext, "direction" | "family">): CompiledChain {
+    const known = this.#compiled.get(key.text);
+    const own = { ...context, direction: this.#direction, family: this.#family };
+    return known ?? compileChain(key.text, key.policies, pod, own);
+  }
+}
+
+interface ChainKey {
+  readonly text: string;
+  /** Each "namespace/name". */
+  readonly names: readonly string[];
+  readonly policies: readonly ClusterPolicy[];
+}

@@ -1,0 +1,56 @@
+/** What every table of policies has, whatever they say: the hook, and where its packets are looked up. */
+import type { Family } from "../../model/ip.ts";
+import { POLICY_TABLES } from "../../model/marks.ts";
+import type { NftChain, NftRule, NftStatement, NftTable } from "../../model/nft.ts";
+import { addressFields } from "./chains.ts";
+
+/** Just behind NF_IP_PRI_FILTER: what Services refuse is refused, not dropped. */
+const PRIORITY = 1;
+const IPPROTO_TCP = 6;
+const MIDSTREAM = "midstream";
+
+/** The table that holds these. */
+export function policyTable(family: Family, sets: NftTable["sets"], chains: NftTable["chains"]): NftTable {
+  return {
+    ...POLICY_TABLES[family],
+    sets: [...sets].sort(byName),
+    chains: [...baseChains(family), ...chains].sort(byName),
+  };
+}
+
+/** The node's own traffic passes input and output, and is never looked at: kubelet's probes always arrive. */
+export function baseChains(family: Family): NftChain[] {
+  const [source, destination] = addressFields(family);
+  const rule = (...statements: NftStatement[]): NftRule => ({ statements });
+  const isNewTcp: NftStatement[] = [
+    { match: "meta l4proto", op: "==", value: IPPROTO_TCP },
+    { match: "ct state", op: "==", value: "new" },
+  ];
+  const forward: NftChain = {
+    name: "forward",
+    base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" },
+    rules: [
+      rule({ match: "ct state", op: "==", value: "established,related" }, { verdict: "accept" }),
+      rule(...isNewTcp, { verdict: { jump: MIDSTREAM } }),
+      rule({ vmap: source, map: "egress" }),
+      rule({ vmap: destination, map: "ingress" }),
+    ],
+  };
+  // Connection tracking takes up a connection in its middle, and whoever is heard first for who opened it: an answer of a
+  // server would open again, as a flow of its own, what a policy has cut (nf_conntrack_tcp_loose).
+  const midstream: NftChain = {
+    name: MIDSTREAM,
+    rules: [
+      rule({ tcpSyn: true }, { verdict: "return" }),
+      rule({ lookup: [source, destination], set: "self" }, { verdict: "return" }),
+      rule({ lookup: source, set: "ingress-pods" }, { counter: true }, { verdict: "drop" }),
+      rule({ lookup: destination, set: "egress-pods" }, { counter: true }, { verdict: "drop" }),
+    ],
+  };
+  return [forward, midstream];
+}
+
+export function byName(a: { readonly name: string; readonly namespace?: string }, b: typeof a): number {
+  const [x, y] = [`${a.namespace ?? ""}/${a.name}`, `${b.namespace ?? ""}/${b.name}`];
+  return x < y ? -1 : x > y ? 1 : 0;
+}

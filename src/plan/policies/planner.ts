@@ -1,0 +1,122 @@
+/**
+ * Plans the table of one family, and plans it anew at the price of what changed: objects that are the same as in the last
+ * round are not looked at again. What it plans depends on the last input alone, never on those before it.
+ */
+import type { Labels } from "../../model/cluster.ts";
+import type { Family } from "../../model/ip.ts";
+import type { NftSet, NftTable } from "../../model/nft.ts";
+import type { ObservedTable } from "../../model/nft-changes.ts";
+import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
+import type { DeniedLog } from "./chains.ts";
+import { type DirectionPlan, DirectionPlanner } from "./direction.ts";
+import { byName, policyTable } from "./frame.ts";
+import { PeerSets } from "./peer-sets.ts";
+import { type PlannedParts, partsThatDiffer } from "./planned-parts.ts";
+import { PodIndex } from "./pod-index.ts";
+import type { PolicyInput } from "./policy-input.ts";
+
+export class PolicyPlanner {
+  readonly #family: Family;
+  readonly #index = new PodIndex();
+  readonly #sets: PeerSets;
+  readonly #directions: readonly DirectionPlanner[];
+  #policies: readonly ClusterPolicy[] = [];
+  #logDenied: DeniedLog | undefined;
+  #parts: PlannedParts = { small: new Map(), chains: new Map(), peers: new Map() };
+  #denials: ReadonlyMap<string, readonly string[]> = new Map();
+  #isolates = false;
+
+  constructor(family: Family) {
+    this.#family = family;
+    this.#sets = new PeerSets(this.#index, family);
+    this.#directions = [new DirectionPlanner("egress", family), new DirectionPlanner("ingress", family)];
+  }
+
+  /** By the chain that drops ("ingress-denied-…"): the policies that select its pods, each "namespace/name". */
+  get denials(): ReadonlyMap<string, readonly string[]> {
+    return this.#denials;
+  }
+
+  /** Follows the cluster. @returns the steps from the last input's table to this one's: the same as two tables in which what did not change is left out */
+  update(input: PolicyInput): { readonly wanted: NftTable; readonly before: ObservedTable | undefined } {
+    this.#followPolicies(input);
+    this.#followPods(input);
+    const local = input.pods.filter(({ nodeName }) => nodeName === input.nodeName);
+    const plans = this.#directions.map((direction) =>
+      direction.plan(local, { sets: this.#sets, logDenied: input.logDenied }),
+    );
+    const before = this.#isolates ? this.#parts : undefined;
+    this.#put(plans);
+    const after = this.#isolates ? this.#parts : undefined;
+    return partsThatDiffer(this.#family, before, after);
+  }
+
+  /** All of it. A table that isolates nobody is no table. */
+  table(): NftTable {
+    const { small, peers, chains } = this.#parts;
+    if (!this.#isolates) return { ...policyTable(this.#family, [], []), chains: [] };
+    const sets = [...small.values(), ...Array.from(peers.values(), (set) => set.whole())];
+    return policyTable(this.#family, sets, [...chains.values()]);
+  }
+
+  #followPolicies({ policies, logDenied }: PolicyInput): void {
+    const sorted = [...policies].sort(byName);
+    const isSame = sorted.length === this.#policies.length && sorted.every((each, i) => each === this.#policies[i]);
+    if (isSame && logDenied?.group === this.#logDenied?.group && logDenied?.perSecond === this.#logDenied?.perSecond) {
+      return;
+    }
+    this.#policies = sorted;
+    this.#logDenied = logDenied;
+    const byNamespace = Map.groupBy(sorted, ({ namespace }) => namespace);
+    for (const direction of this.#directions) direction.setPolicies(byNamespace);
+  }
+
+  #followPods({ pods, namespaces }: PolicyInput): void {
+    const added = pods.filter((pod) => !this.#index.has(pod));
+    const removed = this.#index.all().size + added.length === pods.length ? [] : this.#gone(pods);
+    for (const pod of removed) this.#index.remove(pod);
+    for (const pod of added) this.#index.add(pod);
+    if (sameLabels(this.#index.namespaces, namespaces)) this.#sets.follow(removed, added);
+    else {
+      this.#index.namespaces = namespaces;
+      this.#sets.refill();
+    }
+  }
+
+  #gone(pods: readonly PolicyPod[]): PolicyPod[] {
+    const here = new Set(pods);
+    return [...this.#index.all()].filter((pod) => !here.has(pod));
+  }
+
+  #put(plans: readonly DirectionPlan[]): void {
+    const small = [...plans.flatMap(({ sets }) => sets), selfSet(plans, this.#family)];
+    const used = new Set(plans.flatMap(({ peerSets }) => peerSets));
+    this.#sets.retain(used);
+    this.#parts = {
+      small: new Map(small.map((set) => [set.name, set])),
+      chains: new Map(plans.flatMap(({ chains }) => chains).map((chain) => [chain.name, chain])),
+      peers: new Map([...used].map((name) => [name, this.#sets.get(name)])),
+    };
+    this.#denials = new Map(plans.flatMap(({ denials }) => [...denials]));
+    this.#isolates = plans.some(({ addresses }) => addresses.length > 0);
+  }
+}
+
+/** A pod can always reach itself. */
+function selfSet(plans: readonly DirectionPlan[], family: Family): NftSet {
+  const key = family === 4 ? ("ipv4_addr" as const) : ("ipv6_addr" as const);
+  const addresses = new Set(plans.flatMap((plan) => plan.addresses));
+  return {
+    name: "self",
+    key: [key, key],
+    interval: false,
+    elements: [...addresses].map((ip) => `${ip} . ${ip}`).sort(),
+  };
+}
+
+function sameLabels(a: ReadonlyMap<string, Labels>, b: ReadonlyMap<string, Labels>): boolean {
+  if (a === b) return true;
+  if (a.size !== b.size) return false;
+  for (const [name, labels] of a) if (b.get(name) !== labels) return false;
+  return true;
+}
