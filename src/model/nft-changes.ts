@@ -50,6 +50,15 @@ export interface ObservedElement {
   readonly bytes?: bigint;
 }
 
+/** What a rule's counter has counted since the rule was made. */
+export interface ObservedCounter {
+  readonly chain: string;
+  /** Tells the rule from one that was in its place before: the kernel gives each another number. */
+  readonly handle: bigint;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
 export interface ObservedChain {
   readonly name: string;
   readonly base?: NftBaseChain;

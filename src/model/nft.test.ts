@@ -17,6 +17,15 @@ const rules: [NftRule, string][] = [
   [{ statements: [{ lookup: "ip daddr", set: "s" }] }, "ip daddr @s"],
   [{ statements: [{ lookup: "ip6 daddr", set: "s", negate: true }] }, "ip6 daddr != @s"],
   [{ statements: [{ random: { modulus: 100, below: 30 } }, { verdict: "drop" }] }, "numgen random mod 100 < 30 drop"],
+  [
+    {
+      statements: [
+        { limit: { perSecond: 10, burst: 20 } },
+        { log: { prefix: "ingress-denied-0123abcd", group: 8474, snaplen: 96 } },
+      ],
+    },
+    'limit rate 10/second burst 20 packets log prefix "ingress-denied-0123abcd" group 8474 snaplen 96',
+  ],
   [{ statements: [{ masquerade: true }], comment: "why" }, 'masquerade fully-random comment "why"'],
 ];
 

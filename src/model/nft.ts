@@ -63,6 +63,10 @@ export type NftStatement =
   /** True for `below` of `modulus` packets, at random: `numgen random mod modulus < below`. */
   | { readonly random: { readonly modulus: number; readonly below: number } }
   | { readonly counter: true }
+  /** True for so many packets a second and, after a silence, `burst` at once. Each rule has its own measure. */
+  | { readonly limit: { readonly perSecond: number; readonly burst: number } }
+  /** Tells whoever listens to nflog's group of the packet: `prefix` (at most 127 characters) and its first `snaplen` bytes. */
+  | { readonly log: { readonly prefix: string; readonly group: number; readonly snaplen: number } }
   /** TCP segments that open a connection. */
   | { readonly tcpSyn: true }
   /** Lowers the MSS option of a TCP segment to what its route carries, in both directions; never raises it. */
@@ -214,6 +218,14 @@ function formatStatement(statement: NftStatement): string {
   }
   if ("random" in statement) return `numgen random mod ${statement.random.modulus} < ${statement.random.below}`;
   if ("counter" in statement) return "counter";
+  if ("limit" in statement) {
+    const { perSecond, burst } = statement.limit;
+    return `limit rate ${perSecond}/second burst ${burst} packets`;
+  }
+  if ("log" in statement) {
+    const { prefix, group, snaplen } = statement.log;
+    return `log prefix "${prefix}" group ${group} snaplen ${snaplen}`;
+  }
   if ("tcpSyn" in statement) return "tcp flags & (syn | rst) == syn";
   if ("clampMss" in statement) return "tcp option maxseg size set rt mtu";
   if ("masquerade" in statement) return "masquerade fully-random";

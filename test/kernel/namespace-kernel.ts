@@ -15,6 +15,7 @@ export function namespaceKernel(namespace: TestNamespace): Kernel {
       table: (name) => nftables.table(name),
       tableInPieces: (name) => nftables.tableInPieces(name),
       elements: (table, set) => nftables.elements(table, set),
+      counters: (table, chains) => nftables.counters(table, chains),
       commit: (table, changes) => nftables.commit(table, changes),
       watch: (table, changed) => namespace.run(() => nftables.watch(table, changed)),
       [Symbol.dispose]: () => nftables[Symbol.dispose](),

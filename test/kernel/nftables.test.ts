@@ -9,7 +9,7 @@ import { type NftChange, type ObservedTable, ruleFingerprint } from "../../src/k
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import { formatNftRule, type NftRule, type NftSet } from "../../src/model/nft.ts";
 import { planMssClamp } from "../../src/plan/mss-clamp.ts";
-import { testNamespace } from "./namespaces.ts";
+import { type TestNamespace, testNamespace } from "./namespaces.ts";
 
 const table = { family: "inet", name: "breakwater" } as const;
 const base = { type: "nat", hook: "postrouting", priority: 100, policy: "accept" } as const;
@@ -104,6 +104,27 @@ test("nft(8) prints the table and loads its own print", (t) => {
   assert.equal(again.stdout, listed.stdout);
 });
 
+/** What nft(8) lists of table `name`, expression by expression, but for what differs between two tables that are the same. */
+function expressionsOf(ns: TestNamespace, name: string): string {
+  return (
+    ns
+      .run(() => spawnSync("nft", ["--debug=netlink", "list", "table", "inet", name], { encoding: "utf8" }))
+      .stdout.replaceAll(name, "NAME")
+      // Numbers of registers for the same bytes, and of handles.
+      .replaceAll(/ *userdata.*/g, "")
+      .replaceAll(/# handle \d+/g, "")
+  );
+}
+
+/** Makes table inet byhand of one chain, from the words of its rules. */
+function loadByHand(ns: TestNamespace, chain: string, rules: readonly NftRule[]): void {
+  const head = `add table inet byhand\nadd chain inet byhand ${chain}\n`;
+  const name = chain.split(" ")[0];
+  const input = head + rules.map((each) => `add rule inet byhand ${name} ${formatNftRule(each)}\n`).join("");
+  const loaded = ns.run(() => spawnSync("nft", ["-f", "-"], { input, encoding: "utf8" }));
+  assert.equal(loaded.stderr, "");
+}
+
 test("the MSS clamp is what nft itself writes for the same words", (t) => {
   const ns = testNamespace(t);
   using nft = ns.run(() => openNftables());
@@ -111,23 +132,40 @@ test("the MSS clamp is what nft itself writes for the same words", (t) => {
   const sizes = { underlayMtuBytes: 1500, overheadBytes: 50, mtuBytes: 1450 };
   const { chains } = planMssClamp([{ ...path, ...sizes }], 1500, true);
   nft.commit(table, diffNft({ ...table, sets: [], chains }, nft.table(table)));
-  const list = (name: string) =>
-    ns
-      .run(() => spawnSync("nft", ["--debug=netlink", "list", "table", "inet", name], { encoding: "utf8" }))
-      .stdout.replaceAll(name, "NAME")
-      // Numbers of registers for the same bytes, and of handles.
-      .replaceAll(/ userdata.*/g, "")
-      .replaceAll(/# handle \d+/g, "");
-  const words = chains
-    .flatMap(({ rules }) => rules)
-    .map((each) => `add rule inet byhand mss ${formatNftRule(each)}`)
-    .join("\n");
-  const chain = "add chain inet byhand mss { type filter hook forward priority -150; policy accept; }";
-  const input = `add table inet byhand\n${chain}\n${words}\n`;
+  loadByHand(
+    ns,
+    "mss { type filter hook forward priority -150; policy accept; }",
+    chains.flatMap(({ rules }) => rules),
+  );
+  const ours = expressionsOf(ns, "breakwater");
+  assert.match(ours, /oifname "bwvxlan" .*tcp option maxseg size set rt mtu/);
+  assert.equal(ours, expressionsOf(ns, "byhand"));
+});
+
+test("a limited log is what nft itself writes for the same words, and loads from its own print", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  const denied: NftRule[] = [
+    {
+      statements: [
+        { limit: { perSecond: 70_000, burst: 33 } },
+        { log: { prefix: `ingress-denied-${"0123456789abcdef".repeat(7)}`, group: 65_535, snaplen: 96 } },
+      ],
+    },
+    { statements: [{ limit: { perSecond: 1, burst: 1 } }, { log: { prefix: "p", group: 0, snaplen: 1 } }] },
+    { statements: [{ counter: true }, { verdict: "drop" }] },
+  ];
+  nft.commit(table, diffNft({ ...table, sets: [], chains: [{ name: "denied", rules: denied }] }, undefined));
+  loadByHand(ns, "denied", denied);
+  const ours = expressionsOf(ns, "breakwater");
+  for (const rule of denied.slice(0, 2)) assert.ok(ours.includes(formatNftRule(rule)), formatNftRule(rule));
+  assert.equal(ours, expressionsOf(ns, "byhand"));
+  const list = () => ns.run(() => spawnSync("nft", ["list", "ruleset"], { encoding: "utf8" })).stdout;
+  const printed = list();
+  const input = `flush ruleset\n${printed}`;
   const loaded = ns.run(() => spawnSync("nft", ["-f", "-"], { input, encoding: "utf8" }));
   assert.equal(loaded.stderr, "");
-  assert.match(list("breakwater"), /oifname "bwvxlan" .*tcp option maxseg size set rt mtu/);
-  assert.equal(list("breakwater"), list("byhand"));
+  assert.equal(list(), printed);
 });
 
 function randomNumbers(seed: number): (below: number) => number {

@@ -62,6 +62,7 @@ function recordingNftables(nftables: Pick<Nftables, "table">) {
     table: (name) => nftables.table(name),
     tableInPieces: async (name) => nftables.table(name),
     elements: () => [],
+    counters: () => [],
     commit: (_, some) => {
       changes.push(...some);
     },

@@ -10,6 +10,7 @@ import type { RouteTable } from "../rtnetlink/types.ts";
 export type FakeOperation =
   | Exclude<keyof RouteTable, "close" | typeof Symbol.dispose>
   | "table"
+  | "counters"
   | "commit"
   | "readSysctl"
   | "writeSysctl"

@@ -4,6 +4,7 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BreakwaterError } from "../../model/errors.ts";
+import type { NftTableName } from "../../model/nft-changes.ts";
 import type { DeviceFeatures } from "../genetlink/ethtool.ts";
 import { noFamily } from "../genetlink/genetlink-socket.ts";
 import type { Kernel, OpenPod } from "../kernel.ts";
@@ -45,6 +46,8 @@ export interface OtherHand {
   loseFeatures(): void;
   /** From here on this is a kernel without flowtables. */
   loseFlowtables(): void;
+  /** Packets went through a chain, past each of its counters. @throws RangeError where it has none */
+  countPackets(table: NftTableName, chain: string, packets: bigint, bytes: bigint): void;
   /** Overruns the event sockets of this namespace. */
   loseEvents(): void;
   /** Keeps events back until {@link OtherHand.releaseEvents}. */
@@ -119,6 +122,7 @@ export class FakeHost {
       loseFlowtables: () => {
         namespace.hasFlowtables = false;
       },
+      countPackets: (table, chain, packets, bytes) => namespace.nftables.count(table, chain, packets, bytes),
       loseEvents: () => namespace.events.lose(),
       holdEvents: () => namespace.events.hold(),
       releaseEvents: () => namespace.events.release(),

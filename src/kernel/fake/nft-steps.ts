@@ -130,7 +130,8 @@ function changeChains(table: FakeTable, change: ChainChange, no: Refuse): Map<st
     chains.delete(name);
   } else {
     checkRule(table, change.rule, no);
-    chains.set(name, { ...before, rules: [...before.rules, change.rule] });
+    // A rule of its own, also where another of the same words is or was: its counters begin at nothing.
+    chains.set(name, { ...before, rules: [...before.rules, { ...change.rule }] });
   }
   return chains;
 }

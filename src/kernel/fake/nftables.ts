@@ -1,6 +1,13 @@
 /** nftables of one namespace in memory, with its failures and its log. */
 import type { NftSet } from "../../model/nft.ts";
-import type { Nftables, NftChange, NftTableName, ObservedElement, ObservedTable } from "../nfnetlink/types.ts";
+import type {
+  Nftables,
+  NftChange,
+  NftTableName,
+  ObservedCounter,
+  ObservedElement,
+  ObservedTable,
+} from "../nfnetlink/types.ts";
 import type { Supervision } from "./supervision.ts";
 import type { TableStore } from "./table-store.ts";
 
@@ -33,6 +40,11 @@ export class FakeNftables implements Nftables {
   elements(name: NftTableName, { name: set }: Pick<NftSet, "name">): ObservedElement[] {
     const found = this.#read(name)?.sets.find((each) => each.name === set);
     return (found?.elements ?? []).map((text) => ({ text }));
+  }
+
+  counters(name: NftTableName, chains: readonly string[]): ObservedCounter[] {
+    const purpose = { operation: "read nftables table", object: `${name.family} ${name.name}` };
+    return this.#supervision.list("counters", purpose, () => this.#store.counters(name, chains));
   }
 
   commit(table: NftTableName, changes: readonly NftChange[]): void {

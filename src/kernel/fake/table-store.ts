@@ -2,7 +2,8 @@
  * nftables of one namespace in memory. A transaction works on a copy and takes its place only when every step succeeded;
  * whoever watches a table is told on a later turn of the loop.
  */
-import type { NftChange, NftTableName, ObservedTable } from "../../model/nft-changes.ts";
+import type { NftRule } from "../../model/nft.ts";
+import type { NftChange, NftTableName, ObservedCounter, ObservedTable } from "../../model/nft-changes.ts";
 import { type FlowtableSurroundings, withoutDevice } from "./flowtables.ts";
 import { applyNftChange, type FakeTable, observeTable } from "./nft-steps.ts";
 
@@ -12,11 +13,20 @@ interface TableWatch {
   readonly changed: () => void;
 }
 
+/** What a rule's counter says. */
+interface Count {
+  readonly handle: bigint;
+  packets: bigint;
+  bytes: bigint;
+}
+
 export class TableStore {
   readonly #surroundings: FlowtableSurroundings;
   #tables: ReadonlyMap<string, FakeTable> = new Map();
   readonly #watches = new Set<TableWatch>();
   #scheduled = new Set<TableWatch>();
+  readonly #counts = new WeakMap<NftRule, Count[]>();
+  #nextHandle = 1n;
 
   constructor(surroundings: FlowtableSurroundings) {
     this.#surroundings = surroundings;
@@ -25,6 +35,31 @@ export class TableStore {
   read(name: NftTableName): ObservedTable | undefined {
     const table = this.#tables.get(keyOf(name));
     return table && observeTable(name, table);
+  }
+
+  counters(name: NftTableName, chains: readonly string[]): ObservedCounter[] {
+    return chains.flatMap((chain) => this.#countsOf(name, chain).map((count) => ({ chain, ...count })));
+  }
+
+  /** Packets went through a chain, past each of its counters. @throws RangeError where it has none */
+  count(name: NftTableName, chain: string, packets: bigint, bytes: bigint): void {
+    const counts = this.#countsOf(name, chain);
+    if (counts.length === 0) throw new RangeError(`Nothing counts in chain ${chain} of ${keyOf(name)}`);
+    for (const count of counts) {
+      count.packets += packets;
+      count.bytes += bytes;
+    }
+  }
+
+  #countsOf(name: NftTableName, chain: string): Count[] {
+    const rules = this.#tables.get(keyOf(name))?.chains.get(chain)?.rules ?? [];
+    return rules.flatMap((rule) => {
+      const counters = rule.statements.filter((statement) => "counter" in statement);
+      const handle = this.#nextHandle++;
+      const counts = this.#counts.get(rule) ?? counters.map(() => ({ handle, packets: 0n, bytes: 0n }));
+      this.#counts.set(rule, counts);
+      return counts;
+    });
   }
 
   names(): string[] {

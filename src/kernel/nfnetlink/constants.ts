@@ -56,6 +56,8 @@ export const NFT_SET_CONCAT = 0x80;
 /** NFTA_SET_DATA_TYPE of a verdict map. */
 export const NFT_DATA_VERDICT = 0xffffff00;
 export const NFT_SET_ELEM_INTERVAL_END = 0x1;
+/** enum nft_limit_type. */
+export const NFT_LIMIT_PKTS = 0;
 export const NFT_NG_RANDOM = 1;
 export const NFT_RT_TCPMSS = 3;
 export const NFT_EXTHDR_OP_TCPOPT = 1;

@@ -6,8 +6,9 @@ import { familyBits, type Ip, ipBytes, ipFromBigInt, ipv4ToNumber } from "../../
 import type { NftKeyType, NftVerdict } from "../../model/nft.ts";
 import { prefixRange } from "../../model/prefix.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
+import { u32Attribute } from "./attributes.ts";
 import { KEY_TYPES, NFT_SET_ELEM_INTERVAL_END, PROTOCOLS } from "./constants.ts";
-import { u32Attribute, verdictData } from "./expressions.ts";
+import { verdictData } from "./expressions.ts";
 import type { SetShape } from "./set-elements.ts";
 
 /** Attributes of an element: enum nft_set_elem_attributes. */

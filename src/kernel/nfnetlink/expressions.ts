@@ -6,6 +6,7 @@ import { ipBytes } from "../../model/ip.ts";
 import type { NftField, NftKey, NftStatement, NftVerdict } from "../../model/nft.ts";
 import { prefixAddress, prefixLength } from "../../model/prefix.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
+import { dataAttribute, expression, stringAttribute, u32Attribute, u64Attribute } from "./attributes.ts";
 import * as c from "./constants.ts";
 
 /** Writes the expressions of one statement; each is one list element (NFTA_LIST_ELEM) of the rule. */
@@ -19,6 +20,8 @@ export function writeStatement(w: MessageWriter, statement: NftStatement): void 
   else if ("reject" in statement) writeReject(w, statement.reject);
   else if ("random" in statement) writeRandom(w, statement.random);
   else if ("counter" in statement) expression(w, "counter", () => undefined);
+  else if ("limit" in statement) writeLimit(w, statement.limit);
+  else if ("log" in statement) writeLog(w, statement.log);
   else if ("tcpSyn" in statement) writeTcpSyn(w);
   else if ("clampMss" in statement) writeClampMss(w);
   else if ("masquerade" in statement) {
@@ -82,7 +85,7 @@ function writeUpdate(w: MessageWriter, statement: Extract<NftStatement, { update
     u32Attribute(w, 3, c.NFT_DYNSET_OP_UPDATE);
     u32Attribute(w, 4, c.REGISTER);
     u32Attribute(w, 5, data);
-    w.attribute(6, () => w.u64be(BigInt(statement.timeoutSeconds) * 1000n));
+    u64Attribute(w, 6, BigInt(statement.timeoutSeconds) * 1000n);
   });
 }
 
@@ -298,6 +301,26 @@ function writeByteorder(w: MessageWriter, bytes = 4): void {
   });
 }
 
+/** Units are seconds; without its type (NFT_LIMIT_PKTS) and flags nft(8) would print another limit. */
+function writeLimit(w: MessageWriter, { perSecond, burst }: Extract<NftStatement, { limit: object }>["limit"]): void {
+  expression(w, "limit", () => {
+    u64Attribute(w, 1, BigInt(perSecond));
+    u64Attribute(w, 2, 1n);
+    u32Attribute(w, 3, burst);
+    u32Attribute(w, 4, c.NFT_LIMIT_PKTS);
+    u32Attribute(w, 5, 0);
+  });
+}
+
+/** With a group the packet goes to nfnetlink_log. The group has 16 bits. */
+function writeLog(w: MessageWriter, { prefix, group, snaplen }: Extract<NftStatement, { log: object }>["log"]): void {
+  expression(w, "log", () => {
+    w.attribute(1, () => w.u16be(group));
+    stringAttribute(w, 2, prefix);
+    u32Attribute(w, 3, snaplen);
+  });
+}
+
 /** Byte 13 of the TCP header (RFC 9293): SYN without RST. The protocol has to be matched before. */
 function writeTcpSyn(w: MessageWriter): void {
   const SYN = 0x02;
@@ -359,32 +382,4 @@ function verdictAttributes(w: MessageWriter, verdict: NftVerdict): void {
     return;
   }
   u32Attribute(w, 1, { accept: c.NF_ACCEPT, drop: c.NF_DROP, return: c.NFT_RETURN }[verdict]);
-}
-
-function expression(w: MessageWriter, name: string, body: () => void): void {
-  const content = () => {
-    stringAttribute(w, 1, name);
-    w.attribute(2, body, true);
-  };
-  w.attribute(1, content, true);
-}
-
-export function u32Attribute(w: MessageWriter, type: number, value: number): void {
-  const start = w.openAttribute(type);
-  w.u32be(value);
-  w.closeAttribute(start);
-}
-
-export function stringAttribute(w: MessageWriter, type: number, value: string): void {
-  const start = w.openAttribute(type);
-  w.cstring(value);
-  w.closeAttribute(start);
-}
-
-export function dataAttribute(w: MessageWriter, type: number, data: Uint8Array): void {
-  const start = w.openAttribute(type, true);
-  const value = w.openAttribute(1);
-  w.raw(data);
-  w.closeAttribute(value);
-  w.closeAttribute(start);
 }

@@ -3,17 +3,20 @@
  * for RCU). A batch is BEGIN, the steps, END; the kernel applies all of it or nothing.
  */
 import { BreakwaterError } from "../../model/errors.ts";
-import type { NftBaseChain, NftRule, NftSet } from "../../model/nft.ts";
-import { attributes, bytes, message, struct, text, u32be } from "../netlink/codec.ts";
+import type { NftRule, NftSet } from "../../model/nft.ts";
+import { attributes, bytes, message, struct, text } from "../netlink/codec.ts";
 import * as nl from "../netlink/constants.ts";
 import { decodeErrorMessage, isNotFound } from "../netlink/error.ts";
 import { MessageWriter } from "../netlink/message-writer.ts";
 import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netlink/socket.ts";
+import { stringAttribute } from "./attributes.ts";
+import { readChain, writeChain } from "./chain-messages.ts";
 import * as c from "./constants.ts";
 import { elementReader } from "./element-reader.ts";
-import { stringAttribute, u32Attribute, writeStatement } from "./expressions.ts";
+import { writeStatement } from "./expressions.ts";
 import { flowtableMessage, flowtableMessageType, readFlowtable, writeFlowtableChange } from "./flowtable-messages.ts";
 import { watchNftTable } from "./nft-events.ts";
+import { readCounters } from "./rule-counters.ts";
 import { readFingerprint, ruleUserdata } from "./rule-userdata.ts";
 import { elementTexts } from "./set-elements.ts";
 import {
@@ -25,22 +28,20 @@ import {
   writeElements,
   writeSet,
 } from "./set-messages.ts";
-import type { Nftables, NftChange, NftTableName, ObservedChain, ObservedElement, ObservedTable } from "./types.ts";
+import type {
+  Nftables,
+  NftChange,
+  NftTableName,
+  ObservedChain,
+  ObservedCounter,
+  ObservedElement,
+  ObservedTable,
+} from "./types.ts";
 
 const nfgen = struct({ family: "u8", version: "u8", resourceId: "u16be" });
 const named = attributes({ table: [1, text], name: [2, text] });
 const byName = message(nfgen, named);
 const tableMessage = message(nfgen, attributes({ name: [1, text] }));
-const chainMessage = message(
-  nfgen,
-  attributes({
-    table: [1, text],
-    name: [3, text],
-    hook: [4, attributes({ number: [1, u32be], priority: [2, u32be], device: [3, text] })],
-    policy: [5, u32be],
-    type: [7, text],
-  }),
-);
 const ruleMessage = message(nfgen, attributes({ table: [1, text], chain: [2, text], userdata: [7, bytes] }));
 /** Room for what is usually written at once; it grows. */
 const WRITER_BYTES = 1 << 16;
@@ -123,6 +124,13 @@ class NftSocket implements Nftables {
       if (isNotFound(error)) return [];
       throw error;
     }
+  }
+
+  counters(table: NftTableName, chains: readonly string[]): ObservedCounter[] {
+    return chains.flatMap((chain) => {
+      const request = this.#namedRequest(c.NFT_MSG_GETRULE, table, chain);
+      return this.#socket.dump(request, (m) => readCounters(m, table.name, chain)).flat();
+    });
   }
 
   commit(table: NftTableName, changes: readonly NftChange[]): void {
@@ -213,7 +221,7 @@ class NftSocket implements Nftables {
         return [this.#message(table, flowtableMessageType(change), change.do === "addFlowtable" ? create : 0, body)];
       }
       case "addChain":
-        return [this.#message(table, c.NFT_MSG_NEWCHAIN, create, () => this.#writeChain(table, change.chain))];
+        return [this.#message(table, c.NFT_MSG_NEWCHAIN, create, () => writeChain(w, table.name, change.chain))];
       case "deleteChain": {
         const body = () => this.#tableAnd(table, 3, change.chain);
         return [this.#message(table, c.NFT_MSG_DELCHAIN, 0, body)];
@@ -252,21 +260,6 @@ class NftSocket implements Nftables {
     return sequences;
   }
 
-  #writeChain(table: NftTableName, chain: { readonly name: string; readonly base?: NftBaseChain }): void {
-    const w = this.#writer;
-    this.#tableAnd(table, 3, chain.name);
-    const { base } = chain;
-    if (base === undefined) return;
-    const hook = () => {
-      u32Attribute(w, 1, c.HOOKS[base.hook]);
-      u32Attribute(w, 2, base.priority);
-      if (base.device !== undefined) stringAttribute(w, 3, base.device);
-    };
-    w.attribute(4, hook, true);
-    u32Attribute(w, 5, base.policy === "drop" ? c.NF_DROP : c.NF_ACCEPT);
-    stringAttribute(w, 7, base.type);
-  }
-
   #writeRule(table: NftTableName, chain: string, rule: NftRule): void {
     const w = this.#writer;
     this.#tableAnd(table, 2, chain);
@@ -278,13 +271,13 @@ class NftSocket implements Nftables {
   }
 
   #observeChains(name: NftTableName): ObservedChain[] {
-    const chains = this.#dump(c.NFT_MSG_GETCHAIN, name, (m) => chainMessage.read(m.payload).values);
+    const chains = this.#dump(c.NFT_MSG_GETCHAIN, name, (m) => readChain(m.payload));
     const rules = this.#dump(c.NFT_MSG_GETRULE, name, (m) => ruleMessage.read(m.payload).values);
     return chains
       .filter((chain) => chain.table === name.name)
       .map((chain) => ({
-        name: chain.name ?? "",
-        ...(chain.hook === undefined ? {} : { base: observeBase(chain.hook, chain.type, chain.policy) }),
+        name: chain.name,
+        ...(chain.base === undefined ? {} : { base: chain.base }),
         fingerprints: rules
           .filter((rule) => rule.table === name.name && rule.chain === chain.name)
           .map((rule) => readFingerprint(rule.userdata)),
@@ -321,7 +314,11 @@ class NftSocket implements Nftables {
   }
 
   #elementsRequest(table: NftTableName, set: string): NetlinkRequest {
-    return this.#request(c.NFT_MSG_GETSETELEM, table, (w) => named.write(w, { table: table.name, name: set }));
+    return this.#namedRequest(c.NFT_MSG_GETSETELEM, table, set);
+  }
+
+  #namedRequest(type: number, table: NftTableName, name: string): NetlinkRequest {
+    return this.#request(type, table, (w) => named.write(w, { table: table.name, name }));
   }
 
   #get(type: number, table: NftTableName, values: { name: string }): object | undefined {
@@ -368,22 +365,4 @@ function target(change: NftChange): string {
   if ("set" in change) return typeof change.set === "string" ? change.set : change.set.name;
   if ("chain" in change) return typeof change.chain === "string" ? change.chain : change.chain.name;
   return "";
-}
-
-function observeBase(
-  hook: { number?: number; priority?: number; device?: string },
-  type = "filter",
-  policy = c.NF_ACCEPT,
-): NftBaseChain {
-  const names = Object.entries(c.HOOKS).filter(([, number]) => number === hook.number);
-  const name = hook.device === undefined ? names[0]?.[0] : "ingress";
-  const priority = Buffer.alloc(4);
-  priority.writeUInt32BE(hook.priority ?? 0);
-  return {
-    type: type as NftBaseChain["type"],
-    hook: (name ?? "prerouting") as NftBaseChain["hook"],
-    priority: priority.readInt32BE(0),
-    policy: policy === c.NF_DROP ? "drop" : "accept",
-    ...(hook.device === undefined ? {} : { device: hook.device }),
-  };
 }

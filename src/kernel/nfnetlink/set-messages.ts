@@ -2,9 +2,9 @@
 import type { NftKeyType, NftSet, NftVerdict } from "../../model/nft.ts";
 import { attributes, bytes, listOf, message, struct, text, u32be, u64be } from "../netlink/codec.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
+import { stringAttribute, u32Attribute } from "./attributes.ts";
 import * as c from "./constants.ts";
 import { UDATA_ELEM_COMMENT, writeElement } from "./element-writer.ts";
-import { stringAttribute, u32Attribute } from "./expressions.ts";
 import { keyBytes, type RawElement, type SetShape } from "./set-elements.ts";
 import { setUserdata } from "./set-userdata.ts";
 

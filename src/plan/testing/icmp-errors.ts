@@ -96,11 +96,12 @@ function matchRule({ statements }: NftRule, message: IcmpError): Match {
 
 function matchStatement(statement: NftStatement, { fields }: IcmpError): Match {
   if ("match" in statement) return compare(statement, fields[statement.match]);
-  if ("lookup" in statement || "random" in statement) return "maybe";
+  if ("lookup" in statement || "random" in statement || "limit" in statement) return "maybe";
   // Without a look at the protocol these read other bytes of ICMP as if they were TCP's.
   if ("tcpSyn" in statement || "clampMss" in statement) return "maybe";
   // A chain of type nat is not run for an error of a known flow; translated it would not be dropped either.
-  if ("counter" in statement || "masquerade" in statement || "verdict" in statement) return "always";
+  if ("counter" in statement || "log" in statement || "masquerade" in statement || "verdict" in statement)
+    return "always";
   throw new TypeError(`Teach this walk what ${JSON.stringify(statement)} does to an ICMP error`);
 }
 

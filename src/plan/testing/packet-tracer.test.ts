@@ -81,6 +81,12 @@ const walks: [string, string[], string[]][] = [
     verdict([rule({ random: { modulus: 100, below: 30 } }, drop)]),
     [...PASSES, "dropped"],
   ],
+  [
+    "a limit may be reached, or not yet",
+    verdict([rule({ limit: { perSecond: 5, burst: 5 } }, drop)]),
+    [...PASSES, "dropped"],
+  ],
+  ["a log decides nothing", verdict([rule({ log: { prefix: "x", group: 1, snaplen: 96 } }), rule(drop)]), ["dropped"]],
   ["a random rule that always matches", verdict([rule({ random: { modulus: 10, below: 10 } }, drop)]), ["dropped"]],
   ["a prefix", verdict([rule(is("ip saddr", "10.244.1.0/24"), drop)]), ["dropped"]],
   ["another prefix", verdict([rule(is("ip saddr", "10.244.2.0/24"), drop)]), PASSES],

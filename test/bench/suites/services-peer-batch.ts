@@ -7,15 +7,10 @@ import * as nl from "../../../src/kernel/netlink/constants.ts";
 import { decodeErrorMessage } from "../../../src/kernel/netlink/error.ts";
 import { MessageWriter } from "../../../src/kernel/netlink/message-writer.ts";
 import { NetlinkSocket } from "../../../src/kernel/netlink/socket.ts";
+import { dataAttribute, stringAttribute, u32Attribute } from "../../../src/kernel/nfnetlink/attributes.ts";
 import * as c from "../../../src/kernel/nfnetlink/constants.ts";
 import { REGISTER } from "../../../src/kernel/nfnetlink/constants.ts";
-import {
-  dataAttribute,
-  stringAttribute,
-  u32Attribute,
-  verdictData,
-  writeStatement,
-} from "../../../src/kernel/nfnetlink/expressions.ts";
+import { verdictData, writeStatement } from "../../../src/kernel/nfnetlink/expressions.ts";
 import { writeElements, writeSet } from "../../../src/kernel/nfnetlink/set-messages.ts";
 import type { NftBaseChain, NftSet, NftStatement } from "../../../src/model/nft.ts";
 
