@@ -154,3 +154,21 @@ test("EventRecorder.record() after stop() does nothing", async () => {
   await recorder.flushed();
   assert.equal(api.requests.length, 0);
 });
+
+test("EventRecorder makes one Event of what all nodes say of an object, whoever is first", async () => {
+  const [one, two] = [await rig(), await rig()];
+  const say = (message: string, uid = "u1") => {
+    for (const { recorder } of [one, two]) recorder.record({ ...pod, uid }, "Warning", "NotUnderstood", message, true);
+  };
+  two.api.fail("write", { status: 409, reason: "AlreadyExists" });
+  say("spec.a");
+  await Promise.all([one.recorder.flushed(), two.recorder.flushed()]);
+  say("spec.b");
+  say("spec.a", "u2");
+  await Promise.all([one.recorder.flushed(), two.recorder.flushed()]);
+  const names = ({ writes }: typeof one) => writes().map(({ method, body }) => `${method} ${body.metadata.name}`);
+  assert.deepEqual(names(one), names(two));
+  assert.equal(new Set(names(one)).size, 3, "another message and another object are another Event");
+  for (const name of names(one)) assert.match(name, /^POST web\.[0-9a-f]{16}$/);
+  assert.deepEqual(two.dropped, []);
+});

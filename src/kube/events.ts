@@ -3,6 +3,7 @@
  * one Event, each object may cause only so many, and nothing waits for the API: events queue while it is away.
  * Aggregation and limits follow client-go's tools/record (events_cache.go).
  */
+import { createHash } from "node:crypto";
 import { messageOf } from "../model/errors.ts";
 import { isNotFound, KubeApiError } from "./api-error.ts";
 import { Backoff } from "./backoff.ts";
@@ -74,14 +75,17 @@ export class EventRecorder {
     this.#wallClock = options.wallClock ?? Date.now;
   }
 
-  /** Records an event. Returns at once and never throws; what could not be written is told to `onDropped`. */
-  record(subject: EventSubject, type: "Normal" | "Warning", reason: string, message: string): void {
+  /**
+   * Records an event. Returns at once and never throws; what could not be written is told to `onDropped`.
+   * @param shared all nodes find the same, and say it in one Event: whoever comes first makes it
+   */
+  record(subject: EventSubject, type: "Normal" | "Warning", reason: string, message: string, shared = false): void {
     if (this.#stop.signal.aborted) return;
     if (!this.#spend(subject)) {
       this.#options.onDropped(reason, subject, "too many events about this object");
       return;
     }
-    const tally = this.#tally(subject, type, reason, message);
+    const tally = this.#tally(subject, type, reason, message, shared);
     tally.count++;
     tally.lastAt = this.#timestamp();
     this.#enqueue(tally);
@@ -107,16 +111,20 @@ export class EventRecorder {
     return tokens >= 1;
   }
 
-  #tally(subject: EventSubject, type: Tally["type"], reason: string, message: string): Tally {
+  #tally(subject: EventSubject, type: Tally["type"], reason: string, message: string, shared: boolean): Tally {
     const key = [subjectKey(subject), type, reason, message].join("\n");
-    const tally = this.#tallies.get(key) ?? this.#newTally(subject, type, reason, message);
+    const suffix = () => (shared ? createHash("sha256").update(key).digest("hex").slice(0, 16) : this.#newSuffix());
+    const tally = this.#tallies.get(key) ?? this.#newTally(subject, type, reason, message, `.${suffix()}`);
     remember(this.#tallies, key, tally);
     return tally;
   }
 
-  #newTally(subject: EventSubject, type: Tally["type"], reason: string, message: string): Tally {
+  #newSuffix(): string {
+    return `${this.#wallClock().toString(16)}${(this.#serial++ & 0xfff).toString(16).padStart(3, "0")}`;
+  }
+
+  #newTally(subject: EventSubject, type: Tally["type"], reason: string, message: string, suffix: string): Tally {
     const at = this.#timestamp();
-    const suffix = `.${this.#wallClock().toString(16)}${(this.#serial++ & 0xfff).toString(16).padStart(3, "0")}`;
     const name = `${subject.name.slice(0, NAME_LIMIT - suffix.length)}${suffix}`;
     return { subject, type, reason, message, name, firstAt: at, lastAt: at, count: 0, written: false };
   }
@@ -184,7 +192,7 @@ export class EventRecorder {
     try {
       await this.#options.client.create(events, eventNamespace(tally.subject), event, { signal });
     } catch (error) {
-      // The answer to an earlier try was lost on its way: it is there.
+      // The answer to an earlier try was lost on its way, or another node was first: it is there.
       if (!(error instanceof KubeApiError && error.reason === "AlreadyExists")) throw error;
     }
     tally.written = true;

@@ -36,6 +36,8 @@ export const POLICY_TABLES = {
   4: { family: "ip", name: "breakwater-policy" },
   6: { family: "ip6", name: "breakwater-policy" },
 } as const;
+/** Group of nflog to which denied packets are logged; each network namespace has its own groups. */
+export const NFLOG_GROUP = 8474;
 /** Links that wait for deletion carry this IFLA_GROUP ("bw" + 1 in hexadecimal: 0x6277_0001). */
 export const DOOMED_GROUP = 0x62770001;
 
