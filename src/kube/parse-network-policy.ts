@@ -4,18 +4,18 @@
  */
 import type { ClusterPolicy, PolicyPeer, PolicyPort, PolicyRule } from "../model/policy.ts";
 import { type Prefix, prefixAddress, prefixContains, prefixesOverlap, prefixLength } from "../model/prefix.ts";
-import { type Requirement, type Selector, sortedSelector } from "../model/selector.ts";
-import { asObject, asString, type JsonObject } from "./json.ts";
+import type { Selector } from "../model/selector.ts";
+import { asObject, type JsonObject } from "./json.ts";
 import type { ReportField } from "./object-reader.ts";
-import { listItems, metadataName, prefixField, stringField, stringMap } from "./parse-fields.ts";
+import { listItems, metadataName, prefixField, stringField } from "./parse-fields.ts";
+import { closedList, isAbsent, type ListItem, parseSelector } from "./parse-selector.ts";
 
 const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
-const OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"] as const;
 
 export function parseNetworkPolicy(object: JsonObject, report: ReportField): ClusterPolicy {
   const metadata = asObject(object["metadata"]);
   const spec = asObject(object["spec"]) ?? {};
-  const selector = parseSelector(spec["podSelector"] ?? {}, "spec.podSelector", report);
+  const selector = selectorField(spec["podSelector"] ?? {}, "spec.podSelector", report);
   const types = policyTypes(spec, report);
   const identity = {
     namespace: stringField(metadata?.["namespace"], "metadata.namespace", report),
@@ -36,7 +36,11 @@ export function parseNetworkPolicy(object: JsonObject, report: ReportField): Clu
 function policyTypes(spec: JsonObject, report: ReportField): Set<string> {
   const listed = closedList(spec["policyTypes"], "spec.policyTypes", report);
   if (listed === undefined) return new Set(["Ingress", "Egress"]);
-  if (listed.length === 0) return new Set(isAbsent(spec["egress"]) ? ["Ingress"] : ["Ingress", "Egress"]);
+  if (listed.length === 0) {
+    // A section without rules is none (SetDefaults_NetworkPolicy); one that is no list may mean anything.
+    const egress = closedList(spec["egress"], "spec.egress", () => undefined);
+    return new Set(egress?.length === 0 ? ["Ingress"] : ["Ingress", "Egress"]);
+  }
   const types = new Set<string>();
   for (const { item, path } of listed) {
     if (item === "Ingress" || item === "Egress") types.add(item);
@@ -65,21 +69,6 @@ function rules(value: unknown, section: string, peers: string, report: ReportFie
   });
 }
 
-interface ListItem {
-  readonly item: unknown;
-  readonly path: string;
-}
-
-/** Empty when absent; undefined, and a report, when it is no list: then nobody knows what it was to hold. */
-function closedList(value: unknown, path: string, report: ReportField): readonly ListItem[] | undefined {
-  return isAbsent(value) ? [] : listItems(value, path, report);
-}
-
-/** Null is how some writers leave a field out. */
-function isAbsent(value: unknown): value is undefined | null {
-  return value === undefined || value === null;
-}
-
 function parsePeer({ item, path }: ListItem, report: ReportField): PolicyPeer | undefined {
   const { ipBlock, podSelector, namespaceSelector } = asObject(item) ?? {};
   const hasSelector = !isAbsent(podSelector) || !isAbsent(namespaceSelector);
@@ -92,9 +81,9 @@ function parsePeer({ item, path }: ListItem, report: ReportField): PolicyPeer | 
     report(path, "it names no peer: it admits nobody");
     return undefined;
   }
-  const pods = parseSelector(podSelector ?? {}, `${path}.podSelector`, report);
+  const pods = selectorField(podSelector ?? {}, `${path}.podSelector`, report);
   if (isAbsent(namespaceSelector)) return pods && { kind: "pods", pods };
-  const namespaces = parseSelector(namespaceSelector, `${path}.namespaceSelector`, report);
+  const namespaces = selectorField(namespaceSelector, `${path}.namespaceSelector`, report);
   return pods && namespaces && { kind: "pods", namespaces, pods };
 }
 
@@ -152,45 +141,7 @@ function isPort(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 65_535;
 }
 
-/** Undefined when it cannot be understood. */
-export function parseSelector(value: unknown, path: string, report: ReportField): Selector | undefined {
-  const selector = asObject(value);
-  if (selector === undefined) {
-    report(path, "it is no selector: it matches nothing");
-    return undefined;
-  }
-  const labels = labelRequirements(selector["matchLabels"], `${path}.matchLabels`, report);
-  const expressions = closedList(selector["matchExpressions"], `${path}.matchExpressions`, report);
-  if (labels === undefined || expressions === undefined) return undefined;
-  const requirements = [...labels];
-  for (const { item, path: at } of expressions) {
-    const requirement = parseRequirement(asObject(item) ?? {}, at, report);
-    if (requirement === undefined) return undefined;
-    requirements.push(requirement);
-  }
-  return sortedSelector(requirements);
-}
-
-/** A label that is left out would make the selector match more. */
-function labelRequirements(value: unknown, path: string, report: ReportField): Requirement[] | undefined {
-  let understood = true;
-  const labels = stringMap(value, path, (field, why) => {
-    understood = false;
-    report(field, `${why}: the selector matches nothing`);
-  });
-  if (!understood) return undefined;
-  return Object.entries(labels).map(([key, label]) => ({ key, operator: "In", values: [label] }));
-}
-
-function parseRequirement(fields: JsonObject, path: string, report: ReportField): Requirement | undefined {
-  const key = asString(fields["key"]);
-  const operator = OPERATORS.find((name) => name === fields["operator"]);
-  const values = closedList(fields["values"], `${path}.values`, report)?.map(({ item }) => item);
-  const takesValues = operator === "In" || operator === "NotIn";
-  const areText = values?.every((value) => typeof value === "string") === true;
-  if (!key || operator === undefined || !areText || takesValues !== values.length > 0) {
-    report(path, `${JSON.stringify(fields)} cannot be understood: the selector matches nothing`);
-    return undefined;
-  }
-  return { key, operator, values: values as string[] };
+/** Undefined, and a report, when it cannot be understood. */
+function selectorField(value: unknown, path: string, report: ReportField): Selector | undefined {
+  return parseSelector(value, path, (field, why) => report(field, `${why}: the selector matches nothing`));
 }

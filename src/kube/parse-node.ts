@@ -11,21 +11,22 @@ export function parseNode(object: JsonObject, report: ReportField): ClusterNode 
   return {
     name: metadataName(object),
     ...(createdAt === undefined ? {} : { createdAt }),
-    internalIps: internalIps(asObject(object["status"])?.["addresses"], report),
+    ...nodeAddresses(asObject(object["status"])?.["addresses"], report),
     podCidrs: podCidrs(asObject(object["spec"]), report),
     labels: stringMap(asObject(object["metadata"])?.["labels"], "metadata.labels", report),
   };
 }
 
-function internalIps(addresses: unknown, report: ReportField): Ip[] {
-  const ips: Ip[] = [];
+function nodeAddresses(addresses: unknown, report: ReportField): Pick<ClusterNode, "internalIps" | "externalIps"> {
+  const ips: Record<string, Ip[]> = { InternalIP: [], ExternalIP: [] };
   for (const { item, path } of listItems(addresses, "status.addresses", report) ?? []) {
     const address = asObject(item);
-    if (address?.["type"] !== "InternalIP") continue;
-    const ip = ipField(address["address"], `${path}.address`, report);
-    if (ip !== undefined) ips.push(ip);
+    const list = ips[asString(address?.["type"]) ?? ""];
+    const ip = list && ipField(address?.["address"], `${path}.address`, report);
+    if (ip !== undefined) list?.push(ip);
   }
-  return ips;
+  const { InternalIP: internalIps = [], ExternalIP: externalIps = [] } = ips;
+  return { internalIps, ...(externalIps.length === 0 ? {} : { externalIps }) };
 }
 
 /** podCIDR is the first of podCIDRs to every server since 1.16; alone it speaks only where podCIDRs is absent. */

@@ -12,7 +12,7 @@ const nodeWith = (spec?: unknown, addresses?: unknown): JsonObject => ({
   ...(addresses === undefined ? {} : { status: { addresses } }),
 });
 
-test("parseNode() reads name, internal addresses in order, pod CIDRs and labels, all canonical", () => {
+test("parseNode() reads name, addresses in order, pod CIDRs and labels, all canonical", () => {
   const { value, reports } = run(parseNode, {
     metadata: { name: "node1", labels: { zone: "a" } },
     spec: { podCIDR: "10.244.1.0/24", podCIDRs: ["10.244.1.0/24", "FD00:10:244:1:0:0:0:0/64"] },
@@ -29,6 +29,7 @@ test("parseNode() reads name, internal addresses in order, pod CIDRs and labels,
   assert.deepEqual(value, {
     name: "node1",
     internalIps: ["fd00::1", "192.168.1.1"],
+    externalIps: ["203.0.113.1"],
     podCidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"],
     labels: { zone: "a" },
   });

@@ -19,6 +19,8 @@ export interface ReflectorTiming {
   readonly healthyMs: number;
   readonly backoffBaseMs: number;
   readonly backoffCapMs: number;
+  /** How often an optional collection is looked for that the server does not know, and how long it is doubted that it is gone. */
+  readonly absentMs: number;
 }
 
 export const DEFAULT_TIMING: ReflectorTiming = {
@@ -30,6 +32,7 @@ export const DEFAULT_TIMING: ReflectorTiming = {
   healthyMs: 10_000,
   backoffBaseMs: 500,
   backoffCapMs: 30_000,
+  absentMs: 30_000,
 };
 
 export interface ReflectorOptions<T> extends StoreOptions {
@@ -37,6 +40,8 @@ export interface ReflectorOptions<T> extends StoreOptions {
   readonly resource: ResourceType;
   readonly selection?: Selection;
   readonly parse: ParseObject<T>;
+  /** The server need not know the collection, as one of a CustomResourceDefinition: then it is empty. @default false */
+  readonly isOptional?: boolean;
   /** An object, or a field of one, that could not be used. */
   readonly onProblem?: (problem: ObjectProblem) => void;
   /** A list or watch that failed, and what the reflector waits before it tries again. */

@@ -11,10 +11,10 @@
  * The store changes by a complete list or by an event, by nothing else: while the API is away the last state stands.
  */
 import { BreakwaterError, messageOf } from "../model/errors.ts";
-import { connectionError, historyError, isExpired, KubeApiError, responseError } from "./api-error.ts";
+import { connectionError, historyError, isExpired, isNotFound, KubeApiError, responseError } from "./api-error.ts";
 import { Backoff } from "./backoff.ts";
 import { type Clock, pause, systemClock } from "./clock.ts";
-import { type Collection, listCollection } from "./lister.ts";
+import { type Collection, type CompleteList, listCollection } from "./lister.ts";
 import { ObjectReader, objectKey, objectVersion } from "./object-reader.ts";
 import {
   type ChangeListener,
@@ -59,6 +59,8 @@ export class Reflector<T> {
   /** Watches given up as silent since the last event. */
   #silentInRow = 0;
   #connected = false;
+  /** Since when the server has not known an optional collection. */
+  #absentSince: number | undefined;
   #lastContact: number | undefined;
   #lastError: string | undefined;
 
@@ -128,7 +130,8 @@ export class Reflector<T> {
       try {
         if (this.#mustList || this.#version === undefined) await this.#list();
         else if (this.#mustProbe) await this.#probe();
-        await this.#watch();
+        if (this.#version === undefined) await pause(this.#clock, this.#timing.absentMs, signal);
+        else await this.#watch();
       } catch (error) {
         if (!signal.aborted) await this.#recover(error);
       }
@@ -136,19 +139,32 @@ export class Reflector<T> {
   }
 
   async #list(): Promise<void> {
-    const list = await listCollection(
-      this.#collection,
-      this.#version === undefined ? "0" : undefined,
-      this.#stop.signal,
-    );
+    const list = await this.#completeList();
     this.#stop.signal.throwIfAborted();
-    this.#version = list.resourceVersion;
+    this.#version = list?.resourceVersion;
     this.#mustList = false;
     this.#mustProbe = false;
     this.#counts.lists++;
     this.#touch();
-    this.#publish(this.#store.replace(list.objects));
+    this.#publish(this.#store.replace(list?.objects ?? new Map()));
     this.#firstList.resolve();
+  }
+
+  /** Undefined where the server does not know the collection, and need not. */
+  async #completeList(): Promise<CompleteList<T> | undefined> {
+    try {
+      const version = this.#version === undefined ? "0" : undefined;
+      const list = await listCollection(this.#collection, version, this.#stop.signal);
+      this.#absentSince = undefined;
+      return list;
+    } catch (error) {
+      if (this.#options.isOptional !== true || !isNotFound(error)) throw error;
+      const now = this.#clock.now();
+      this.#absentSince ??= now;
+      // One that starts may not know it yet. Whoever deletes a definition deletes its objects first.
+      if (this.#store.values.size > 0 && now - this.#absentSince < this.#timing.absentMs) throw error;
+      return undefined;
+    }
   }
 
   /** After a break: is it the server we knew, and does it answer at all? */
@@ -262,6 +278,7 @@ export class Reflector<T> {
     const expired = isExpired(error);
     // An unreadable stream would be unreadable again from the same version.
     if (expired || (error instanceof BreakwaterError && error.code === "BW_KUBE_RESPONSE")) this.#mustList = true;
+    if (this.#options.isOptional === true && isNotFound(error)) this.#mustList = true;
     this.#mustProbe = true;
     this.#counts.errors++;
     this.#lastError = error.message;

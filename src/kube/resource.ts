@@ -35,6 +35,13 @@ export const networkPolicies: ResourceType = {
   plural: "networkpolicies",
   namespaced: true,
 };
+/** Of a CustomResourceDefinition: a cluster need not have it. */
+export const clusterNetworkPolicies: ResourceType = {
+  group: "policy.networking.k8s.io",
+  version: "v1alpha2",
+  plural: "clusternetworkpolicies",
+  namespaced: false,
+};
 export const services = core("services", true);
 export const endpointSlices: ResourceType = {
   group: "discovery.k8s.io",

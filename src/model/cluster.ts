@@ -13,6 +13,8 @@ export interface ClusterNode {
   readonly createdAt?: string;
   /** status.addresses of type InternalIP, in the object's order, canonical. */
   readonly internalIps: readonly Ip[];
+  /** The same of type ExternalIP; absent when there is none. */
+  readonly externalIps?: readonly Ip[];
   /** spec.podCIDRs (or podCIDR where that is absent), canonical, in the object's order. */
   readonly podCidrs: readonly Prefix[];
   readonly labels: Labels;
