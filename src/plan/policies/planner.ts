@@ -21,6 +21,7 @@ export class PolicyPlanner {
   readonly #sets: PeerSets;
   readonly #directions: readonly DirectionPlanner[];
   #policies: readonly ClusterPolicy[] = [];
+  #pods: readonly PolicyPod[] = [];
   #logDenied: DeniedLog | undefined;
   #parts: PlannedParts = { small: new Map(), chains: new Map(), peers: new Map() };
   #denials: ReadonlyMap<string, readonly string[]> = new Map();
@@ -60,20 +61,20 @@ export class PolicyPlanner {
   }
 
   #followPolicies({ policies, logDenied }: PolicyInput): void {
-    const sorted = [...policies].sort(byName);
-    const isSame = sorted.length === this.#policies.length && sorted.every((each, i) => each === this.#policies[i]);
-    if (isSame && logDenied?.group === this.#logDenied?.group && logDenied?.perSecond === this.#logDenied?.perSecond) {
-      return;
-    }
-    this.#policies = sorted;
+    const isSame = sameItems(policies, this.#policies);
+    const isSameLog =
+      logDenied?.group === this.#logDenied?.group && logDenied?.perSecond === this.#logDenied?.perSecond;
+    if (isSame && isSameLog) return;
+    this.#policies = [...policies];
     this.#logDenied = logDenied;
+    const sorted = [...policies].sort(byName);
     const byNamespace = Map.groupBy(sorted, ({ namespace }) => namespace);
     for (const direction of this.#directions) direction.setPolicies(byNamespace);
   }
 
   #followPods({ pods, namespaces }: PolicyInput): void {
-    const added = pods.filter((pod) => !this.#index.has(pod));
-    const removed = this.#index.all().size + added.length === pods.length ? [] : this.#gone(pods);
+    const { added, removed } = exchanged(this.#pods, pods);
+    this.#pods = pods;
     for (const pod of removed) this.#index.remove(pod);
     for (const pod of added) this.#index.add(pod);
     if (sameLabels(this.#index.namespaces, namespaces)) this.#sets.follow(removed, added);
@@ -81,11 +82,6 @@ export class PolicyPlanner {
       this.#index.namespaces = namespaces;
       this.#sets.refill();
     }
-  }
-
-  #gone(pods: readonly PolicyPod[]): PolicyPod[] {
-    const here = new Set(pods);
-    return [...this.#index.all()].filter((pod) => !here.has(pod));
   }
 
   #put(plans: readonly DirectionPlan[]): void {
@@ -119,4 +115,20 @@ function sameLabels(a: ReadonlyMap<string, Labels>, b: ReadonlyMap<string, Label
   if (a.size !== b.size) return false;
   for (const [name, labels] of a) if (b.get(name) !== labels) return false;
   return true;
+}
+
+function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((item, i) => item === b[i]);
+}
+
+/** What is in one list and not in the other. Of ten thousand pods mostly one differs, and its place is found first. */
+function exchanged<T>(before: readonly T[], after: readonly T[]): { readonly added: T[]; readonly removed: T[] } {
+  const shorter = Math.min(before.length, after.length);
+  let begin = 0;
+  while (begin < shorter && before[begin] === after[begin]) begin++;
+  let end = 0;
+  while (end < shorter - begin && before[before.length - 1 - end] === after[after.length - 1 - end]) end++;
+  const [old, fresh] = [before.slice(begin, before.length - end), after.slice(begin, after.length - end)];
+  const [was, is] = [new Set(old), new Set(fresh)];
+  return { added: [...is].filter((item) => !was.has(item)), removed: [...was].filter((item) => !is.has(item)) };
 }

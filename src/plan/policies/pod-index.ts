@@ -22,10 +22,6 @@ export class PodIndex {
     for (const [key, value] of Object.entries(pod.labels)) withdraw(this.#byLabel, labelKey(key, value), pod);
   }
 
-  has(pod: PolicyPod): boolean {
-    return this.#all.has(pod);
-  }
-
   all(): ReadonlySet<PolicyPod> {
     return this.#all;
   }
