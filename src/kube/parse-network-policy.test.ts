@@ -73,7 +73,8 @@ test("parseNetworkPolicy() takes a rule without peers and ports, and empty lists
 
 const DIRECTIONS: readonly (readonly [string, JsonObject, readonly string[]])[] = [
   ["nothing said", {}, ["ingress"]],
-  ["an egress section", { egress: [] }, ["egress", "ingress"]],
+  ["an egress section", { egress: [{}] }, ["egress", "ingress"]],
+  ["an egress section without rules", { egress: [] }, ["ingress"]],
   ["an egress section that is null", { egress: null }, ["ingress"]],
   ["an empty list of types", { policyTypes: [], egress: [{}] }, ["egress", "ingress"]],
   ["Egress alone", { policyTypes: ["Egress"], ingress: [{}] }, ["egress"]],
@@ -187,6 +188,12 @@ test("parseNetworkPolicy() closes a direction whose rules are no list, and says 
   const { value, reports } = run({ podSelector: {}, ingress: {} });
   assert.deepEqual(value.ingress, []);
   assert.match(reports.join("\n"), /spec\.ingress: expected a list/);
+});
+
+test("parseNetworkPolicy() closes egress, too, where nothing is said of types and the egress section is no list", () => {
+  const { value, reports } = run({ podSelector: {}, ingress: [{}], egress: {} });
+  assert.deepEqual([value.ingress, value.egress], [[{}], []]);
+  assert.equal(reports.length, 1);
 });
 
 for (const policyTypes of [["Sideways"], ["Ingress", "egress"], "Egress", [null]]) {

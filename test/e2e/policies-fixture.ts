@@ -10,7 +10,7 @@ import type { ProbeRequest } from "../../src/lab/control-protocol.ts";
 import type { DialResult } from "../../src/lab/dial.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import type { CaseAction, CaseCluster, CasePod, CaseProbe, PolicyCase } from "../conformance/netpol/cases.ts";
-import { clusterOf, policyCases } from "../conformance/netpol/cases.ts";
+import { clusterOf, connectionsOf, policyCases } from "../conformance/netpol/cases.ts";
 import { eventually } from "./lab-fixture.ts";
 import { SETTLED_MS, ServiceLab } from "./services-fixture.ts";
 
@@ -257,7 +257,7 @@ export class PolicyLab extends ServiceLab {
   rows(theCase: PolicyCase, probes: readonly CaseProbe[]): Row[] {
     const hasBlock = JSON.stringify(theCase.steps).includes('"ipBlock"');
     return probes.flatMap((probe) =>
-      [...pairs(probe)].flatMap(({ from, to, allowed }) => {
+      [...connectionsOf(probe)].flatMap(({ from, to, allowed }) => {
         const { port, protocol } = probe;
         const target = this.#pods.get(to)?.ips[0] ?? to;
         const row = {
@@ -304,17 +304,4 @@ function isRight({ allowed, who, to }: Row, result: DialResult | undefined): boo
 function describe({ from, to, port, protocol = "TCP", allowed }: Row, result: DialResult | undefined): string {
   const got = result?.answer ?? result?.error ?? "a connection without an answer";
   return `${from} -> ${to} ${protocol} ${port} got ${got}, ${allowed ? "but it is allowed" : "not silence"}`;
-}
-
-function* pairs(probe: CaseProbe): Generator<{ from: string; to: string; allowed: boolean }> {
-  if ("from" in probe) {
-    yield probe;
-    return;
-  }
-  for (const [i, from] of probe.pods.entries()) {
-    for (const [j, to] of probe.pods.entries()) {
-      const expected = probe.rows[i]?.[j];
-      if (expected !== "-") yield { from, to, allowed: expected === "." };
-    }
-  }
 }

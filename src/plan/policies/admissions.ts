@@ -74,27 +74,18 @@ export class Admissions {
       const names = typeof port?.port === "string" && this.#direction === "egress";
       for (const peer of rule.peers ?? [undefined]) {
         if (names) this.#addNamed(policy, peer, port, text);
-        else for (const range of this.#ranges(port)) this.#at(range).add(peer, policy.namespace, text);
+        else for (const range of portRanges(port, this.#pod)) this.#at(range).add(peer, policy.namespace, text);
       }
     }
   }
 
-  /** A name means another number for each pod that is dialled; outside of pods it means nothing. */
+  /** A name means another number for each pod that is dialled; outside of pods it means nothing, also in a block. */
   #addNamed(policy: ClusterPolicy, peer: PolicyPeer | undefined, port: PolicyPort, text: string): void {
-    if (peer?.kind === "block") return;
-    const selection = peer && selectionOf(peer, policy.namespace);
-    const named = { selection, protocol: port.protocol, port: String(port.port) };
+    const block = peer?.kind === "block" ? peer : undefined;
+    const selection = peer?.kind === "pods" ? selectionOf(peer, policy.namespace) : undefined;
+    const named = { selection, block, protocol: port.protocol, port: String(port.port) };
     this.named.set(namedPortText(named), named);
     this.namedRules.add(text);
-  }
-
-  #ranges(port: PolicyPort | undefined): PortRange[] {
-    if (port === undefined) return [{}];
-    const { protocol, port: first, endPort } = port;
-    if (first === undefined) return [{ protocol }];
-    if (typeof first === "number") return [{ protocol, first, last: endPort ?? first }];
-    const own = this.#pod.ports.filter((each) => each.name === first && each.protocol === protocol);
-    return own.map(({ port: number }) => ({ protocol, first: number, last: number }));
   }
 
   #at(range: PortRange): Admitted {
@@ -108,8 +99,23 @@ export class Admissions {
   }
 }
 
+/** @param pod whose ports have the names */
+export function portRanges(port: PolicyPort | undefined, pod: PolicyPod): PortRange[] {
+  if (port === undefined) return [{}];
+  const { protocol, port: first, endPort } = port;
+  if (first === undefined) return [{ protocol }];
+  if (typeof first === "number") return [{ protocol, first, last: endPort ?? first }];
+  const own = pod.ports.filter((each) => each.name === first && each.protocol === protocol);
+  return own.map(({ port: number }) => ({ protocol, first: number, last: number }));
+}
+
+/** Policies of any kind, as far as the names of ports go. */
+interface NamingPolicy {
+  readonly ingress?: readonly Pick<PolicyRule, "ports">[];
+}
+
 /** Numbers of the pod's named ports that its policies speak of: pods that differ in them cannot share a chain. */
-export function resolvedNames(policies: readonly ClusterPolicy[], pod: PolicyPod): string {
+export function resolvedNames(policies: readonly NamingPolicy[], pod: PolicyPod): string {
   const names = new Set<string>();
   for (const { ingress = [] } of policies) {
     for (const { ports = [] } of ingress) {

@@ -127,12 +127,7 @@ function matchesFlow(
   const peer = direction === "ingress" ? flow.from : flow.to;
   const ports = rule.ports?.filter((port) => matchesPort(port, flow));
   if (ports?.length === 0) return false;
-  // In a block there is nobody whose ports have names.
-  const namedOnly = direction === "egress" && ports?.every(({ port }) => typeof port === "string") === true;
-  return (
-    rule.peers === undefined ||
-    rule.peers.some((each) => !(namedOnly && each.kind !== "pods") && matchesPeer(each, ownNamespace, peer, cluster))
-  );
+  return rule.peers === undefined || rule.peers.some((each) => matchesPeer(each, ownNamespace, peer, cluster));
 }
 
 function matchesPeer(peer: TierPeer, ownNamespace: string, { ip, pod }: FlowEnd, cluster: JudgedCluster): boolean {

@@ -5,7 +5,7 @@
 import { type Family, type Ip, ipFamily } from "../../model/ip.ts";
 import type { NftSet } from "../../model/nft.ts";
 import type { PolicyPod } from "../../model/policy.ts";
-import { outermostPrefixes, type Prefix, subtractPrefixes } from "../../model/prefix.ts";
+import { outermostPrefixes, type Prefix, prefixContains, subtractPrefixes } from "../../model/prefix.ts";
 import type { ServiceProtocol } from "../../model/service.ts";
 import { LiveSet, type SetMembers } from "./live-set.ts";
 import { digest, type PodSelection, selectionText } from "./peers.ts";
@@ -19,6 +19,8 @@ export interface Block {
 export interface NamedPort {
   /** Undefined: any pod. */
   readonly selection: PodSelection | undefined;
+  /** Pods with an address in this block alone. */
+  readonly block?: Block | undefined;
   readonly protocol: ServiceProtocol;
   readonly port: string;
 }
@@ -117,12 +119,12 @@ export class PeerSets {
     return [...new Set(ips.filter((ip) => ipFamily(ip) === this.#family))];
   }
 
-  #portElements({ selection, protocol, port: name }: NamedPort, pod: PolicyPod, index: PodIndex): string[] {
+  #portElements({ selection, block, protocol, port: name }: NamedPort, pod: PolicyPod, index: PodIndex): string[] {
     const numbers = pod.ports.filter((port) => port.name === name && port.protocol === protocol);
     if (numbers.length === 0 || (selection !== undefined && !index.selects(selection, pod))) return [];
-    return this.#addresses(pod).flatMap((ip) =>
-      numbers.map(({ port }) => `${ip} . ${protocol.toLowerCase()} . ${port}`),
-    );
+    return this.#addresses(pod)
+      .filter((ip) => block === undefined || isInBlock(block, ip))
+      .flatMap((ip) => numbers.map(({ port }) => `${ip} . ${protocol.toLowerCase()} . ${port}`));
   }
 }
 
@@ -130,8 +132,14 @@ export function blockText({ prefix, except }: Block): string {
   return except.length === 0 ? prefix : `${prefix} except ${except.join(", ")}`;
 }
 
-export function namedPortText({ selection, protocol, port }: NamedPort): string {
-  return `${protocol} ${port} of ${selection === undefined ? "any pod" : selectionText(selection)}`;
+export function isInBlock({ prefix, except }: Block, ip: Ip): boolean {
+  const holds = (each: Prefix) => ipFamily(each) === ipFamily(ip) && prefixContains(each, ip);
+  return holds(prefix) && !except.some(holds);
+}
+
+export function namedPortText({ selection, block, protocol, port }: NamedPort): string {
+  const where = block === undefined ? "" : ` in ${blockText(block)}`;
+  return `${protocol} ${port} of ${selection === undefined ? "any pod" : selectionText(selection)}${where}`;
 }
 
 function commentOf(texts: readonly string[]): string {

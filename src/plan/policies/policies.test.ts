@@ -151,6 +151,25 @@ test("planPolicyTable() takes a named port for each pod's own number, in both di
   }
 });
 
+test("planPolicyTable() takes a named port in egress of the pods in a block, and outside of pods for none", () => {
+  const [one, two, three] = [
+    aPod("one", "10.244.1.1"),
+    aPod("two", "10.244.1.2", http(80)),
+    aPod("three", "10.244.1.3", http(80)),
+  ];
+  const peers = [{ kind: "block" as const, prefix: "10.244.0.0/16", except: ["10.244.1.3/32"] }];
+  const egress = [{ peers, ports: [{ protocol: "TCP" as const, port: "http" }] }];
+  const pods = [{ key: "app", operator: "In" as const, values: ["one"] }];
+  const input = inputOf([one, two, three], [aPolicy("named", { pods, egress })]);
+  const nobody = aPod("nobody", "10.244.1.4");
+  const found = [two, three, nobody].map((to) => [80, 81].map((port) => dials(input, one, to, port)));
+  assert.deepEqual(found, [
+    [true, false],
+    [false, false],
+    [false, false],
+  ]);
+});
+
 test("planPolicyTable() gives pods that the same policies select one chain, by named ports one for each number", () => {
   const pods = [
     aPod("one", "10.244.1.1", http(80)),

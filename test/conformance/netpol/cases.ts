@@ -57,3 +57,19 @@ export function clusterOf({ cluster }: PolicyCase): CaseCluster {
   if (found === undefined) throw new Error(`There is no cluster ${cluster}`);
   return found;
 }
+
+/** Every connection of a probe; a table's "-" is none. */
+export function* connectionsOf(
+  probe: CaseProbe,
+): Generator<{ readonly from: string; readonly to: string; readonly allowed: boolean }> {
+  if ("from" in probe) {
+    yield probe;
+    return;
+  }
+  for (const [i, from] of probe.pods.entries()) {
+    for (const [j, to] of probe.pods.entries()) {
+      const expected = probe.rows[i]?.[j];
+      if (expected !== "-") yield { from, to, allowed: expected === "." };
+    }
+  }
+}

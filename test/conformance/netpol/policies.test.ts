@@ -6,7 +6,15 @@ import { ipFamily } from "../../../src/model/ip.ts";
 import type { ClusterPolicy, PolicyPod } from "../../../src/model/policy.ts";
 import { planPolicyTable } from "../../../src/plan/policies/table.ts";
 import { PacketTracer } from "../../../src/plan/testing/packet-tracer.ts";
-import { type CaseAction, type CasePod, type CaseProbe, clusterOf, type PolicyCase, policyCases } from "./cases.ts";
+import {
+  type CaseAction,
+  type CasePod,
+  type CaseProbe,
+  clusterOf,
+  connectionsOf,
+  type PolicyCase,
+  policyCases,
+} from "./cases.ts";
 
 const NODES = { addresses: ["192.168.1.11"], sourceAddress: () => "192.168.1.11", route: () => "eth0" };
 
@@ -70,26 +78,13 @@ class TracedCluster {
   }
 }
 
-function* pairs(probe: CaseProbe): Generator<{ from: string; to: string; allowed: boolean }> {
-  if ("from" in probe) {
-    yield probe;
-    return;
-  }
-  for (const [i, from] of probe.pods.entries()) {
-    for (const [j, to] of probe.pods.entries()) {
-      const expected = probe.rows[i]?.[j];
-      if (expected !== "-") yield { from, to, allowed: expected === "." };
-    }
-  }
-}
-
 for (const theCase of policyCases) {
   test(`${theCase.id} ${theCase.title}`, () => {
     const cluster = new TracedCluster(theCase);
     for (const [step, { actions, probes }] of theCase.steps.entries()) {
       for (const action of actions) cluster.apply(action);
       for (const probe of probes) {
-        for (const { from, to, allowed } of pairs(probe)) {
+        for (const { from, to, allowed } of connectionsOf(probe)) {
           const what = `step ${step + 1}: ${from} -> ${to} ${probe.protocol} ${probe.port}`;
           assert.equal(cluster.isAllowed(from, to, probe.port, probe.protocol), allowed, what);
         }
