@@ -9,7 +9,7 @@
 import type { Family } from "../../model/ip.ts";
 import type { NftChain, NftField, NftRule, NftSet, NftStatement } from "../../model/nft.ts";
 import type { ClusterPolicy, PolicyDirection, PolicyPod } from "../../model/policy.ts";
-import { Admissions, type Admitted } from "./admissions.ts";
+import { Admissions, type Admitted, type PortRange } from "./admissions.ts";
 import type { PeerSets } from "./peer-sets.ts";
 import { digest } from "./peers.ts";
 
@@ -38,8 +38,8 @@ export interface CompiledChain {
   readonly maps: readonly NftSet[];
   /** Sets that the rules look into. */
   readonly sets: readonly string[];
-  /** The chain that drops. */
-  readonly denied: string;
+  /** By the chain that drops: the policies that leave it no choice, as {@link policyName} names them. */
+  readonly denials: ReadonlyMap<string, readonly string[]>;
 }
 
 const PROTOCOL_NUMBERS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
@@ -59,18 +59,19 @@ export function compileChain(
   pod: PolicyPod,
   context: ChainContext,
 ): CompiledChain {
-  const compiler = new ChainCompiler(context, deniedChain(policies, context));
+  const names = policies.map(policyName);
+  const compiler = new ChainCompiler(context, names);
   return compiler.compile(key, new Admissions(context.direction, policies, pod));
 }
 
-/** One for all pods that the same policies select: it counts what they deny. */
-export function deniedName(direction: Direction, policies: readonly ClusterPolicy[]): string {
-  return `${direction}-denied-${digest(policies.map(({ namespace, name }) => `${namespace}/${name}`).join(" "))}`;
+/** "namespace/name". A policy of the whole cluster stands in a namespace that there cannot be. */
+export function policyName({ namespace, name }: { readonly namespace?: string; readonly name: string }): string {
+  return `${namespace ?? "ClusterNetworkPolicy"}/${name}`;
 }
 
-function deniedChain(policies: readonly ClusterPolicy[], { direction, family, logDenied }: ChainContext): NftChain {
-  const name = deniedName(direction, policies);
-  const names = policies.map((policy) => `${policy.namespace}/${policy.name}`).join(", ");
+/** One for all pods that the same policies deny: it counts. */
+export function deniedChain(policies: readonly string[], { direction, family, logDenied }: ChainContext): NftChain {
+  const name = `${direction}-denied-${digest(policies.join(" "))}`;
   const [source, destination] = addressFields(family);
   const log: NftStatement[] = logDenied
     ? [
@@ -87,21 +88,26 @@ function deniedChain(policies: readonly ClusterPolicy[], { direction, family, lo
         comment: "a pod always reaches itself",
       },
       ...(log.length === 0 ? [] : [{ statements: log }]),
-      { statements: [{ counter: true }, { verdict: "drop" }], comment: cut(`denied by ${names}`) },
+      {
+        statements: [{ counter: true }, { verdict: "drop" }],
+        comment: ruleComment(`denied by ${policies.join(", ")}`),
+      },
     ],
   };
 }
 
 class ChainCompiler {
   readonly #context: ChainContext;
+  readonly #policies: readonly string[];
   readonly #denied: NftChain;
   readonly #used = new Set<string>();
   readonly #chains = new Map<string, NftChain>();
 
-  constructor(context: ChainContext, denied: NftChain) {
+  constructor(context: ChainContext, policies: readonly string[]) {
     this.#context = context;
-    this.#denied = denied;
-    this.#chains.set(denied.name, denied);
+    this.#policies = policies;
+    this.#denied = deniedChain(policies, context);
+    this.#chains.set(this.#denied.name, this.#denied);
   }
 
   compile(key: string, admissions: Admissions): CompiledChain {
@@ -124,7 +130,7 @@ class ChainCompiler {
       chains: [...this.#chains.values()],
       maps: map === undefined ? [] : [map],
       sets: [...this.#used],
-      denied: this.#denied.name,
+      denials: new Map([[this.#denied.name, this.#policies]]),
     };
   }
 
@@ -133,16 +139,7 @@ class ChainCompiler {
   }
 
   #portRules(admitted: Admitted): NftRule[] {
-    const { protocol, first, last } = admitted.ports;
-    const ports: NftStatement[] = [];
-    if (protocol !== undefined) ports.push({ match: "meta l4proto", op: "==", value: PROTOCOL_NUMBERS[protocol] });
-    if (first !== undefined && first === last) ports.push({ match: "th dport", op: "==", value: first });
-    else if (first !== undefined && last !== undefined) {
-      ports.push({ match: "th dport", op: ">", value: first - 1 });
-      // Nothing is above the last port there is.
-      if (last < 65_535) ports.push({ match: "th dport", op: "<", value: last + 1 });
-    }
-    return this.#peerRules(admitted, ports);
+    return this.#peerRules(admitted, portStatements(admitted.ports));
   }
 
   /** Ports that admit everybody return by the map itself, the others lead to a chain of who is admitted. */
@@ -172,7 +169,7 @@ class ChainCompiler {
   }
 
   #peerRules(admitted: Admitted, ports: readonly NftStatement[]): NftRule[] {
-    const comment = cut([...admitted.rules].join(", "));
+    const comment = ruleComment([...admitted.rules].join(", "));
     const rule = (...statements: NftStatement[]): NftRule => ({
       statements: [...ports, ...statements, { verdict: "return" }],
       comment,
@@ -184,10 +181,8 @@ class ChainCompiler {
 
   #peerSets({ selections, blocks }: Admitted): string[] {
     const { sets } = this.#context;
-    const inFew = <T>(values: readonly T[], ask: (some: readonly T[]) => string | undefined) =>
-      values.length > MOST_LOOKUPS ? [ask(values)] : values.map((value) => ask([value]));
     const names = [
-      ...inFew([...selections.values()], (some) => (some.length === 0 ? undefined : sets.pods(some))),
+      ...inFew([...selections.values()], (some) => sets.pods(some)),
       ...inFew([...blocks.values()], (some) => sets.blocks(some)),
     ].filter((name) => name !== undefined);
     for (const name of names) this.#used.add(name);
@@ -206,7 +201,7 @@ class ChainCompiler {
         this.#used.add(set);
         return {
           statements: [{ lookup: [destination, "meta l4proto", "th dport"], set }, { verdict: "return" }],
-          comment: cut([...namedRules].join(", ")),
+          comment: ruleComment([...namedRules].join(", ")),
         };
       });
   }
@@ -217,6 +212,23 @@ class ChainCompiler {
   }
 }
 
+/** Sets of single values, shared with whoever asks for the same, or one of all when they are many. */
+export function inFew<T, N>(values: readonly T[], ask: (some: readonly T[]) => N): N[] {
+  return values.length > MOST_LOOKUPS ? [ask(values)] : values.map((value) => ask([value]));
+}
+
+export function portStatements({ protocol, first, last }: PortRange): NftStatement[] {
+  const ports: NftStatement[] = [];
+  if (protocol !== undefined) ports.push({ match: "meta l4proto", op: "==", value: PROTOCOL_NUMBERS[protocol] });
+  if (first !== undefined && first === last) ports.push({ match: "th dport", op: "==", value: first });
+  else if (first !== undefined && last !== undefined) {
+    ports.push({ match: "th dport", op: ">", value: first - 1 });
+    // Nothing is above the last port there is.
+    if (last < 65_535) ports.push({ match: "th dport", op: "<", value: last + 1 });
+  }
+  return ports;
+}
+
 function isSinglePort({ ports: { first, last } }: Admitted): boolean {
   return first !== undefined && first === last;
 }
@@ -225,6 +237,6 @@ export function addressFields(family: Family): readonly ["ip saddr" | "ip6 saddr
   return family === 4 ? ["ip saddr", "ip daddr"] : ["ip6 saddr", "ip6 daddr"];
 }
 
-function cut(text: string): string {
+export function ruleComment(text: string): string {
   return text.slice(0, COMMENT_LENGTH);
 }

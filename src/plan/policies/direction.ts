@@ -1,11 +1,16 @@
 /** Which chain each pod of this node goes through in one direction: a verdict map by address. */
+
+import type { Labels } from "../../model/cluster.ts";
+import type { ClusterNetworkPolicy, PolicyTier } from "../../model/cluster-network-policy.ts";
 import { type Family, ipFamily } from "../../model/ip.ts";
 import type { NftChain, NftSet } from "../../model/nft.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import { resolvedNames } from "./admissions.ts";
-import { type ChainContext, type CompiledChain, compileChain, type Direction } from "./chains.ts";
+import { type ChainContext, type CompiledChain, compileChain, type Direction, policyName } from "./chains.ts";
 import { digest } from "./peers.ts";
 import { selects } from "./policy-input.ts";
+import { compileTier } from "./tier-chains.ts";
+import { type PolicyTiers, policiesAbout, rulesOfTier } from "./tiers.ts";
 
 /** What the plan of a direction consists of. */
 export interface DirectionPlan {
@@ -15,14 +20,18 @@ export interface DirectionPlan {
   /** Sets of peers that the chains look into. */
   readonly peerSets: readonly string[];
   readonly addresses: readonly string[];
-  /** By the chain that drops: the policies that leave it no choice, each "namespace/name". */
+  /** By the chain that drops: the policies that leave it no choice, as policyName() names them. */
   readonly denials: ReadonlyMap<string, readonly string[]>;
 }
+
+type Context = Omit<ChainContext, "direction" | "family">;
 
 export class DirectionPlanner {
   readonly #direction: Direction;
   readonly #family: Family;
   #policies: ReadonlyMap<string, readonly ClusterPolicy[]> = new Map();
+  #tiers: PolicyTiers = {};
+  #namespaces: ReadonlyMap<string, Labels> = new Map();
   /** Of pods that were looked at already: what tells their chain from others; undefined for pods that nothing selects. */
   #keys = new WeakMap<PolicyPod, ChainKey | undefined>();
   #compiled = new Map<string, CompiledChain>();
@@ -33,13 +42,20 @@ export class DirectionPlanner {
   }
 
   /** @param policies by namespace, each sorted by name */
-  setPolicies(policies: ReadonlyMap<string, readonly ClusterPolicy[]>): void {
+  setPolicies(policies: ReadonlyMap<string, readonly ClusterPolicy[]>, tiers: PolicyTiers): void {
     this.#policies = policies;
+    this.#tiers = tiers;
     this.#keys = new WeakMap();
     this.#compiled = new Map();
   }
 
-  plan(local: readonly PolicyPod[], context: Omit<ChainContext, "direction" | "family">): DirectionPlan {
+  /** Subjects of ClusterNetworkPolicies are chosen by their namespaces' labels. */
+  setNamespaces(namespaces: ReadonlyMap<string, Labels>): void {
+    this.#namespaces = namespaces;
+    if ((this.#tiers.clusterNetworkPolicies ?? []).length > 0) this.#keys = new WeakMap();
+  }
+
+  plan(local: readonly PolicyPod[], context: Context): DirectionPlan {
     const used = new Map<string, CompiledChain>();
     const denials = new Map<string, readonly string[]>();
     const chainsOf = new Map<string, Set<string>>();
@@ -49,7 +65,7 @@ export class DirectionPlanner {
       if (key === undefined || addresses.length === 0) continue;
       const chain = used.get(key.text) ?? this.#compile(key, pod, context);
       used.set(key.text, chain);
-      denials.set(chain.denied, key.names);
+      for (const [name, policies] of chain.denials) denials.set(name, policies);
       for (const ip of addresses) chainsOf.set(ip, (chainsOf.get(ip) ?? new Set()).add(chain.name));
     }
     this.#compiled = used;
@@ -104,23 +120,44 @@ export class DirectionPlanner {
 
   #findKey(pod: PolicyPod): ChainKey | undefined {
     const policies = (this.#policies.get(pod.namespace) ?? []).filter((each) => selects(each, pod, this.#direction));
-    if (policies.length === 0) return undefined;
-    const names = policies.map((policy) => `${policy.namespace}/${policy.name}`);
-    // Named ports are the pod's own where it is dialled.
-    const own = this.#direction === "ingress" ? resolvedNames(policies, pod) : "";
-    return { text: `${names.join(" ")} ${own}`, names, policies };
+    const { clusterNetworkPolicies = [] } = this.#tiers;
+    const subjected = policiesAbout(pod, this.#direction, clusterNetworkPolicies, { namespaces: this.#namespaces });
+    // NetworkPolicies always decide: nothing comes to Baseline behind them.
+    const about = policies.length === 0 ? subjected : subjected.filter(({ tier }) => tier === "Admin");
+    if (policies.length === 0 && about.length === 0) return undefined;
+    const isolation = this.#textOf(policies, pod);
+    const text = about.length === 0 ? isolation : `${isolation} / ${this.#textOf(about, pod)}`;
+    return { text, isolation, policies, about };
   }
 
-  #compile(key: ChainKey, pod: PolicyPod, context: Omit<ChainContext, "direction" | "family">): CompiledChain {
+  /** Named ports are the pod's own where it is dialled. */
+  #textOf(policies: readonly (ClusterPolicy | ClusterNetworkPolicy)[], pod: PolicyPod): string {
+    const own = this.#direction === "ingress" ? resolvedNames(policies, pod) : "";
+    return `${policies.map(policyName).join(" ")} ${own}`;
+  }
+
+  #compile(key: ChainKey, pod: PolicyPod, context: Context): CompiledChain {
     const known = this.#compiled.get(key.text);
+    if (known !== undefined) return known;
     const own = { ...context, direction: this.#direction, family: this.#family };
-    return known ?? compileChain(key.text, key.policies, pod, own);
+    const { isolation, policies, about } = key;
+    const isolated = policies.length === 0 ? undefined : compileChain(isolation, policies, pod, own);
+    const tier = (name: PolicyTier, next: CompiledChain | undefined) => {
+      const rules = rulesOfTier(name, this.#direction, about);
+      if (rules.length === 0) return next;
+      return compileTier(key.text, rules, pod, { ...own, tier: name, nodes: this.#tiers.nodes, next });
+    };
+    const chain = tier("Admin", isolated ?? tier("Baseline", undefined));
+    if (chain === undefined) throw new RangeError(`Nothing speaks of pods with key ${key.text}`);
+    return chain;
   }
 }
 
 interface ChainKey {
   readonly text: string;
-  /** Each "namespace/name". */
-  readonly names: readonly string[];
+  /** The part of NetworkPolicies: pods that differ in the rest share their chain. */
+  readonly isolation: string;
   readonly policies: readonly ClusterPolicy[];
+  /** ClusterNetworkPolicies, in their order. */
+  readonly about: readonly ClusterNetworkPolicy[];
 }

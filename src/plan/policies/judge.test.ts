@@ -143,7 +143,8 @@ test("judge() finds named ports at the pod that is dialled, of the protocol that
 });
 
 test("judge() knows nodes by every address that they have, and networks by theirs", () => {
-  const nodes = [{ labels: { zone: "a" }, ips: ["192.168.1.11", "203.0.113.5"] }];
+  const addresses = { internalIps: ["192.168.1.11"], externalIps: ["203.0.113.5"] };
+  const nodes = new Map([["n", { name: "n", ...addresses, podCidrs: [], labels: { zone: "a" } }]]);
   const egress = (peer: TierRule["peers"]) => ({
     ...about("a", "Admin", 1),
     egress: [rule("Deny", { peers: peer ?? [] })],

@@ -132,7 +132,7 @@ function matchesFlow(
 
 function matchesPeer(peer: TierPeer, ownNamespace: string, { ip, pod }: FlowEnd, cluster: JudgedCluster): boolean {
   if (peer.kind === "pods") return pod !== undefined && isSelected(selectionOf(peer, ownNamespace), pod, cluster);
-  if (peer.kind === "nodes") return addressesOfNodes(peer.nodes, cluster.nodes ?? []).includes(ip);
+  if (peer.kind === "nodes") return addressesOfNodes(peer.nodes, cluster.nodes).includes(ip);
   const holds = (prefix: string) => ipFamily(prefix) === ipFamily(ip) && prefixContains(prefix, ip);
   return holds(peer.prefix) && !peer.except.some(holds);
 }

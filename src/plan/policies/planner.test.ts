@@ -11,7 +11,7 @@ import { type Random, randomNumbers } from "../services/testing/random-services.
 import { PolicyPlanner } from "./planner.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { planPolicyTable } from "./table.ts";
-import { randomPolicyInput } from "./testing/random-policies.ts";
+import { NODES, randomPolicyInput, randomTieredInput } from "./testing/random-policies.ts";
 
 const ROUNDS = 60;
 const STEPS = 12;
@@ -36,10 +36,10 @@ function normal(table: ObservedTable): ObservedTable {
 
 /** Something of the cluster changes: objects that stay are the same objects. */
 function changed(random: Random, input: PolicyInput): PolicyInput {
-  const other = randomPolicyInput(random);
+  const other = randomTieredInput(random);
   const exchange = <T>(values: readonly T[], others: readonly T[]): T[] =>
     values.map((value, i) => (random(4) === 0 ? (others[i] ?? value) : value));
-  switch (random(6)) {
+  switch (random(9)) {
     case 0:
       return { ...input, policies: other.policies };
     case 1:
@@ -50,6 +50,14 @@ function changed(random: Random, input: PolicyInput): PolicyInput {
       return { ...input, pods: input.pods.filter(() => random(3) > 0) };
     case 4:
       return { ...input, pods: other.pods };
+    case 5:
+      return { ...input, clusterNetworkPolicies: other.clusterNetworkPolicies };
+    case 6: {
+      const policies = exchange(input.clusterNetworkPolicies ?? [], other.clusterNetworkPolicies ?? []);
+      return { ...input, clusterNetworkPolicies: policies };
+    }
+    case 7:
+      return { ...input, nodes: new Map(NODES.slice(random(3)).map((node) => [node.name, node])) };
     default:
       return { ...input, pods: exchange<PolicyPod>(input.pods, other.pods) };
   }

@@ -2,7 +2,7 @@
  * Plans the table of one family, and plans it anew at the price of what changed: objects that are the same as in the last
  * round are not looked at again. What it plans depends on the last input alone, never on those before it.
  */
-import type { Labels } from "../../model/cluster.ts";
+import type { ClusterNetworkPolicy } from "../../model/cluster-network-policy.ts";
 import type { Family } from "../../model/ip.ts";
 import type { NftSet, NftTable } from "../../model/nft.ts";
 import type { ObservedTable } from "../../model/nft-changes.ts";
@@ -14,6 +14,7 @@ import { PeerSets } from "./peer-sets.ts";
 import { type PlannedParts, partsThatDiffer } from "./planned-parts.ts";
 import { PodIndex } from "./pod-index.ts";
 import type { PolicyInput } from "./policy-input.ts";
+import { type PolicyTiers, speakOfNodes } from "./tiers.ts";
 
 export class PolicyPlanner {
   readonly #family: Family;
@@ -21,6 +22,9 @@ export class PolicyPlanner {
   readonly #sets: PeerSets;
   readonly #directions: readonly DirectionPlanner[];
   #policies: readonly ClusterPolicy[] = [];
+  #clusterPolicies: readonly ClusterNetworkPolicy[] = [];
+  /** Empty unless a rule speaks of nodes. */
+  #nodes: NonNullable<PolicyTiers["nodes"]> = new Map();
   #pods: readonly PolicyPod[] = [];
   #logDenied: DeniedLog | undefined;
   #parts: PlannedParts = { small: new Map(), chains: new Map(), peers: new Map() };
@@ -33,7 +37,7 @@ export class PolicyPlanner {
     this.#directions = [new DirectionPlanner("egress", family), new DirectionPlanner("ingress", family)];
   }
 
-  /** By the chain that drops ("ingress-denied-…"): the policies that select its pods, each "namespace/name". */
+  /** By the chain that drops ("ingress-denied-…"): the policies that deny, as policyName() names them. */
   get denials(): ReadonlyMap<string, readonly string[]> {
     return this.#denials;
   }
@@ -60,16 +64,23 @@ export class PolicyPlanner {
     return policyTable(this.#family, sets, [...chains.values()]);
   }
 
-  #followPolicies({ policies, logDenied }: PolicyInput): void {
-    const isSame = sameItems(policies, this.#policies);
+  #followPolicies({ policies, clusterNetworkPolicies = [], nodes, logDenied }: PolicyInput): void {
+    const meant = nodes !== undefined && speakOfNodes(clusterNetworkPolicies) ? nodes : new Map();
+    const isSame =
+      sameItems(policies, this.#policies) &&
+      sameItems(clusterNetworkPolicies, this.#clusterPolicies) &&
+      sameValues(meant, this.#nodes);
     const isSameLog =
       logDenied?.group === this.#logDenied?.group && logDenied?.perSecond === this.#logDenied?.perSecond;
     if (isSame && isSameLog) return;
     this.#policies = [...policies];
+    this.#clusterPolicies = [...clusterNetworkPolicies];
+    this.#nodes = new Map(meant);
     this.#logDenied = logDenied;
     const sorted = [...policies].sort(byName);
     const byNamespace = Map.groupBy(sorted, ({ namespace }) => namespace);
-    for (const direction of this.#directions) direction.setPolicies(byNamespace);
+    const tiers = { clusterNetworkPolicies: this.#clusterPolicies, nodes: this.#nodes };
+    for (const direction of this.#directions) direction.setPolicies(byNamespace, tiers);
   }
 
   #followPods({ pods, namespaces }: PolicyInput): void {
@@ -77,10 +88,11 @@ export class PolicyPlanner {
     this.#pods = pods;
     for (const pod of removed) this.#index.remove(pod);
     for (const pod of added) this.#index.add(pod);
-    if (sameLabels(this.#index.namespaces, namespaces)) this.#sets.follow(removed, added);
+    if (sameValues(this.#index.namespaces, namespaces)) this.#sets.follow(removed, added);
     else {
       this.#index.namespaces = namespaces;
       this.#sets.refill();
+      for (const direction of this.#directions) direction.setNamespaces(namespaces);
     }
   }
 
@@ -110,10 +122,10 @@ function selfSet(plans: readonly DirectionPlan[], family: Family): NftSet {
   };
 }
 
-function sameLabels(a: ReadonlyMap<string, Labels>, b: ReadonlyMap<string, Labels>): boolean {
+function sameValues<T>(a: ReadonlyMap<string, T>, b: ReadonlyMap<string, T>): boolean {
   if (a === b) return true;
   if (a.size !== b.size) return false;
-  for (const [name, labels] of a) if (b.get(name) !== labels) return false;
+  for (const [name, value] of a) if (b.get(name) !== value) return false;
   return true;
 }
 

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Family, ipFamily } from "../../model/ip.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
-import { randomNumbers } from "../services/testing/random-services.ts";
+import { type Random, randomNumbers } from "../services/testing/random-services.ts";
 import { PacketTracer } from "../testing/packet-tracer.ts";
 import { type JudgedFlow, judge } from "./judge.ts";
 import { type PolicyInput, planPolicyTable } from "./table.ts";
-import { PORTS, PROTOCOLS, pick, randomPolicyInput, shuffled } from "./testing/random-policies.ts";
+import { PORTS, PROTOCOLS, pick, randomPolicyInput, randomTieredInput, shuffled } from "./testing/random-policies.ts";
 
 const OUTSIDE = { 4: "198.51.100.7", 6: "2001:db8::7" } as const;
 const ROUNDS = 150;
@@ -39,37 +39,48 @@ function isAdmitted(input: PolicyInput, flow: JudgedFlow): boolean {
   });
 }
 
-test("judge() admits exactly what the chains let pass, for random policies and packets", () => {
-  const random = randomNumbers(7);
-  const counts = { admitted: 0, denied: 0 };
-  for (let round = 0; round < ROUNDS; round++) {
-    const input = randomPolicyInput(random);
-    const tracers = { 4: tracer(input, 4), 6: tracer(input, 6) };
-    for (let i = 0; i < FLOWS; i++) {
-      const family = pick(random, [4, 6] as const);
-      const end = () => {
-        const pod = random(8) === 0 ? undefined : pick(random, input.pods);
-        return { ip: pod?.ips.find((ip) => ipFamily(ip) === family) ?? OUTSIDE[family], pod };
-      };
-      const flow = {
-        from: end(),
-        to: end(),
-        protocol: pick(random, PROTOCOLS),
-        port: pick(random, PORTS),
-      };
-      const admitted = isAdmitted(input, flow);
-      counts[admitted ? "admitted" : "denied"]++;
-      const what = () => `round ${round}: ${JSON.stringify({ flow, policies: input.policies })}`;
-      if (isSent(tracers[family], flow) !== admitted) assert.fail(what());
+/** A flow between pods, nodes and an address outside of the cluster. */
+function randomFlow(random: Random, input: PolicyInput, family: Family): JudgedFlow {
+  const nodes = [...(input.nodes?.values() ?? [])].flatMap(({ internalIps, externalIps = [] }) => [
+    ...internalIps,
+    ...externalIps,
+  ]);
+  const others = [OUTSIDE[family], ...nodes.filter((ip) => ipFamily(ip) === family)];
+  const end = () => {
+    const pod = random(6) === 0 ? undefined : pick(random, input.pods);
+    return { ip: pod?.ips.find((ip) => ipFamily(ip) === family) ?? pick(random, others), pod };
+  };
+  return { from: end(), to: end(), protocol: pick(random, PROTOCOLS), port: pick(random, PORTS) };
+}
+
+for (const [what, seed, make] of [
+  ["NetworkPolicies", 7, randomPolicyInput],
+  ["policies of all tiers", 23, randomTieredInput],
+] as const) {
+  test(`judge() admits exactly what the chains let pass, for random ${what} and packets`, () => {
+    const random = randomNumbers(seed);
+    const counts = { admitted: 0, denied: 0 };
+    for (let round = 0; round < ROUNDS; round++) {
+      const input = make(random);
+      const tracers = { 4: tracer(input, 4), 6: tracer(input, 6) };
+      for (let i = 0; i < FLOWS; i++) {
+        const family = pick(random, [4, 6] as const);
+        const flow = randomFlow(random, input, family);
+        const admitted = isAdmitted(input, flow);
+        counts[admitted ? "admitted" : "denied"]++;
+        const { policies, clusterNetworkPolicies } = input;
+        const text = () => `round ${round}: ${JSON.stringify({ flow, policies, clusterNetworkPolicies })}`;
+        if (isSent(tracers[family], flow) !== admitted) assert.fail(text());
+      }
     }
-  }
-  assert.ok(counts.admitted > 500 && counts.denied > 500, JSON.stringify(counts));
-});
+    assert.ok(counts.admitted > 500 && counts.denied > 500, JSON.stringify(counts));
+  });
+}
 
 test("planPolicyTable() gives the same bytes whatever the order of policies, pods, ports and namespaces", () => {
   const random = randomNumbers(11);
   for (let round = 0; round < ROUNDS; round++) {
-    const input = randomPolicyInput(random);
+    const input = randomTieredInput(random);
     for (const family of [4, 6] as const) {
       const other = planPolicyTable(shuffled(random, input), family);
       assert.equal(JSON.stringify(other), JSON.stringify(planPolicyTable(input, family)), `round ${round}`);

@@ -3,8 +3,9 @@ import type { ClusterPolicy, PolicyDirection, PolicyPod } from "../../model/poli
 import { matchesSelector } from "../../model/selector.ts";
 import type { DeniedLog } from "./chains.ts";
 import type { ClusterPods } from "./peers.ts";
+import type { PolicyTiers } from "./tiers.ts";
 
-export interface PolicyInput extends ClusterPods {
+export interface PolicyInput extends ClusterPods, PolicyTiers {
   readonly nodeName: string;
   readonly policies: readonly ClusterPolicy[];
   /** Absent: what is denied is counted, and not logged. */

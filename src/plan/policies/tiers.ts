@@ -1,6 +1,6 @@
 /** ClusterNetworkPolicies of a pod: which are about it, in the order in which they are looked at. */
 
-import type { Labels } from "../../model/cluster.ts";
+import type { ClusterNode } from "../../model/cluster.ts";
 import {
   byPrecedence,
   type ClusterNetworkPolicy,
@@ -15,14 +15,8 @@ import { type ClusterPods, isSelected } from "./peers.ts";
 export interface PolicyTiers {
   /** Absent: they are not enforced. */
   readonly clusterNetworkPolicies?: readonly ClusterNetworkPolicy[] | undefined;
-  /** Of the whole cluster. */
-  readonly nodes?: readonly PolicyNode[] | undefined;
-}
-
-export interface PolicyNode {
-  readonly labels: Labels;
-  /** status.addresses, of any type that is an address. */
-  readonly ips: readonly Ip[];
+  /** Of the whole cluster, by name: peers may be some of them. */
+  readonly nodes?: ReadonlyMap<string, ClusterNode> | undefined;
 }
 
 /** A rule, and where it stands. */
@@ -38,7 +32,7 @@ export function policiesAbout(
   pod: PolicyPod,
   direction: "ingress" | "egress",
   policies: readonly ClusterNetworkPolicy[],
-  cluster: ClusterPods,
+  cluster: Pick<ClusterPods, "namespaces">,
 ): ClusterNetworkPolicy[] {
   return policies
     .filter((policy) => policy[direction].length > 0 && isSelected(policy.subject, pod, cluster))
@@ -56,6 +50,16 @@ export function rulesOfTier(
     .flatMap((policy) => policy[direction].map((rule, i) => ({ policy, number: i + 1, rule })));
 }
 
-export function addressesOfNodes(selector: Selector, nodes: readonly PolicyNode[]): Ip[] {
-  return nodes.flatMap(({ labels, ips }) => (matchesSelector(selector, labels) ? ips : []));
+/** Every address of the nodes that are selected. */
+export function addressesOfNodes(selector: Selector, nodes: PolicyTiers["nodes"]): Ip[] {
+  const found: Ip[] = [];
+  for (const { labels, internalIps, externalIps = [] } of nodes?.values() ?? []) {
+    if (matchesSelector(selector, labels)) found.push(...internalIps, ...externalIps);
+  }
+  return found;
+}
+
+/** Whether addresses of nodes matter to any of these. */
+export function speakOfNodes(policies: readonly ClusterNetworkPolicy[]): boolean {
+  return policies.some(({ egress }) => egress.some(({ peers = [] }) => peers.some(({ kind }) => kind === "nodes")));
 }

@@ -1,5 +1,13 @@
 /** Policies and pods that differ in everything; the same ones for the same numbers. */
-import type { Labels } from "../../../model/cluster.ts";
+
+import type { ClusterNode, Labels } from "../../../model/cluster.ts";
+import {
+  type ClusterNetworkPolicy,
+  POLICY_TIERS,
+  TIER_ACTIONS,
+  type TierPeer,
+  type TierRule,
+} from "../../../model/cluster-network-policy.ts";
 import type { ClusterPolicy, PolicyPeer, PolicyPod, PolicyPort, PolicyRule } from "../../../model/policy.ts";
 import { type Requirement, type Selector, sortedSelector } from "../../../model/selector.ts";
 import type { Random } from "../../services/testing/random-services.ts";
@@ -84,6 +92,57 @@ export function randomPolicyInput(random: Random): PolicyInput {
   };
 }
 
+function randomTierPeer(random: Random, direction: "ingress" | "egress"): TierPeer {
+  if (direction === "egress" && random(4) === 0) return { kind: "nodes", nodes: randomSelector(random) };
+  if (direction === "egress" && random(3) === 0) return { kind: "block", ...pick(random, BLOCKS), except: [] };
+  return { kind: "pods", namespaces: randomSelector(random), pods: random(3) > 0 ? [] : randomSelector(random) };
+}
+
+/** Of one rule all ports have names, or none, as the API wants it where networks may be among the peers. */
+function randomTierPorts(random: Random, peers: readonly TierPeer[]): PolicyPort[] {
+  const port = pick(random, ["http", "dns"]);
+  if (random(4) === 0 && peers.every(({ kind }) => kind === "pods")) {
+    return PROTOCOLS.map((protocol) => ({ protocol, port }));
+  }
+  const ports = list(random, 3, () => randomPort(random));
+  return ports.map((each) => (typeof each.port === "string" ? { protocol: each.protocol, port: 80 } : each));
+}
+
+function randomTierRule(random: Random, direction: "ingress" | "egress"): TierRule {
+  const rule = { name: pick(random, ["", "named"]), action: pick(random, TIER_ACTIONS) };
+  // What was not understood has neither.
+  if (random(8) === 0) return rule;
+  const peers = list(random, 3, () => randomTierPeer(random, direction));
+  return { ...rule, peers, ...(random(2) > 0 && { ports: randomTierPorts(random, peers) }) };
+}
+
+function randomClusterPolicy(random: Random, name: string): ClusterNetworkPolicy {
+  return {
+    ...{ name, uid: name, generation: 1, tier: pick(random, POLICY_TIERS), priority: random(3) - 1 },
+    subject: { namespaces: random(2) > 0 ? [] : randomSelector(random), pods: randomSelector(random) },
+    ingress: list(random, 3, () => randomTierRule(random, "ingress")),
+    egress: list(random, 3, () => randomTierRule(random, "egress")),
+  };
+}
+
+export const NODES: readonly ClusterNode[] = [1, 2].map((number) => ({
+  name: `node${number}`,
+  internalIps: [`192.168.1.${number}`, `fd00:1::${number}`],
+  ...(number === 2 && { externalIps: ["203.0.113.2"] }),
+  podCidrs: [],
+  labels: { app: number === 1 ? "a" : "b" },
+}));
+
+/** The same with ClusterNetworkPolicies. */
+export function randomTieredInput(random: Random): PolicyInput {
+  const count = random(5);
+  return {
+    ...randomPolicyInput(random),
+    clusterNetworkPolicies: Array.from({ length: count }, (_, i) => randomClusterPolicy(random, `cluster${i}`)),
+    nodes: new Map(NODES.map((node) => [node.name, node])),
+  };
+}
+
 /** The same in another order wherever order means nothing. */
 export function shuffled(random: Random, input: PolicyInput): PolicyInput {
   const shuffle = <T>(values: readonly T[]): T[] =>
@@ -96,5 +155,7 @@ export function shuffled(random: Random, input: PolicyInput): PolicyInput {
     pods: shuffle(input.pods).map((pod) => ({ ...pod, ports: shuffle(pod.ports) })),
     namespaces: new Map(shuffle([...input.namespaces])),
     policies: shuffle(input.policies),
+    ...(input.clusterNetworkPolicies && { clusterNetworkPolicies: shuffle(input.clusterNetworkPolicies) }),
+    ...(input.nodes && { nodes: new Map(shuffle([...input.nodes])) }),
   };
 }
