@@ -7,7 +7,8 @@ import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import type { PolicySource } from "../../kube/policy-source.ts";
-import type { ClusterNamespace, ClusterPod } from "../../model/cluster.ts";
+import type { ClusterNamespace, ClusterNode, ClusterPod } from "../../model/cluster.ts";
+import type { ClusterNetworkPolicy } from "../../model/cluster-network-policy.ts";
 import { BreakwaterError, messageOf } from "../../model/errors.ts";
 import type { Family, Ip } from "../../model/ip.ts";
 import { POLICY_TABLES } from "../../model/marks.ts";
@@ -23,10 +24,12 @@ import { cutForbidden } from "./flow-cutter.ts";
 
 export interface PolicyEnforcerOptions {
   readonly nodeName: string;
-  readonly nftables: Nftables;
+  readonly nftables: Pick<Nftables, "table" | "commit" | "watch">;
   readonly conntrack: Conntrack;
-  readonly source: Pick<PolicySource, "policies" | "pods" | "complete">;
+  readonly source: Pick<PolicySource, "policies" | "clusterNetworkPolicies" | "pods" | "complete">;
   readonly namespaces: () => ReadonlyMap<string, ClusterNamespace>;
+  /** Of the whole cluster. */
+  readonly nodes: () => ReadonlyMap<string, ClusterNode>;
   /** Pods of this node as the API has them. */
   readonly ownPods: () => ReadonlyMap<string, ClusterPod>;
   /** Pods that are attached here, with the addresses that they were given. */
@@ -70,7 +73,7 @@ export class PolicyEnforcer implements Disposable {
   #failure: string | undefined = "NetworkPolicies have not been read from the API yet";
   #cancel: (() => void) | undefined;
   /** What was enforced last: policies decide about flows that are there. */
-  #enforced: ReadonlySet<ClusterPolicy> = new Set();
+  #enforced: ReadonlySet<ClusterPolicy | ClusterNetworkPolicy> = new Set();
 
   constructor(options: PolicyEnforcerOptions) {
     this.#options = options;
@@ -107,8 +110,14 @@ export class PolicyEnforcer implements Disposable {
    */
   async admit(pod: LocalPod): Promise<void> {
     if (this.#failure !== undefined) throw this.#refusal(pod, this.#failure);
-    if (this.#options.source.policies().size === 0) return;
+    const { source, namespaces } = this.#options;
+    const isSubject = source.clusterNetworkPolicies().size > 0;
+    if (source.policies().size === 0 && !isSubject) return;
     const [namespace = "", name = ""] = pod.name.split("/");
+    // By its labels a policy of the whole cluster could be about the pod.
+    if (isSubject && !namespaces().has(namespace)) {
+      throw this.#refusal(pod, `namespace ${namespace} has not been read from the API yet`);
+    }
     // The watch may still speak of an older pod of the same name, with other labels.
     const found = await this.#options.readPod(namespace, name);
     // Labels that are not known could be any.
@@ -180,7 +189,7 @@ export class PolicyEnforcer implements Disposable {
   }
 
   #input(): PolicyInput {
-    const { nodeName, source, namespaces, logDenied } = this.#options;
+    const { nodeName, source, namespaces, nodes, logDenied } = this.#options;
     const here = this.#localPods();
     const taken = new Set(here.flatMap(({ ips }) => ips));
     const names = new Set(here.map(({ namespace, name }) => `${namespace}/${name}`));
@@ -196,6 +205,8 @@ export class PolicyEnforcer implements Disposable {
       ...{ nodeName, pods, logDenied },
       namespaces: new Map(Array.from(namespaces(), ([name, { labels }]) => [name, labels])),
       policies: [...source.policies().values()],
+      clusterNetworkPolicies: [...source.clusterNetworkPolicies().values()],
+      nodes: nodes(),
     };
   }
 
@@ -243,8 +254,9 @@ export class PolicyEnforcer implements Disposable {
   #cut(input: PolicyInput): void {
     const { forbiddenConnections, conntrack, log } = this.#options;
     const before = this.#enforced;
-    const isSame = before.size === input.policies.length && input.policies.every((policy) => before.has(policy));
-    this.#enforced = new Set(input.policies);
+    const now = [...input.policies, ...(input.clusterNetworkPolicies ?? [])];
+    const isSame = before.size === now.length && now.every((policy) => before.has(policy));
+    this.#enforced = new Set(now);
     if (isSame || forbiddenConnections === "keep") return;
     try {
       const cut = cutForbidden(conntrack, input);

@@ -28,6 +28,7 @@ export class PolicyParts {
   constructor({ config, kernel, client, cluster, attached, metrics, log }: PolicyPartsOptions) {
     this.#source = startPolicySource({
       client,
+      withClusterNetworkPolicies: config.clusterNetworkPolicies === true,
       onChange: () => this.follow(),
       onProblem: ({ resource, key, field, why }) => log.warn({ resource, key, field }, why),
       onError: (resource, error, retryInMs) => {
@@ -44,6 +45,7 @@ export class PolicyParts {
       ...kernel,
       source: this.#source,
       namespaces: () => cluster.view().namespaces,
+      nodes: () => cluster.view().nodes,
       ownPods: () => cluster.view().pods,
       attached,
       readPod: (namespace, name) => cluster.readPod(namespace, name),
