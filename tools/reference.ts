@@ -1,9 +1,10 @@
 /**
- * Writes docs/reference from the code: options, metrics, error codes, faults. With --check it only compares, and fails
- * when a page says something else than the code.
+ * Writes docs/reference from the code: options, metrics, error codes, faults; and the CustomResourceDefinition of deploy/.
+ * With --check it only compares, and fails when a file says something else than the code.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { stringify } from "yaml";
 import { createKubeProxyMetrics } from "../src/agent/kube-proxy-metrics.ts";
 import { createMetrics } from "../src/agent/metrics.ts";
 import { createServiceMetrics } from "../src/agent/services/service-metrics.ts";
@@ -20,6 +21,7 @@ import { mtuSpec } from "../src/cli/mtu.ts";
 import { type CommandSpec, commandOf, optionLabel } from "../src/cli/options.ts";
 import { planSpec } from "../src/cli/plan.ts";
 import { servicesSpec } from "../src/cli/services.ts";
+import { CLUSTER_NETWORK_POLICY_CRD } from "../src/kube/cluster-network-policy-crd.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
 import { ERROR_CODES } from "../src/model/error-codes.ts";
 import * as marks from "../src/model/marks.ts";
@@ -159,12 +161,20 @@ const pages: Readonly<Record<string, string>> = {
   "faults.md": faultsPage(),
   "marks.md": marksPage(),
 };
-for (const [name, body] of Object.entries(pages)) {
-  const path = join("docs", "reference", name);
-  const text = `${NOTICE}\n${body.trimEnd()}\n`;
+const crd = `# Written by tools/reference.ts from src/kube/cluster-network-policy-crd.ts. Do not edit.\n${stringify(CLUSTER_NETWORK_POLICY_CRD, { aliasDuplicateObjects: false })}`;
+const files: readonly (readonly [string, string])[] = [
+  ...Object.entries(pages).map(([name, body]) => {
+    return [join("docs", "reference", name), `${NOTICE}\n${body.trimEnd()}\n`] as const;
+  }),
+  [join("deploy", "crds", `${CLUSTER_NETWORK_POLICY_CRD.metadata.name}.yaml`), crd],
+];
+for (const [path, text] of files) {
   if (existsSync(path) && readFileSync(path, "utf8") === text) continue;
   if (check) {
     process.stderr.write(`${path} is not what the code says: run 'node tools/run.mjs reference'\n`);
     process.exitCode = 1;
-  } else writeFileSync(path, text);
+    continue;
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
 }

@@ -43,6 +43,10 @@ export const clusterOptions = {
     help: "As of the agent: portmap (hostPort), bandwidth, both with a comma, or none",
   },
   flowtable: { type: "boolean", help: "As of the agent: established connections take the kernel's fast path" },
+  "cluster-network-policies": {
+    type: "boolean",
+    help: "Install the definition of ClusterNetworkPolicies, and as of the agent: enforce them",
+  },
   "dual-stack": { type: "boolean", help: "IPv4 and IPv6 for nodes, pods and Services" },
 } as const satisfies OptionTable;
 
@@ -69,6 +73,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
     dualStack: values["dual-stack"],
     ...(values.flowtable ? { flowtable: true } : {}),
+    ...(values["cluster-network-policies"] ? { clusterNetworkPolicies: true } : {}),
     cniChain: chainOption(spec, values["cni-chain"]),
   };
 }

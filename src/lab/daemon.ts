@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openServerSocket } from "../kernel/inet-socket.ts";
 import * as libc from "../kernel/libc.ts";
+import { CLUSTER_NETWORK_POLICY_CRD } from "../kube/cluster-network-policy-crd.ts";
 import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { ROUTE_PROTOCOL } from "../model/marks.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
@@ -77,6 +78,7 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
       topology.nodes.slice(0, 1).map((node) => ({ ip: node.addresses[0]?.address ?? "", port: API_PORT })),
     podLog: (namespace, name) => podLogStream(paths, namespace, name),
   });
+  if (config.options.clusterNetworkPolicies === true) api.store.create(structuredClone(CLUSTER_NETWORK_POLICY_CRD));
   await serveApi(config, topology, underlay, api);
   writeFileSync(paths.kubeconfig, formatKubeconfig(`https://127.0.0.1:${config.apiPort}`, cert, token), {
     mode: 0o600,
@@ -131,6 +133,7 @@ function agentProcess(
     "--cni-chain",
     options.cniChain.join(","),
     ...(options.flowtable === true ? ["--flowtable"] : []),
+    ...(options.clusterNetworkPolicies === true ? ["--cluster-network-policies"] : []),
     ...planTopology(options).serviceCidrs.flatMap((cidr) => ["--service-cidr", cidr]),
   );
   return new SupervisedProcess({

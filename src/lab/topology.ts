@@ -19,6 +19,8 @@ export interface LabOptions {
   readonly dualStack: boolean;
   /** Agents have --flowtable. */
   readonly flowtable?: boolean;
+  /** The API knows ClusterNetworkPolicies, and agents enforce them. */
+  readonly clusterNetworkPolicies?: boolean;
   /** Debian's plugins behind ours: "portmap", "bandwidth". */
   readonly cniChain: readonly ("portmap" | "bandwidth")[];
 }
