@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { stringify } from "yaml";
 import { createKubeProxyMetrics } from "../src/agent/kube-proxy-metrics.ts";
 import { createMetrics } from "../src/agent/metrics.ts";
+import { createPolicyMetrics } from "../src/agent/policies/policy-metrics.ts";
 import { createServiceMetrics } from "../src/agent/services/service-metrics.ts";
 import { agentSpec } from "../src/cli/agent.ts";
 import { benchSpec } from "../src/cli/bench.ts";
@@ -79,6 +80,7 @@ function optionsPage(): string {
 async function metricsPage(): Promise<string> {
   const { registry } = createMetrics();
   createServiceMetrics(registry);
+  createPolicyMetrics(registry);
   createKubeProxyMetrics(registry);
   const metrics = await registry.getMetricsAsJSON();
   const own = metrics.filter(({ name }) => /^(breakwater|kubeproxy)_/.test(name));
@@ -142,6 +144,7 @@ function marksPage(): string {
       `${marks.RULE_PRIORITIES.first}-${marks.RULE_PRIORITIES.last}`,
       "ip rules of ours, with the same protocol number",
     ],
+    ["nflog group", String(marks.NFLOG_GROUP), "packets that NetworkPolicies deny, with `--log-denied`"],
     ["neighbours and forwarding entries", "on our links", "permanent entries of `bw…` devices"],
   ];
   return [

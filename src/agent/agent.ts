@@ -26,7 +26,7 @@ import { Mirror } from "./mirror.ts";
 import { MtuParts } from "./mtu-parts.ts";
 import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
-import { PolicyParts } from "./policies/policy-parts.ts";
+import { type PolicyKernel, PolicyParts } from "./policies/policy-parts.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type ServiceKernel, ServiceParts } from "./services/service-parts.ts";
 
@@ -49,7 +49,7 @@ export interface AgentOptions {
   readonly proofKernel: ProofKernel;
   readonly serviceKernel: ServiceKernel;
   /** Sockets of their own, too. */
-  readonly policyKernel: Pick<ServiceKernel, "nftables" | "conntrack">;
+  readonly policyKernel: PolicyKernel;
   readonly kubeProxyKernel: KubeProxyKernel;
   readonly config: NodeConfig;
   readonly connection: ApiConnection;
@@ -138,9 +138,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       collect(metrics, reconciler, network, source);
       paths.proof.collect();
       services?.collect();
+      policies?.collect();
       for (const { code } of takeover.problems) metrics.problems.set({ code }, 1);
     },
-    document: (url) => paths.document(url) ?? services?.document(url),
+    document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);

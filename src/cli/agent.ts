@@ -12,6 +12,7 @@ import { openKernel } from "../kernel/kernel.ts";
 import { openKubeProxyParts } from "../kernel/kube-proxy/open.ts";
 import { findRunning } from "../kernel/kube-proxy/running.ts";
 import { listeningPorts } from "../kernel/listening-sockets.ts";
+import { openPacketLog } from "../kernel/nflog/nflog-socket.ts";
 import { openNftables } from "../kernel/nfnetlink/nft-socket.ts";
 import { openProbePort } from "../kernel/probe-port.ts";
 import { pmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
@@ -76,7 +77,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   const running = await startAgent({
     kernel: openKernel(),
     serviceKernel: { nftables: openNftables(), conntrack: openConntrack(), listening: listeningPorts },
-    policyKernel: { nftables: openNftables(), conntrack: openConntrack() },
+    policyKernel: { nftables: openNftables(), conntrack: openConntrack(), openPacketLog },
     kubeProxyKernel: { parts: openKubeProxyParts(), findRunning: findRunning() },
     proofKernel: { openProbePort, pmtuCache: pmtuCache(procSysctl) },
     config,

@@ -3,7 +3,7 @@
 import { type LabPaths, labPaths } from "../lab/paths.ts";
 import { type LabOptions, MAX_NODES, MAX_SUBNETS } from "../lab/topology.ts";
 import { BreakwaterError } from "../model/errors.ts";
-import { chainOption, ROUTING_MODES } from "./node-options.ts";
+import { chainOption, MOST_LINES, ROUTING_MODES } from "./node-options.ts";
 import { type CommandSpec, choiceOption, integerOption, type OptionTable, type OptionValues } from "./options.ts";
 
 export const nameOption = {
@@ -47,6 +47,11 @@ export const clusterOptions = {
     type: "boolean",
     help: "Install the definition of ClusterNetworkPolicies, and as of the agent: enforce them",
   },
+  "log-denied": {
+    type: "string",
+    value: "N",
+    help: "As of the agent: so many lines a second tell of packets that NetworkPolicies deny",
+  },
   "dual-stack": { type: "boolean", help: "IPv4 and IPv6 for nodes, pods and Services" },
 } as const satisfies OptionTable;
 
@@ -73,6 +78,9 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
     dualStack: values["dual-stack"],
     ...(values.flowtable ? { flowtable: true } : {}),
+    ...(values["log-denied"] === undefined
+      ? {}
+      : { logDenied: integerOption(spec, "log-denied", values["log-denied"], 1, MOST_LINES) }),
     ...(values["cluster-network-policies"] ? { clusterNetworkPolicies: true } : {}),
     cniChain: chainOption(spec, values["cni-chain"]),
   };

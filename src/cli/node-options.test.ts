@@ -70,12 +70,19 @@ for (const [args, message] of [
   [["--node-name", "n", "--nodeport-addresses", "::1/128"], /localhost safely/],
   [["--node-name", "n", "--nodeport-addresses", "10.0.0.0"], /--nodeport-addresses: .*"10\.0\.0\.0"/],
   [["--node-name", "n", "--no-network-policy", "--cluster-network-policies"], /contradict each other/],
+  [["--node-name", "n", "--no-network-policy", "--log-denied", "5"], /contradict each other/],
+  [["--node-name", "n", "--log-denied", "0"], /--log-denied/],
+  [["--node-name", "n", "--log-denied", "1001"], /--log-denied/],
   [["--node-name", "n", "--no-masquerade", "--masquerade-except", "10.0.0.0/8"], /contradict/],
 ] as const) {
   test(`nodeConfig() refuses ${args.join(" ") || "no name"}`, () => {
     assert.throws(() => config(...args), message);
   });
 }
+
+test("nodeConfig() takes how many lines a second tell of denied packets", () => {
+  assert.equal(config("--node-name", "n", "--log-denied", "10").logDenied, 10);
+});
 
 test("nodeConfig() leaves Services to kube-proxy with --keep-kube-proxy, and serves them with --replace-kube-proxy", () => {
   const kept = config("--node-name", "n1", "--keep-kube-proxy");

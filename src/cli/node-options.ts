@@ -89,6 +89,11 @@ export const nodeOptions = {
     default: "cut",
     help: "What becomes of established connections that a new NetworkPolicy forbids: cut, or keep until they end",
   },
+  "log-denied": {
+    type: "string",
+    value: "N",
+    help: "Log packets that NetworkPolicies deny, by the names of pods and policies: so many lines a second at most",
+  },
   "no-network-policy": { type: "boolean", help: "Leave NetworkPolicies to somebody else" },
   "cluster-network-policies": {
     type: "boolean",
@@ -123,6 +128,7 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     ...serviceConfig(spec, values),
     networkPolicy: !values["no-network-policy"],
     ...clusterPolicyConfig(spec, values),
+    ...logDeniedConfig(spec, values),
     forbiddenConnections: choiceOption(
       spec,
       "forbidden-connections",
@@ -143,6 +149,21 @@ function clusterPolicyConfig(
     throw usageError(spec, "--no-network-policy and --cluster-network-policies contradict each other");
   }
   return { clusterNetworkPolicies: true };
+}
+
+/** More lines a second than this are nobody's to read. */
+export const MOST_LINES = 1000;
+
+function logDeniedConfig(
+  spec: CommandSpec,
+  values: OptionValues<typeof nodeOptions>,
+): Pick<NodeConfig, "logDenied"> | undefined {
+  const lines = values["log-denied"];
+  if (lines === undefined) return undefined;
+  if (values["no-network-policy"]) {
+    throw usageError(spec, "--no-network-policy and --log-denied contradict each other");
+  }
+  return { logDenied: integerOption(spec, "log-denied", lines, 1, MOST_LINES) };
 }
 
 const SERVICE_OPTIONS = [

@@ -133,6 +133,7 @@ function agentProcess(
     "--cni-chain",
     options.cniChain.join(","),
     ...(options.flowtable === true ? ["--flowtable"] : []),
+    ...(options.logDenied === undefined ? [] : ["--log-denied", String(options.logDenied)]),
     ...(options.clusterNetworkPolicies === true ? ["--cluster-network-policies"] : []),
     ...planTopology(options).serviceCidrs.flatMap((cidr) => ["--service-cidr", cidr]),
   );

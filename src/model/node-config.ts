@@ -26,6 +26,8 @@ export interface NodeConfig {
   readonly networkPolicy?: boolean;
   /** ClusterNetworkPolicies are enforced, too. */
   readonly clusterNetworkPolicies?: boolean;
+  /** Lines a second of the log that tell of packets that policies denied; absent: none. */
+  readonly logDenied?: number;
   /** What becomes of established connections that a new policy forbids. @default "cut" */
   readonly forbiddenConnections?: ForbiddenConnections;
   /** Absent: Services are left to another proxy. */

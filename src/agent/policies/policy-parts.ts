@@ -1,31 +1,51 @@
 /** Everything about NetworkPolicies, put together: the watch of the API and the enforcer. */
+import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
+import type { OpenPacketLog } from "../../kernel/nflog/types.ts";
+import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { KubeClient } from "../../kube/client.ts";
-import { systemClock } from "../../kube/clock.ts";
+import { type Clock, systemClock } from "../../kube/clock.ts";
 import type { ClusterSource } from "../../kube/cluster-source.ts";
+import { EventRecorder, type EventSubject } from "../../kube/events.ts";
 import { type PolicySource, startPolicySource } from "../../kube/policy-source.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig } from "../../model/node-config.ts";
+import type { ClusterPolicy } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
-import { PolicyEnforcer, type PolicyEnforcerOptions } from "./policy-enforcer.ts";
+import { DeniedParts } from "./denied-parts.ts";
+import { PolicyEnforcer } from "./policy-enforcer.ts";
+import { PolicyEvents } from "./policy-events.ts";
+import { createPolicyMetrics } from "./policy-metrics.ts";
+
+/** Sockets of its own. */
+export interface PolicyKernel {
+  readonly nftables: Nftables;
+  readonly conntrack: Conntrack;
+  readonly openPacketLog: OpenPacketLog;
+}
 
 export interface PolicyPartsOptions {
   readonly config: NodeConfig;
-  readonly kernel: Pick<PolicyEnforcerOptions, "nftables" | "conntrack">;
+  readonly kernel: PolicyKernel;
   readonly client: KubeClient;
   readonly cluster: ClusterSource;
   readonly attached: () => readonly LocalPod[];
   readonly metrics: AgentMetrics;
   readonly log: Log;
+  /** @default systemClock */
+  readonly clock?: Clock;
 }
 
 export class PolicyParts {
   readonly enforcer: PolicyEnforcer;
   readonly #source: PolicySource;
+  readonly #denied: DeniedParts;
+  readonly #recorder: EventRecorder;
+  readonly #events: PolicyEvents;
   #synced = false;
 
-  constructor({ config, kernel, client, cluster, attached, metrics, log }: PolicyPartsOptions) {
+  constructor({ config, kernel, client, cluster, attached, metrics, log, clock = systemClock }: PolicyPartsOptions) {
     this.#source = startPolicySource({
       client,
       withClusterNetworkPolicies: config.clusterNetworkPolicies === true,
@@ -39,10 +59,36 @@ export class PolicyParts {
         );
       },
     });
+    this.#recorder = new EventRecorder({
+      client,
+      component: "breakwater-agent",
+      host: config.nodeName,
+      onDropped: (reason, { kind, name }, why) =>
+        log.warn({ reason, object: `${kind} ${name}`, why }, "event not written"),
+    });
+    this.#events = new PolicyEvents({
+      events: this.#recorder,
+      clock,
+      policies: () => Array.from(this.#source.policies().values(), subjectOf),
+    });
+    this.#denied = new DeniedParts({
+      nodeName: config.nodeName,
+      nftables: kernel.nftables,
+      openPacketLog: kernel.openPacketLog,
+      logDenied: config.logDenied,
+      addresses: { pods: () => this.#source.pods(), attached, nodes: () => cluster.view().nodes },
+      policies: () => this.#source.policies(),
+      enforcer: () => this.enforcer,
+      metrics: createPolicyMetrics(metrics.registry),
+      log,
+      clock,
+    });
     this.enforcer = new PolicyEnforcer({
       nodeName: config.nodeName,
       forbiddenConnections: config.forbiddenConnections ?? "cut",
-      ...kernel,
+      nftables: this.#denied.nftables,
+      conntrack: kernel.conntrack,
+      logDenied: this.#denied.logged,
       source: this.#source,
       namespaces: () => cluster.view().namespaces,
       nodes: () => cluster.view().nodes,
@@ -50,7 +96,7 @@ export class PolicyParts {
       attached,
       readPod: (namespace, name) => cluster.readPod(namespace, name),
       log,
-      clock: systemClock,
+      clock,
     });
     Promise.all([this.#source.synced, cluster.synced]).then(
       () => {
@@ -63,11 +109,32 @@ export class PolicyParts {
 
   /** Pods, namespaces or policies may have changed. */
   follow(): void {
-    if (this.#synced) this.enforcer.request();
+    this.#denied.follow();
+    if (!this.#synced) return;
+    this.enforcer.request();
+    this.#events.follow();
+  }
+
+  /** Called when metrics are read. */
+  collect(): void {
+    this.#denied.collect();
+  }
+
+  /** What the health server answers under /policies; undefined for other paths. */
+  document({ pathname }: URL): unknown {
+    return pathname === "/policies" ? this.#denied.report() : undefined;
   }
 
   async stop(): Promise<void> {
     this.enforcer[Symbol.dispose]();
+    this.#denied[Symbol.dispose]();
+    this.#events[Symbol.dispose]();
     await this.#source.stop();
+    await this.#recorder.stop();
   }
+}
+
+function subjectOf({ namespace, name, uid, problems = [] }: ClusterPolicy) {
+  const subject: EventSubject = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", namespace, name, uid };
+  return { subject, problems };
 }
