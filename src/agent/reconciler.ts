@@ -4,7 +4,7 @@
  */
 import { diffNode } from "../diff/diff.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
+import type { RouteEvent, RouteWatch } from "../kernel/rtnetlink/types.ts";
 import type { ClusterNode } from "../model/cluster.ts";
 import { describeError, isBreakwaterError, messageOf } from "../model/errors.ts";
 import { NFT_TABLE } from "../model/marks.ts";
@@ -63,6 +63,7 @@ export interface ReconcilerStatus {
 
 export class Reconciler implements Disposable {
   readonly #options: ReconcilerOptions;
+  readonly #events: RouteWatch;
   readonly #watches: Disposable[];
   readonly #memo = new PlanMemo();
   #status: ReconcilerStatus = {
@@ -91,11 +92,12 @@ export class Reconciler implements Disposable {
     const { unavailable } = kernel.features;
     if (unavailable !== undefined) log.warn({ code: unavailable.code, remedy: unavailable.remedy }, NO_FEATURES);
     // Watches begin before the first list: what changes in between is an event, not a gap.
+    this.#events = kernel.watch((events) => {
+      this.#notice(() => mirror.apply(events));
+      this.#options.onEvents?.(events);
+    });
     this.#watches = [
-      kernel.watch((events) => {
-        this.#notice(() => mirror.apply(events));
-        this.#options.onEvents?.(events);
-      }),
+      this.#events,
       kernel.watchPodEnds((links) => this.#notice(() => mirror.applyPodEnds(links))),
       kernel.nftables.watch(NFT_TABLE, () =>
         this.#notice(() => {
@@ -201,6 +203,7 @@ export class Reconciler implements Disposable {
     const known = nodes();
     if (known === undefined) return;
     const facts = mirror.facts(config);
+    this.#events.ignoreNeighboursOf(facts.interfaces.map(({ index }) => index));
     const [strangers, provenMtuBytes] = [this.#options.strangers?.(), this.#options.provenMtuBytes?.()];
     const planned = planNode({ config, facts, nodes: known, pods: pods(), strangers, provenMtuBytes }, this.#memo);
     if ("notReady" in planned) {

@@ -11,7 +11,7 @@ import { openLinkReaper } from "./rtnetlink/link-reaper.ts";
 import { watchPodEnds } from "./rtnetlink/pod-end-events.ts";
 import { watchRoutes } from "./rtnetlink/route-events.ts";
 import { openRouteTable } from "./rtnetlink/route-socket.ts";
-import type { Link, LinkReaper, RouteEvent, RouteTable } from "./rtnetlink/types.ts";
+import type { Link, LinkReaper, RouteEvent, RouteTable, RouteWatch } from "./rtnetlink/types.ts";
 import { procSysctl, type Sysctl } from "./sysctl.ts";
 
 /** The inside of a pod's namespace, for the length of one synchronous call. */
@@ -27,7 +27,7 @@ export interface Kernel extends Disposable {
   readonly features: DeviceFeatures;
   readonly reaper: LinkReaper;
   /** Bursts of events in the kernel's order, until disposed. */
-  watch(listener: (events: RouteEvent[]) => void): Disposable;
+  watch(listener: (events: RouteEvent[]) => void): RouteWatch;
   /** Links that changed in the namespaces of pods, among others; some may be missed. Until disposed. */
   watchPodEnds(listener: (links: Link[]) => void): Disposable;
   namespaceExists(path: string): boolean;

@@ -224,6 +224,36 @@ test("watchRoutes() reports what somebody else changes", async (t) => {
   );
 });
 
+test("ignoreNeighboursOf() keeps back the neighbours of these links alone, until others are named", async (t) => {
+  const ns = testNamespace(t);
+  for (const name of ["u0", "u1"]) ns.routes.createLink({ name, up: true, kind: { type: "bridge" } });
+  const [quiet, heard] = [linkOf(ns, "u0").index, linkOf(ns, "u1").index];
+  const seen: string[] = [];
+  const arrived = new EventTarget();
+  using watch = ns.run(() =>
+    watchRoutes((events) => {
+      for (const event of events) {
+        if (event.type === "neighbour") seen.push(`${event.neighbour.ip} of ${event.neighbour.index}`);
+        if (event.type === "route" && event.deleted) arrived.dispatchEvent(new Event("done"));
+      }
+    }),
+  );
+  /** What is heard of a neighbour each on both links, until a route behind them comes and goes. */
+  const heardOf = async (ignored: readonly number[], ip: string) => {
+    watch.ignoreNeighboursOf(ignored);
+    const done = once(arrived, "done");
+    for (const index of [quiet, heard]) ns.routes.setNeighbour({ index, ip, mac: POD_MAC });
+    ns.routes.setRoute({ destination: "10.1.0.0/16", oif: linkOf(ns, "lo").index, protocol: 98 });
+    ns.routes.deleteRoute({ destination: "10.1.0.0/16", protocol: 98 });
+    await done;
+    return seen.splice(0).sort();
+  };
+  assert.deepEqual(await heardOf([quiet], "10.9.0.1"), [`10.9.0.1 of ${heard}`]);
+  assert.deepEqual(await heardOf([quiet, heard], "fd09::1"), []);
+  assert.deepEqual(await heardOf([heard], "10.9.0.2"), [`10.9.0.2 of ${quiet}`]);
+  assert.deepEqual(await heardOf([], "10.9.0.3"), [`10.9.0.3 of ${quiet}`, `10.9.0.3 of ${heard}`].sort());
+});
+
 test("rules read back as they were added", (t) => {
   const ns = testNamespace(t);
   const rule = {

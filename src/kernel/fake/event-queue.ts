@@ -2,7 +2,7 @@
  * Events on their way: queued in the kernel's order, delivered in one burst on a later turn of the loop, as a socket that
  * became readable is. The queue can overrun on demand: what was in it is gone and the listeners are told.
  */
-import type { RouteEvent } from "../rtnetlink/types.ts";
+import type { RouteEvent, RouteWatch } from "../rtnetlink/types.ts";
 
 type Listener = (events: RouteEvent[]) => void;
 
@@ -12,9 +12,20 @@ export class EventQueue {
   #scheduled: NodeJS.Immediate | undefined;
   #held = false;
 
-  watch(listener: Listener): Disposable {
-    this.#listeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  watch(listener: Listener): RouteWatch {
+    let ignored = new Set<number>();
+    const isWanted = (event: RouteEvent) => event.type !== "neighbour" || !ignored.has(event.neighbour.index);
+    const filtered: Listener = (events) => {
+      const wanted = events.filter(isWanted);
+      if (wanted.length > 0) listener(wanted);
+    };
+    this.#listeners.add(filtered);
+    return {
+      ignoreNeighboursOf: (indices) => {
+        ignored = new Set(indices);
+      },
+      [Symbol.dispose]: () => void this.#listeners.delete(filtered),
+    };
   }
 
   emit(event: RouteEvent): void {

@@ -6,8 +6,9 @@ import { isBreakwaterError } from "../../model/errors.ts";
 import type { NftTableName } from "../../model/nft-changes.ts";
 import * as libc from "../libc.ts";
 import { attributes, text } from "../netlink/codec.ts";
-import { NETLINK_NETFILTER, SOL_SOCKET } from "../netlink/constants.ts";
+import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { type NetlinkMessage, NetlinkSocket } from "../netlink/socket.ts";
+import { dropMessages } from "../netlink/socket-filter.ts";
 import { FAMILIES } from "./constants.ts";
 
 /** NFNLGRP_NFTABLES of include/uapi/linux/netfilter/nfnetlink.h. */
@@ -31,11 +32,6 @@ export function watchNftTable(table: NftTableName, ownPort: number, changed: () 
   };
 }
 
-/** SO_ATTACH_FILTER of asm-generic/socket.h; instructions of linux/bpf_common.h. */
-const SO_ATTACH_FILTER = 26;
-const BPF_LD_W_ABS = 0x20;
-const BPF_JMP_JEQ_K = 0x15;
-const BPF_RET_K = 0x06;
 /** nlmsg_pid in struct nlmsghdr. */
 const PORT_OFFSET = 12;
 
@@ -44,30 +40,7 @@ const PORT_OFFSET = 12;
  * holds. Without the filter they would be read and skipped here, so that it may be refused.
  */
 function skipOwnEvents(fd: number, ownPort: number): void {
-  // Loads are in network order, the header is in the machine's.
-  const port = Buffer.alloc(4);
-  port.writeUInt32LE(ownPort);
-  const program = Buffer.concat([
-    instruction(BPF_LD_W_ABS, 0, 0, PORT_OFFSET),
-    instruction(BPF_JMP_JEQ_K, 0, 1, port.readUInt32BE(0)),
-    instruction(BPF_RET_K, 0, 0, 0),
-    instruction(BPF_RET_K, 0, 0, 0xffffffff),
-  ]);
-  // struct sock_fprog: the number of instructions, padding, where they are.
-  const fprog = Buffer.alloc(16);
-  fprog.writeUInt16LE(program.length / 8, 0);
-  fprog.writeBigUInt64LE(libc.addressOf(program), 8);
-  libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, fprog, fprog.length);
-}
-
-/** struct sock_filter. */
-function instruction(code: number, ifTrue: number, ifFalse: number, value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeUInt16LE(code, 0);
-  bytes.writeUInt8(ifTrue, 2);
-  bytes.writeUInt8(ifFalse, 3);
-  bytes.writeUInt32LE(value, 4);
-  return bytes;
+  dropMessages(fd, [{ offset: PORT_OFFSET, bytes: 4, values: [ownPort] }]);
 }
 
 function readChanges(socket: NetlinkSocket, table: NftTableName, ownPort: number): boolean {

@@ -7,27 +7,42 @@ import * as libc from "../libc.ts";
 import { attributes, s32 } from "../netlink/codec.ts";
 import { NETLINK_ROUTE } from "../netlink/constants.ts";
 import { type NetlinkMessage, NetlinkSocket } from "../netlink/socket.ts";
-import { decodeAddress, RTM_DELADDR, RTM_NEWADDR } from "./address.ts";
+import { dropMessages } from "../netlink/socket-filter.ts";
+import { AF_INET, AF_INET6, decodeAddress, RTM_DELADDR, RTM_NEWADDR } from "./address.ts";
 import { decodeLink, RTM_DELLINK, RTM_NEWLINK } from "./link.ts";
 import { decodeFdb, decodeNeighbour, RTM_DELNEIGH, RTM_NEWNEIGH } from "./neighbour.ts";
 import { decodeRoute, RTM_DELROUTE, RTM_NEWROUTE } from "./route.ts";
-import type { RouteEvent } from "./types.ts";
+import type { RouteEvent, RouteWatch } from "./types.ts";
 
 /** enum rtnetlink_groups: LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4_NETCONF, IPV6_NETCONF. */
 const GROUPS = [1, 3, 5, 7, 9, 11, 24, 25];
 const RTM_NEWNETCONF = 80;
+/** nlmsg_type of struct nlmsghdr; ndm_family and ndm_ifindex of the struct ndmsg behind it. */
+const [TYPE_OFFSET, FAMILY_OFFSET, INDEX_OFFSET] = [4, 16, 20];
+const MOST_IGNORED = 64;
 
 /**
  * Calls `listener` with every burst of events, in the kernel's order, until closed.
  * @param receiveBufferBytes what may wait before events are lost
  */
-export function watchRoutes(listener: (events: RouteEvent[]) => void, receiveBufferBytes = 4 << 20): Disposable {
+export function watchRoutes(listener: (events: RouteEvent[]) => void, receiveBufferBytes = 4 << 20): RouteWatch {
   const socket = new NetlinkSocket(NETLINK_ROUTE, { groups: GROUPS, nonBlocking: true, receiveBufferBytes });
   const poll = libc.pollReadable(socket.fd, () => {
     const events = readEvents(socket);
     if (events.length > 0) listener(events);
   });
+  let unwanted = "";
   return {
+    ignoreNeighboursOf: (indices) => {
+      const some = [...indices].sort((a, b) => a - b).slice(0, MOST_IGNORED);
+      if (some.join() === unwanted) return;
+      unwanted = some.join();
+      dropMessages(socket.fd, [
+        { offset: TYPE_OFFSET, bytes: 2, values: [RTM_NEWNEIGH, RTM_DELNEIGH] },
+        { offset: FAMILY_OFFSET, bytes: 1, values: [AF_INET, AF_INET6] },
+        { offset: INDEX_OFFSET, bytes: 4, values: some },
+      ]);
+    },
     [Symbol.dispose]: () => {
       poll.stop();
       socket.close();

@@ -80,3 +80,12 @@ export type RouteChange =
   | { readonly do: "deleteNeighbour"; readonly neighbour: Pick<Neighbour, "index" | "ip"> }
   | { readonly do: "setFdb"; readonly entry: FdbEntry }
   | { readonly do: "deleteFdb"; readonly entry: FdbEntry };
+
+/** Events that arrive until it is disposed. */
+export interface RouteWatch extends Disposable {
+  /**
+   * Events of neighbours at these links are wanted no more, nor are those of links named before and not now. The kernel learns and
+   * forgets the neighbours of an underlay all the time. @param indices the lowest 64 count
+   */
+  ignoreNeighboursOf(indices: readonly number[]): void;
+}
