@@ -1,7 +1,7 @@
 /** Deletes tracked flows that policies forbid, one by one: what follows of them is looked at as new, and dropped. */
 import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { ConntrackEntry } from "../../model/conntrack.ts";
-import type { Ip } from "../../model/ip.ts";
+import { type Ip, ipFamily } from "../../model/ip.ts";
 import type { PolicyPod } from "../../model/policy.ts";
 import type { ServiceProtocol } from "../../model/service.ts";
 import { type JudgedFlow, judge } from "../../plan/policies/judge.ts";
@@ -25,6 +25,19 @@ export function cutForbidden(conntrack: Conntrack, input: PolicyInput): number {
     if (forbidden && conntrack.deleteEntry(entry)) cut++;
   }
   return cut;
+}
+
+/**
+ * Deletes what is tracked of addresses that a new pod is given: flows of a pod that had them before would pass as established,
+ * whatever the policies of the new one say. Both directions; behind a Service's address the endpoint is who answers.
+ * @throws BreakwaterError BW_NETLINK
+ */
+export function cutFormer(conntrack: Conntrack, ips: readonly Ip[]): void {
+  for (const source of ips) {
+    const family = ipFamily(source);
+    conntrack.deleteMatching({ family, original: { source } });
+    conntrack.deleteMatching({ family, reply: { source } });
+  }
 }
 
 /** Whom it was sent by, and who answers: behind a Service's address that is the endpoint. */

@@ -200,6 +200,29 @@ test("PolicyEnforcer.admit() throws for a pod that the API does not know, and be
   await assert.rejects(other.enforcer.admit(local("x/new", "10.244.1.7")), refusal);
 });
 
+const FORMER = [
+  "udp 10.244.2.9:4000 > 10.244.1.7:80, 10.244.1.7:80 > 10.244.2.9:4000",
+  "udp 10.244.1.1:4001 > 10.96.0.10:53, 10.244.1.7:5353 > 10.244.1.1:4001",
+  "tcp 10.244.1.7:4002 > 203.0.113.9:80, 203.0.113.9:80 > 192.168.1.11:4002",
+];
+
+test("PolicyEnforcer.admit() cuts what is tracked of a pod that had the address before, and nothing else", async () => {
+  using rig = await shut();
+  const others = ["tcp 10.244.1.1:4000 > 10.244.2.9:80, 10.244.2.9:80 > 10.244.1.1:4000"];
+  for (const flow of [...FORMER, ...others]) rig.conntrack.track(flow);
+  rig.known.set("x/new", clusterPod("x/new"));
+  await rig.enforcer.admit(local("x/new", "10.244.1.7"));
+  assert.deepEqual(rig.conntrack.flows(), others);
+});
+
+test("PolicyEnforcer.admit() throws when it cannot cut what is tracked of the address", async () => {
+  using rig = await shut();
+  rig.known.set("x/new", clusterPod("x/new"));
+  rig.host.failures.fail({ operation: "deleteMatching", errno: "ENOMEM" });
+  await assert.rejects(rig.enforcer.admit(local("x/new", "10.244.1.7")), /ENOMEM/);
+  await rig.enforcer.admit(local("x/new", "10.244.1.7"));
+});
+
 test("PolicyEnforcer changes and cuts nothing, and admits no pod, until pods were listed", async () => {
   using rig = await shut();
   rig.complete = false;

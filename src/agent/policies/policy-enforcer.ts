@@ -20,7 +20,7 @@ import type { DeniedLog } from "../../plan/policies/chains.ts";
 import { PolicyPlanner } from "../../plan/policies/planner.ts";
 import type { PolicyInput } from "../../plan/policies/policy-input.ts";
 import type { Log } from "../log.ts";
-import { cutForbidden } from "./flow-cutter.ts";
+import { cutForbidden, cutFormer } from "./flow-cutter.ts";
 
 export interface PolicyEnforcerOptions {
   readonly nodeName: string;
@@ -124,9 +124,20 @@ export class PolicyEnforcer implements Disposable {
     if (found === undefined) throw this.#refusal(pod, "the API does not know the pod");
     this.#arriving.set(pod.name, { ...asPolicyPod(found), ips: pod.ips, nodeName: this.#options.nodeName });
     this.#run();
-    if (this.#failure === undefined) return;
+    const failure = this.#failure ?? this.#cutFormer(pod);
+    if (failure === undefined) return;
     this.#arriving.delete(pod.name);
-    throw this.#refusal(pod, this.#failure);
+    throw this.#refusal(pod, failure);
+  }
+
+  /** Behind the rules, so that no packet opens anew what is cut. @returns why that could not be done */
+  #cutFormer({ ips }: LocalPod): string | undefined {
+    try {
+      cutFormer(this.#options.conntrack, ips);
+      return undefined;
+    } catch (error) {
+      return messageOf(error);
+    }
   }
 
   #refusal(pod: LocalPod, why: string): BreakwaterError {
