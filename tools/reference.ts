@@ -21,6 +21,8 @@ import { labDownSpec, labUpSpec } from "../src/cli/lab-up.ts";
 import { mtuSpec } from "../src/cli/mtu.ts";
 import { type CommandSpec, commandOf, optionLabel } from "../src/cli/options.ts";
 import { planSpec } from "../src/cli/plan.ts";
+import { policyAuditSpec } from "../src/cli/policy-audit.ts";
+import { policyExplainSpec } from "../src/cli/policy-explain.ts";
 import { servicesSpec } from "../src/cli/services.ts";
 import { CLUSTER_NETWORK_POLICY_CRD } from "../src/kube/cluster-network-policy-crd.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
@@ -41,6 +43,8 @@ const specs: readonly CommandSpec[] = [
   planSpec,
   mtuSpec,
   servicesSpec,
+  policyExplainSpec,
+  policyAuditSpec,
   cleanupSpec,
   benchSpec,
   labDemoSpec,

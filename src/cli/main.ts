@@ -30,6 +30,10 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: "Print how this node serves the cluster's Services, or compare the kernel with the API",
     load: async () => (await import("./services.ts")).services,
   },
+  policy: {
+    summary: "Explain why a connection is allowed or denied by NetworkPolicies, or audit them",
+    load: async () => (await import("./policy.ts")).policy,
+  },
   cleanup: {
     summary: "Remove everything Breakwater made on this node, and nothing else",
     load: async () => (await import("./cleanup.ts")).cleanup,

@@ -49,6 +49,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "A device does not let a feature (an offload) be switched",
     "See what it allows: ethtool -k DEVICE",
   ),
+  BW_EXPLAIN: code(
+    "A question about NetworkPolicies cannot be answered as it was asked",
+    "Read the message: it says what there is to ask about",
+  ),
   BW_FLOWTABLE: code(
     "--flowtable is asked for on a kernel without flowtables; connections take the ordinary path",
     "Use a kernel with CONFIG_NF_FLOW_TABLE_INET and CONFIG_NFT_FLOW_OFFLOAD, or leave the option out",

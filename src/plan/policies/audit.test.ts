@@ -78,7 +78,7 @@ test("audit() reports namespaces and pods that nothing isolates, a direction at 
     ],
   );
   assert.deepEqual(found(input, "not-isolated").slice(1), [
-    "egress all 1 pods (smtp) may dial anybody, no policy of the namespace is about it",
+    "egress its only pod (smtp) may dial anybody, no policy of the namespace is about it",
     "ingress anybody may dial 1 of 2 pods (web), no policy selects them",
     "egress all 2 pods (redis, web) may dial anybody, no policy of the namespace is about it",
   ]);

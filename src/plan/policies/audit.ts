@@ -122,7 +122,8 @@ function notIsolated(namespace: string, policies: readonly ClusterPolicy[], { po
 }
 
 function openText(open: readonly string[], all: number, direction: PolicyDirection): string {
-  const who = open.length === all ? `all ${all} pods` : `${open.length} of ${all} pods`;
+  const some = all === 1 ? "its only pod" : `all ${all} pods`;
+  const who = open.length === all ? some : `${open.length} of ${all} pods`;
   const what = direction === "ingress" ? "anybody may dial" : "may dial anybody";
   return direction === "ingress" ? `${what} ${who} (${listText(open)})` : `${who} (${listText(open)}) ${what}`;
 }

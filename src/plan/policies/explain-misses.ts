@@ -1,8 +1,8 @@
 /** What the rules of the policies that select a pod lack to admit a flow which they deny. */
-import type { ClusterPolicy, PolicyDirection, PolicyRule } from "../../model/policy.ts";
+import type { ClusterPolicy, PolicyDirection, PolicyPort, PolicyRule } from "../../model/policy.ts";
 import { type JudgedFlow, judge } from "./judge.ts";
 import type { ClusterPods } from "./peers.ts";
-import { peersText, portsText } from "./policy-text.ts";
+import { listText, peersText, portsText, portText } from "./policy-text.ts";
 
 export interface RuleMiss {
   /** "namespace/name". */
@@ -60,13 +60,25 @@ function miss(
 function whyNot(
   rule: PolicyRule,
   namespace: string,
-  { protocol, port }: JudgedFlow,
+  flow: JudgedFlow,
   peerMatches: boolean,
   portMatches: boolean,
 ): string {
   if (rule.peers?.length === 0 || rule.ports?.length === 0) return "admits nothing: it could not be understood";
-  const [peers, ports] = [peersText(rule, namespace), portsText(rule)];
+  const peers = peersText(rule, namespace);
+  const ports = rule.ports === undefined ? portsText(rule) : listText(rule.ports.map((port) => portHere(port, flow)));
   if (peerMatches) return `admits this peer, but only on ${ports}`;
-  if (portMatches) return `admits ${protocol} ${port}, but only for ${peers}`;
+  if (portMatches) return `admits ${flow.protocol} ${flow.port}, but only for ${peers}`;
   return `admits ${peers} on ${ports}`;
+}
+
+/** A name with what it is of the pod that is dialled. */
+function portHere(port: PolicyPort, { to }: JudgedFlow): string {
+  if (typeof port.port !== "string") return portText(port);
+  const numbers = (to.pod?.ports ?? []).filter(
+    ({ name, protocol }) => name === port.port && protocol === port.protocol,
+  );
+  const meaning =
+    numbers.length === 0 ? "which it does not declare" : `${numbers.map((each) => each.port).join(", ")} here`;
+  return `${portText(port)} (${meaning})`;
 }

@@ -78,13 +78,17 @@ test("explain() says of each rule what it lacks, the nearest first", () => {
     { peers: [{ kind: "pods" as const, pods: app("api") }], ports: [tcp(6379)] },
     { peers: [{ kind: "pods" as const, pods: app("web") }], ports: [tcp(80), { ...tcp(8000), endPort: 8010 }] },
     { peers: [], ports: [] },
+    { ports: ["redis", "metrics", "dns"].map((port) => ({ protocol: "TCP" as const, port })) },
   ];
+  const named = { name: "metrics", protocol: "TCP" as const, port: 9121 };
+  const target = { ...redis, ports: [named, { ...named, name: "dns", protocol: "UDP" as const }] };
   const policies = [aPolicy("clients", { pods: app("redis"), ingress }), aPolicy("deny", { ingress: [] })];
-  const { ways } = ask(clusterOf([web, redis], ...policies), partyOf(web), partyOf(redis));
+  const { ways } = ask(clusterOf([web, target], ...policies), partyOf(web), partyOf(target));
   assert.deepEqual(
     ways[0]?.ingress.misses.map(({ policy, rule, why }) => `${policy} ${rule} ${why}`),
     [
       "shop/clients 3 admits this peer, but only on TCP 80, TCP 8000-8010",
+      'shop/clients 5 admits this peer, but only on TCP "redis" (which it does not declare), TCP "metrics" (9121 here), TCP "dns" (which it does not declare)',
       "shop/clients 2 admits TCP 6379, but only for pods app=api of namespace shop",
       "shop/clients 1 admits pods app=mail of namespace shop on TCP 25",
       "shop/clients 4 admits nothing: it could not be understood",
