@@ -7,12 +7,15 @@ import { type Clock, systemClock } from "../../kube/clock.ts";
 import type { ClusterSource } from "../../kube/cluster-source.ts";
 import { EventRecorder, type EventSubject } from "../../kube/events.ts";
 import { type PolicySource, startPolicySource } from "../../kube/policy-source.ts";
+import { clusterNetworkPolicies } from "../../kube/resource.ts";
+import type { ClusterNetworkPolicy } from "../../model/cluster-network-policy.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig } from "../../model/node-config.ts";
 import type { ClusterPolicy } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
+import { ClusterPolicyStatus } from "./cluster-policy-status.ts";
 import { DeniedParts } from "./denied-parts.ts";
 import { PolicyEnforcer } from "./policy-enforcer.ts";
 import { PolicyEvents } from "./policy-events.ts";
@@ -43,6 +46,7 @@ export class PolicyParts {
   readonly #denied: DeniedParts;
   readonly #recorder: EventRecorder;
   readonly #events: PolicyEvents;
+  readonly #status: ClusterPolicyStatus;
   #synced = false;
 
   constructor({ config, kernel, client, cluster, attached, metrics, log, clock = systemClock }: PolicyPartsOptions) {
@@ -69,7 +73,16 @@ export class PolicyParts {
     this.#events = new PolicyEvents({
       events: this.#recorder,
       clock,
-      policies: () => Array.from(this.#source.policies().values(), subjectOf),
+      policies: () => [
+        ...Array.from(this.#source.policies().values(), subjectOf),
+        ...Array.from(this.#source.clusterNetworkPolicies().values(), clusterSubjectOf),
+      ],
+    });
+    this.#status = new ClusterPolicyStatus({
+      client,
+      clock,
+      log,
+      policies: () => this.#source.clusterNetworkPolicies(),
     });
     this.#denied = new DeniedParts({
       nodeName: config.nodeName,
@@ -113,6 +126,7 @@ export class PolicyParts {
     if (!this.#synced) return;
     this.enforcer.request();
     this.#events.follow();
+    this.#status.follow();
   }
 
   /** Called when metrics are read. */
@@ -129,6 +143,7 @@ export class PolicyParts {
     this.enforcer[Symbol.dispose]();
     this.#denied[Symbol.dispose]();
     this.#events[Symbol.dispose]();
+    this.#status[Symbol.dispose]();
     await this.#source.stop();
     await this.#recorder.stop();
   }
@@ -136,5 +151,11 @@ export class PolicyParts {
 
 function subjectOf({ namespace, name, uid, problems = [] }: ClusterPolicy) {
   const subject: EventSubject = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", namespace, name, uid };
+  return { subject, problems };
+}
+
+function clusterSubjectOf({ name, uid, problems = [] }: ClusterNetworkPolicy) {
+  const { group, version } = clusterNetworkPolicies;
+  const subject: EventSubject = { apiVersion: `${group}/${version}`, kind: "ClusterNetworkPolicy", name, uid };
   return { subject, problems };
 }
