@@ -23,6 +23,7 @@ import { type CommandSpec, commandOf, optionLabel } from "../src/cli/options.ts"
 import { planSpec } from "../src/cli/plan.ts";
 import { policyAuditSpec } from "../src/cli/policy-audit.ts";
 import { policyExplainSpec } from "../src/cli/policy-explain.ts";
+import { policyStatusSpec } from "../src/cli/policy-status.ts";
 import { servicesSpec } from "../src/cli/services.ts";
 import { CLUSTER_NETWORK_POLICY_CRD } from "../src/kube/cluster-network-policy-crd.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
@@ -45,6 +46,7 @@ const specs: readonly CommandSpec[] = [
   servicesSpec,
   policyExplainSpec,
   policyAuditSpec,
+  policyStatusSpec,
   cleanupSpec,
   benchSpec,
   labDemoSpec,

@@ -16,6 +16,10 @@ const policyVerbs: Readonly<Record<string, PolicyVerb>> = {
     summary: "List whom no policy isolates, and what of the policies does nothing",
     load: async () => (await import("./policy-audit.ts")).policyAudit,
   },
+  status: {
+    summary: "Say what this node's agent enforces, what it denied, and what it does not understand",
+    load: async () => (await import("./policy-status.ts")).policyStatus,
+  },
 };
 
 export async function policy(args: readonly string[]): Promise<number> {

@@ -1,6 +1,7 @@
 /** What policies deny, seen by a person: counted for each policy and direction, logged by names, and limited. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PoliciesReport } from "../../src/model/policy-report.ts";
@@ -171,4 +172,8 @@ test("the agent's document says what is denied, and by which policies together",
     denials.map(({ direction, policies: together }) => [direction, ...together]),
     [["ingress", "db/admin-only", "db/deny-all"]],
   );
+  const printed = await exec("node/node2", resolve("bin/breakwater"), "policy", "status");
+  assert.match(printed, /^Node node2 enforces all policies\.\nDenied packets are counted, and logged: 5 lines/);
+  assert.match(printed, /^db\/deny-all +\d{4} +-$/m);
+  assert.match(printed, /^ingress +\d{4} +\d+ +db\/admin-only, db\/deny-all$/m);
 });

@@ -29,11 +29,11 @@ class Rig {
   }
 
   /** @param anew chains whose rules are made anew */
-  plan(denials: Record<string, readonly string[]>, anew: readonly string[] = []): void {
+  plan(denials: Record<string, readonly string[]>, anew: readonly string[] = [], more: readonly NftChain[] = []): void {
     this.denials = new Map(Object.entries(denials));
     const nftables = this.counters.readBefore();
     for (const family of [4, 6] as const) {
-      const chains = Object.keys(denials).map((name) => denying(name));
+      const chains = [...Object.keys(denials).map((name) => denying(name)), ...more];
       const table: NftTable = { ...POLICY_TABLES[family], sets: [], chains };
       nftables.commit(table, diffNft(table, nftables.table(table)));
       for (const chain of anew) {
@@ -132,6 +132,23 @@ test("DeniedCounters reads what a chain counted before it goes", () => {
   rig.deny(WEB, 4, 6);
   rig.plan({});
   assert.deepEqual(rig.read(), ["db/deny ingress 10 600", "db/out egress 2 120"]);
+});
+
+test("DeniedCounters adds up both counters of segments without a connection, and those alone", () => {
+  const rig = new Rig();
+  const stray = denying("midstream").rules;
+  rig.plan({ [WEB]: ["db/deny"] }, [], [{ name: "midstream", rules: [...stray, ...stray] }]);
+  rig.deny("midstream", 100);
+  rig.restart();
+  rig.deny("midstream", 1);
+  rig.deny("midstream", 2, 6);
+  rig.deny(WEB, 1);
+  assert.deepEqual(rig.read(), ["db/deny ingress 1 60"]);
+  assert.equal(rig.counters.strayPackets, 6);
+  rig.deny("midstream", 1);
+  rig.plan({});
+  rig.read();
+  assert.equal(rig.counters.strayPackets, 8);
 });
 
 test("DeniedCounters lets a change be made also where it cannot read before", () => {

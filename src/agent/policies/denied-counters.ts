@@ -8,6 +8,7 @@ import type { Family } from "../../model/ip.ts";
 import { POLICY_TABLES } from "../../model/marks.ts";
 import type { ObservedCounter } from "../../model/nft-changes.ts";
 import type { PolicyDirection } from "../../model/policy.ts";
+import { MIDSTREAM } from "../../plan/policies/frame.ts";
 import type { Log } from "../log.ts";
 import { directionOf } from "./denied-packet.ts";
 
@@ -40,12 +41,13 @@ const DENYING = /^(ingress|egress)-denied-/;
 
 export class DeniedCounters {
   readonly #options: DeniedCountersOptions;
-  /** What each chain's counter said last, by family and chain. */
+  /** What each rule's counter said last, by family, chain and rule. */
   readonly #seen = new Map<string, ObservedCounter>();
   /** The policies of each chain that the kernel may have, also of one that is just being taken away. */
   #policiesOf = new Map<string, readonly string[]>();
   readonly #policies = new Map<string, PolicyDenials>();
   readonly #chains = new Map<string, SharedDenials>();
+  #strayPackets = 0;
   /** False until there was something to count: what an earlier agent left is not forgotten before it is compared. */
   #started = false;
 
@@ -54,8 +56,10 @@ export class DeniedCounters {
     this.#options = options;
     for (const family of FAMILIES) {
       const table = options.nftables.table(POLICY_TABLES[family]);
-      const chains = (table?.chains ?? []).map(({ name }) => name).filter((name) => DENYING.test(name));
-      for (const counter of this.#read(family, chains)) this.#seen.set(keyOf(family, counter.chain), counter);
+      const chains = (table?.chains ?? [])
+        .map(({ name }) => name)
+        .filter((name) => DENYING.test(name) || name === MIDSTREAM);
+      for (const counter of this.#read(family, chains)) this.#seen.set(keyOf(family, counter), counter);
     }
   }
 
@@ -78,20 +82,26 @@ export class DeniedCounters {
     if (denials.size === 0 && !this.#started) return;
     this.#started = true;
     this.#policiesOf = new Map(denials);
-    for (const family of FAMILIES) this.#countAll(family, [...denials.keys()]);
-    this.#mention(denials);
+    const read = FAMILIES.flatMap((family) => this.#countAll(family, [...denials.keys(), MIDSTREAM]));
+    const there = new Set(read);
+    for (const key of this.#seen.keys()) if (!there.has(key)) this.#seen.delete(key);
     for (const chain of this.#chains.keys()) if (!denials.has(chain)) this.#chains.delete(chain);
-    for (const [key, { chain }] of this.#seen) if (!denials.has(chain)) this.#seen.delete(key);
+    this.#mention(denials);
+  }
+
+  /** TCP segments of connections that nobody knows: cut by a policy, or forgotten by connection tracking. */
+  get strayPackets(): number {
+    return this.#strayPackets;
   }
 
   #rescue({ family, name }: NftTableName, changes: readonly NftChange[]): void {
     const of = FAMILIES.find((each) => POLICY_TABLES[each].family === family && POLICY_TABLES[each].name === name);
     const going = changes.flatMap((change) => {
-      if (change.do === "deleteTable") return [...this.#policiesOf.keys()];
+      if (change.do === "deleteTable") return [...this.#policiesOf.keys(), MIDSTREAM];
       return change.do === "deleteChain" || change.do === "flushChain" ? [change.chain] : [];
     });
     try {
-      const known = going.filter((chain) => this.#policiesOf.has(chain));
+      const known = going.filter((chain) => this.#policiesOf.has(chain) || chain === MIDSTREAM);
       if (of !== undefined) this.#countAll(of, known);
     } catch (error) {
       // Enforcing goes first.
@@ -118,28 +128,33 @@ export class DeniedCounters {
     }
   }
 
-  #countAll(family: Family, chains: readonly string[]): void {
-    for (const counter of this.#read(family, chains)) {
-      this.#count(family, counter, this.#policiesOf.get(counter.chain) ?? []);
-    }
+  /** @returns the keys of the counters that were read */
+  #countAll(family: Family, chains: readonly string[]): string[] {
+    return this.#read(family, chains).map((counter) => {
+      const key = keyOf(family, counter);
+      this.#count(counter, this.#seen.get(key));
+      this.#seen.set(key, counter);
+      return key;
+    });
   }
 
   #read(family: Family, chains: readonly string[]): readonly ObservedCounter[] {
     return chains.length === 0 ? [] : this.#options.nftables.counters(POLICY_TABLES[family], chains);
   }
 
-  #count(family: Family, counter: ObservedCounter, policies: readonly string[]): void {
-    const key = keyOf(family, counter.chain);
-    const before = this.#seen.get(key);
-    this.#seen.set(key, counter);
-    // Another rule has another number; in a table that was made anew numbers begin anew, and so do counts.
-    const goesOn = before?.handle === counter.handle && before.packets <= counter.packets;
-    const packets = Number(counter.packets - (goesOn ? before.packets : 0n));
-    const bytes = Number(counter.bytes - (goesOn ? before.bytes : 0n));
-    const direction = directionOf(counter.chain);
+  #count({ chain, packets: packetsNow, bytes: bytesNow }: ObservedCounter, before: ObservedCounter | undefined): void {
+    // In a table that was made anew rules have the numbers of older ones, and begin at nothing.
+    const goesOn = before !== undefined && before.packets <= packetsNow;
+    const packets = Number(packetsNow - (goesOn ? before.packets : 0n));
+    const bytes = Number(bytesNow - (goesOn ? before.bytes : 0n));
+    if (chain === MIDSTREAM) {
+      this.#strayPackets += packets;
+      return;
+    }
+    const [direction, policies] = [directionOf(chain), this.#policiesOf.get(chain) ?? []];
     for (const policy of policies) this.#add(policy, direction, packets, bytes);
-    const chain = this.#chains.get(counter.chain) ?? { direction, policies, packets: 0, bytes: 0 };
-    this.#chains.set(counter.chain, { ...chain, packets: chain.packets + packets, bytes: chain.bytes + bytes });
+    const sum = this.#chains.get(chain) ?? { direction, policies, packets: 0, bytes: 0 };
+    this.#chains.set(chain, { ...sum, packets: sum.packets + packets, bytes: sum.bytes + bytes });
   }
 
   #add(policy: string, direction: PolicyDirection, packets: number, bytes: number): void {
@@ -156,6 +171,6 @@ export class DeniedCounters {
   }
 }
 
-function keyOf(family: Family, chain: string): string {
-  return `${family} ${chain}`;
+function keyOf(family: Family, { chain, handle }: ObservedCounter): string {
+  return `${family} ${chain} ${handle}`;
 }

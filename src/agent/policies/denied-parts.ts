@@ -23,8 +23,8 @@ export interface DeniedPartsOptions {
   /** Lines a second; undefined: none. */
   readonly logDenied: number | undefined;
   readonly addresses: AddressSources;
-  /** By `namespace/name`. */
-  readonly policies: () => ReadonlyMap<string, ClusterPolicy>;
+  /** Those of the whole cluster, too; by the name that {@link PolicyEnforcer.denials} has for them. */
+  readonly policies: () => ReadonlyMap<string, Pick<ClusterPolicy, "problems">>;
   readonly enforcer: () => Pick<PolicyEnforcer, "denials" | "failure">;
   readonly metrics: PolicyMetrics;
   readonly log: Log;
@@ -72,8 +72,8 @@ export class DeniedParts implements Disposable {
 
   /** Brings metrics up to date; called when they are read. */
   collect(): void {
-    const { metrics, policies } = this.#options;
-    this.#read();
+    const { metrics } = this.#options;
+    const policies = this.#read();
     metrics.deniedPackets.reset();
     metrics.deniedBytes.reset();
     for (const { policy, direction, packets, bytes } of this.#counters.byPolicy()) {
@@ -82,29 +82,34 @@ export class DeniedParts implements Disposable {
       metrics.deniedPackets.inc(labels, packets);
       metrics.deniedBytes.inc(labels, bytes);
     }
-    metrics.policies.set(policies().size);
-    metrics.notUnderstood.set([...policies().values()].filter(({ problems = [] }) => problems.length > 0).length);
+    metrics.stray.reset();
+    metrics.stray.inc(this.#counters.strayPackets);
+    metrics.policies.set(policies.size);
+    metrics.notUnderstood.set([...policies.values()].filter(({ problems = [] }) => problems.length > 0).length);
   }
 
   report(): PoliciesReport {
-    const { nodeName, enforcer, policies } = this.#options;
-    this.#read();
+    const { nodeName, enforcer } = this.#options;
+    const policies = this.#read();
     return policyReport({
       node: nodeName,
       failure: enforcer().failure,
       logDeniedPerSecond: this.logged?.perSecond,
-      policies: policies(),
+      policies,
       counters: this.#counters,
     });
   }
 
-  #read(): void {
-    const { log, policies } = this.#options;
+  /** Reads the counters. @returns the policies that there are */
+  #read(): ReturnType<DeniedPartsOptions["policies"]> {
+    const { log } = this.#options;
     try {
       this.#counters.collect();
     } catch (error) {
       log.warn({ error: messageOf(error) }, "cannot read how much was denied; what was known stands");
     }
-    this.#counters.retain((policy) => policies().has(policy));
+    const policies = this.#options.policies();
+    this.#counters.retain((policy) => policies.has(policy));
+    return policies;
   }
 }

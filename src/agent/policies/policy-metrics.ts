@@ -5,6 +5,7 @@ export interface PolicyMetrics {
   readonly deniedPackets: Counter<"namespace" | "policy" | "direction">;
   readonly deniedBytes: Counter<"namespace" | "policy" | "direction">;
   readonly logged: Counter<"result">;
+  readonly stray: Counter;
   readonly policies: Gauge;
   readonly notUnderstood: Gauge;
 }
@@ -31,9 +32,14 @@ export function createPolicyMetrics(registry: Registry): PolicyMetrics {
       labelNames: ["result"],
       registers,
     }),
+    stray: new Counter({
+      name: "breakwater_policy_stray_packets_total",
+      help: "TCP segments of this node's pods that open no connection and belong to none: a policy cut it, or connection tracking forgot it",
+      registers,
+    }),
     policies: new Gauge({
       name: "breakwater_policies",
-      help: "NetworkPolicies of the cluster, as this node knows them",
+      help: "Policies of the cluster, as this node knows them",
       registers,
     }),
     notUnderstood: new Gauge({

@@ -13,6 +13,7 @@ import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig } from "../../model/node-config.ts";
 import type { ClusterPolicy } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
+import { policyName } from "../../plan/policies/chains.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import { ClusterPolicyStatus } from "./cluster-policy-status.ts";
@@ -90,7 +91,7 @@ export class PolicyParts {
       openPacketLog: kernel.openPacketLog,
       logDenied: config.logDenied,
       addresses: { pods: () => this.#source.pods(), attached, nodes: () => cluster.view().nodes },
-      policies: () => this.#source.policies(),
+      policies: () => this.#policies(),
       enforcer: () => this.enforcer,
       metrics: createPolicyMetrics(metrics.registry),
       log,
@@ -132,6 +133,12 @@ export class PolicyParts {
   /** Called when metrics are read. */
   collect(): void {
     this.#denied.collect();
+  }
+
+  #policies(): Map<string, Pick<ClusterPolicy, "problems">> {
+    const all = new Map<string, Pick<ClusterPolicy, "problems">>(this.#source.policies());
+    for (const policy of this.#source.clusterNetworkPolicies().values()) all.set(policyName(policy), policy);
+    return all;
   }
 
   /** What the health server answers under /policies; undefined for other paths. */

@@ -7,7 +7,8 @@ import { addressFields } from "./chains.ts";
 /** Just behind NF_IP_PRI_FILTER: what Services refuse is refused, not dropped. */
 const PRIORITY = 1;
 const IPPROTO_TCP = 6;
-const MIDSTREAM = "midstream";
+/** Where TCP segments are dropped that open no connection and belong to none. */
+export const MIDSTREAM = "midstream";
 
 /** The table that holds these. */
 export function policyTable(family: Family, sets: NftTable["sets"], chains: NftTable["chains"]): NftTable {
