@@ -42,6 +42,12 @@ const fast = (devices: readonly string[], name = "fast", priority = 0): NftTable
   flowtables: [{ name, priority, devices }],
 });
 
+const ports: NftSet = {
+  ...{ name: "ports", key: "inet_service", data: "verdict", interval: false },
+  elements: ["80 : goto peers"],
+};
+const toPorts: NftRule = { statements: [{ vmap: "th dport", map: "ports" }] };
+
 const cases: [string, NftTable, NftTable, string][] = [
   ["a flowtable", table([], []), fast(["a", "b"]), "addTable addFlowtable addChain addRule"],
   ["a device more", fast(["a"]), fast(["a", "b"]), "addFlowtable"],
@@ -57,6 +63,12 @@ const cases: [string, NftTable, NftTable, string][] = [
   ["a flowtable beside another", fast(["a"]), fast(["b"], "other"), "addFlowtable flushChain addRule deleteFlowtable"],
   ["another priority", fast(["a"]), fast(["a"], "fast", 5), "deleteTable addTable addFlowtable addChain addRule"],
   ["a new table", table([], []), whole, "addTable addSet addElements addChain addRule addRule"],
+  [
+    "a map less, and the chain that it leads to",
+    table([ports], [chain("post", [toPorts], base), chain("peers", [drop])]),
+    table([], [chain("post", [drop], base)]),
+    "flushChain addRule flushChain deleteSet deleteChain",
+  ],
   ["nothing", whole, whole, ""],
   ["a table that nobody wants", whole, table([], []), "deleteTable"],
   ["one element more", whole, table([set("a", ["10.0.0.0/24", "10.0.1.0/24"])], whole.chains), "addElements"],
@@ -74,7 +86,7 @@ const cases: [string, NftTable, NftTable, string][] = [
     "a set and a chain less",
     table([...whole.sets, set("b", ["10.9.0.0/16"])], [...whole.chains, chain("extra", [drop])]),
     whole,
-    "flushChain deleteChain deleteSet",
+    "flushChain deleteSet deleteChain",
   ],
   [
     "another hook",

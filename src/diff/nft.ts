@@ -151,8 +151,9 @@ function removed(desired: NftTable, observed: ObservedTable | undefined): NftCha
   const staleSets = (observed?.sets ?? []).filter((set) => !sets.has(set.name));
   return [
     ...staleChains.map((chain) => ({ do: "flushChain", chain: chain.name }) as const),
+    // Rules name sets, and verdicts of maps name chains: whoever names goes first.
+    ...staleSets.map((set) => ({ do: "deleteSet", set: set.name }) as const),
     ...staleChains.map((chain) => ({ do: "deleteChain", chain: chain.name }) as const),
     ...removeFlowtables(desired, observed),
-    ...staleSets.map((set) => ({ do: "deleteSet", set: set.name }) as const),
   ];
 }
