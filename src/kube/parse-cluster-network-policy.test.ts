@@ -254,11 +254,14 @@ for (const [what, fields, expected, report] of BAD_HEADS) {
 }
 
 test("parseClusterNetworkPolicy() knows its own condition among others", () => {
-  const condition = (type: string, status: string) => ({ type, status, message: `${type} it is` });
+  const when = { lastTransitionTime: "2026-01-02T03:04:05Z", observedGeneration: 4 };
+  const condition = (type: string, status: string) => ({ type, status, message: `${type} it is`, ...when });
   const conditions = [condition("Other", "True"), condition("breakwater.dev/Understood", "False")];
   assert.deepEqual(run(HEAD, { status: { conditions } }).value.understood, {
     status: "False",
     message: "breakwater.dev/Understood it is",
+    lastTransitionTime: "2026-01-02T03:04:05Z",
+    observedGeneration: 4,
   });
   for (const status of [undefined, {}, { conditions: "x" }, { conditions: [null, {}] }]) {
     assert.equal(run(HEAD, { status }).value.understood, undefined);

@@ -40,7 +40,7 @@ export function parseClusterNetworkPolicy(object: JsonObject, report: ReportFiel
   return {
     name: metadataName(object),
     uid: stringField(metadata?.["uid"], "metadata.uid", report),
-    generation: typeof metadata?.["generation"] === "number" ? metadata["generation"] : 0,
+    generation: generationField(metadata?.["generation"]),
     tier: tier ?? "Admin",
     priority: priority ?? UNKNOWN_PRIORITY,
     subject: subject ?? { namespaces: [], pods: [] },
@@ -125,7 +125,15 @@ function understoodCondition(status: JsonObject | undefined): ClusterNetworkPoli
   const items = listItems(status?.["conditions"], "", () => undefined) ?? [];
   const condition = items.map(({ item }) => asObject(item)).find((each) => each?.["type"] === UNDERSTOOD);
   if (condition === undefined) return undefined;
-  return { status: asString(condition["status"]) ?? "", message: asString(condition["message"]) ?? "" };
+  const text = (field: string) => asString(condition[field]) ?? "";
+  return {
+    ...{ status: text("status"), message: text("message"), lastTransitionTime: text("lastTransitionTime") },
+    observedGeneration: generationField(condition["observedGeneration"]),
+  };
+}
+
+function generationField(value: unknown): number {
+  return typeof value === "number" ? value : 0;
 }
 
 function quoted(value: unknown): string {

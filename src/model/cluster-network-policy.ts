@@ -47,8 +47,18 @@ export interface ClusterNetworkPolicy {
   readonly egress: readonly TierRule[];
   /** What of the object could not be understood, a sentence each. */
   readonly problems?: readonly string[];
-  /** The condition in its status that says whether all of it is understood. */
-  readonly understood?: { readonly status: string; readonly message: string };
+  /** What agents say in its status; absent: no agent that enforces it has come to it yet. */
+  readonly understood?: UnderstoodCondition;
+}
+
+/** The condition that says whether all of a policy is understood (metav1.Condition, as far as it is compared). */
+export interface UnderstoodCondition {
+  readonly status: string;
+  readonly message: string;
+  /** Of the object that it speaks of. */
+  readonly observedGeneration: number;
+  /** As the API writes it. */
+  readonly lastTransitionTime: string;
 }
 
 /** Before every other: a policy that may have any priority only denies. */

@@ -127,16 +127,18 @@ function possible(probes: readonly string[]): TierProbe[] {
 }
 
 for (const { id, steps } of tierCases) {
-  test(id, async () => {
+  test(id, async (t) => {
+    let isWhole = true;
     for (const { title, policies, probes, deviation } of steps) {
       await setPolicies(policies);
-      const wanted = possible(probes).map((probe) => {
-        return deviation === undefined ? probe : { ...probe, allowed: !probe.allowed };
-      });
+      const some = possible(probes);
+      isWhole &&= some.length === probes.length;
+      const wanted = some.map((probe) => (deviation === undefined ? probe : { ...probe, allowed: !probe.allowed }));
       await eventually(SETTLED_MS, () => holds(wanted)).catch((error: Error) => {
         throw new Error(`${title}: ${error.message}`, { cause: error });
       });
     }
+    if (!isWhole) t.skip("this kernel has no SCTP: its probes are left out");
   });
 }
 
@@ -172,6 +174,8 @@ test("what is not supported is closed, and the policy says so by its condition a
     assert.deepEqual(reasons, [["PolicyNotUnderstood", "ClusterNetworkPolicy"]]);
   });
   await holds([open, parseProbe("gryffindor-0 > slytherin-0 TCP 80: denied")]);
+  const row = await lab.kubectl("get", "cnp", "names", "--no-headers");
+  assert.match(row, /^names\s+Admin\s+1\s/);
   await setPolicies([denying("names", rule("Deny", { domainNames: ["example.com"] }))]);
   await eventually(SETTLED_MS, () => holds([shut]));
   await setPolicies([denying("names", rule("Deny", ofHouse("slytherin")))]);

@@ -3,13 +3,17 @@ import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { KubeApiError } from "../../kube/api-error.ts";
 import { ManualClock } from "../../kube/testing/manual-clock.ts";
-import type { ClusterNetworkPolicy } from "../../model/cluster-network-policy.ts";
+import type { ClusterNetworkPolicy, UnderstoodCondition } from "../../model/cluster-network-policy.ts";
 import type { Log } from "../log.ts";
 import { ClusterPolicyStatus, type ClusterPolicyStatusOptions } from "./cluster-policy-status.ts";
 
 interface Written {
-  readonly status: { readonly conditions: readonly [{ readonly status: string; readonly message: string }] };
+  readonly status: { readonly conditions: readonly [UnderstoodCondition] };
 }
+
+const said = (message: string, status = "False"): UnderstoodCondition => ({
+  ...{ status, message, observedGeneration: 7, lastTransitionTime: "2026-01-02T03:04:05Z" },
+});
 
 class Rig implements Disposable {
   readonly clock = new ManualClock(0.5);
@@ -95,29 +99,43 @@ test("ClusterPolicyStatus writes what is not understood, once, as a condition th
   assert.deepEqual(await rig.follow(), []);
 });
 
-test("ClusterPolicyStatus says nothing of a policy that is understood, and says when it is again", async () => {
+test("ClusterPolicyStatus says once that a policy is understood, and says it when it is again", async () => {
   using rig = new Rig();
   rig.set([]);
+  assert.deepEqual(await rig.follow(), ["True all of the policy is understood, and enforced"]);
   assert.deepEqual(await rig.follow(), []);
-  rig.set([], { status: "False", message: "no" });
-  assert.deepEqual(await rig.follow(), ["True all of the policy is understood"]);
+  using other = new Rig();
+  other.set([], said("all of the policy is understood, and enforced", "True"));
+  assert.deepEqual(await other.follow(), []);
+  other.set([], said("no"));
+  assert.deepEqual(await other.follow(), ["True all of the policy is understood, and enforced"]);
 });
 
 test("ClusterPolicyStatus leaves what another agent said while it waited", async () => {
   using rig = new Rig();
   rig.set(["no"]);
   rig.status.follow();
-  rig.set(["no"], { status: "False", message: "no" });
+  rig.set(["no"], said("no"));
   assert.deepEqual(await rig.follow(), []);
+});
+
+test("ClusterPolicyStatus says it anew of a changed policy, and since when it holds", async () => {
+  using rig = new Rig();
+  rig.set(["no"], { ...said("no"), observedGeneration: 6 });
+  rig.status.follow();
+  rig.clock.advance(3000);
+  const [[, patch] = []] = rig.patches;
+  const [condition] = (patch as Written).status.conditions;
+  assert.deepEqual([condition.observedGeneration, condition.lastTransitionTime], [7, said("").lastTransitionTime]);
 });
 
 test("ClusterPolicyStatus does not take back what an agent of another version wrote over it", async () => {
   using rig = new Rig();
   rig.set(["no"]);
   assert.deepEqual(await rig.follow(), ["False no"]);
-  rig.set(["no"], { status: "False", message: "in other words" });
+  rig.set(["no"], said("in other words"));
   assert.deepEqual(await rig.follow(), []);
-  rig.set(["no", "still no"], { status: "False", message: "in other words" });
+  rig.set(["no", "still no"], said("in other words"));
   assert.deepEqual(await rig.follow(), ["False no; still no"]);
 });
 

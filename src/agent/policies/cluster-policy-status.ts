@@ -1,6 +1,7 @@
 /**
- * Says in the status of a ClusterNetworkPolicy what of it is not understood, and therefore closed: a condition, written by the
- * first agent that comes to it. All agents find the same, so each waits a little and looks whether it is said already.
+ * Says in the status of a ClusterNetworkPolicy that it is enforced and understood, or what of it is not, and therefore closed: a
+ * condition, written by the first agent that comes to it. All agents find the same, so each waits a little and looks whether it
+ * is said already.
  */
 import { KubeApiError } from "../../kube/api-error.ts";
 import type { KubeClient } from "../../kube/client.ts";
@@ -24,6 +25,7 @@ export interface ClusterPolicyStatusOptions {
 const WAIT_MS = { least: 200, most: 3000 } as const;
 /** metav1.Condition's message may have 32 KiB; people read less. */
 const MESSAGE_LENGTH = 1000;
+const ALL_UNDERSTOOD = "all of the policy is understood, and enforced";
 /** One for all agents: none takes the condition from another. */
 const FIELD_MANAGER = "breakwater-agent";
 
@@ -55,22 +57,23 @@ export class ClusterPolicyStatus implements Disposable {
     const policies = [...this.#options.policies().values()];
     const here = new Set(policies.map(({ uid }) => uid));
     for (const uid of this.#written.keys()) if (!here.has(uid)) this.#written.delete(uid);
-    return policies.filter((policy) => messageFor(policy) !== (this.#written.get(policy.uid) ?? saidOf(policy)));
+    return policies.filter((policy) => wantedOf(policy) !== (this.#written.get(policy.uid) ?? saidOf(policy)));
   }
 
   async #write(policy: ClusterNetworkPolicy): Promise<void> {
     const { client, log, wallClock = Date.now } = this.#options;
-    const { name, uid, generation } = policy;
+    const { name, uid, generation, understood } = policy;
+    this.#written.set(uid, wantedOf(policy));
     const message = messageFor(policy);
-    this.#written.set(uid, message);
-    const isGood = message === "";
+    const status = message === ALL_UNDERSTOOD ? "True" : "False";
+    const now = new Date(wallClock()).toISOString().replace(/\.\d+Z$/, "Z");
     const condition = {
       type: UNDERSTOOD,
-      status: isGood ? "True" : "False",
-      reason: isGood ? "Understood" : "NotUnderstood",
-      message: isGood ? "all of the policy is understood" : message,
+      status,
+      reason: status === "True" ? "Understood" : "NotUnderstood",
+      message,
       observedGeneration: generation,
-      lastTransitionTime: new Date(wallClock()).toISOString().replace(/\.\d+Z$/, "Z"),
+      lastTransitionTime: understood?.status === status ? understood.lastTransitionTime : now,
     };
     const { group, version } = clusterNetworkPolicies;
     const head = { apiVersion: `${group}/${version}`, kind: "ClusterNetworkPolicy", metadata: { name } };
@@ -89,12 +92,15 @@ export class ClusterPolicyStatus implements Disposable {
   }
 }
 
-/** "" when all is understood. */
 function messageFor({ problems = [] }: ClusterNetworkPolicy): string {
-  return problems.join("; ").slice(0, MESSAGE_LENGTH);
+  return problems.length === 0 ? ALL_UNDERSTOOD : problems.join("; ").slice(0, MESSAGE_LENGTH);
 }
 
-/** What its status says; "" also when it says nothing. */
-function saidOf({ understood }: ClusterNetworkPolicy): string {
-  return understood?.status === "False" ? understood.message : "";
+function wantedOf(policy: ClusterNetworkPolicy): string {
+  return `${policy.generation} ${messageFor(policy)}`;
+}
+
+/** What its status says; undefined when it says nothing. */
+function saidOf({ understood }: ClusterNetworkPolicy): string | undefined {
+  return understood && `${understood.observedGeneration} ${understood.message}`;
 }
