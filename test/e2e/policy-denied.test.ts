@@ -14,10 +14,12 @@ const SETTLED_MS = 20_000;
 const FLOOD = 2000;
 
 const ADDRESSES: Readonly<Record<string, string>> = {
-  "default/web": "10.244.1.21",
-  "default/caged": "10.244.1.22",
-  "db/postgres": "10.244.2.21",
+  "default/web": "10.244.1.21,fd00:10:244:1::15",
+  "default/caged": "10.244.1.22,fd00:10:244:1::16",
+  "db/postgres": "10.244.2.21,fd00:10:244:2::15",
 };
+const POSTGRES = "10.244.2.21";
+const POSTGRES_6 = "fd00:10:244:2::15";
 
 function pod(key: string, node: string): object {
   const [namespace, name] = key.split("/");
@@ -48,7 +50,16 @@ before(async () => {
     policy("default", "no-way-out", "caged", { policyTypes: ["Egress"] }),
   ];
   const file = home.write("objects.json", JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
-  const up = await lab("up", "--nodes", "2", "--log-denied", String(LINES_A_SECOND), "--manifests", file);
+  const up = await lab(
+    "up",
+    "--nodes",
+    "2",
+    "--dual-stack",
+    "--log-denied",
+    String(LINES_A_SECOND),
+    "--manifests",
+    file,
+  );
   assert.equal(up.code, 0, up.stderr);
   await eventually(SETTLED_MS, async () => assert.equal((await dial("default/web")).allowed, false));
   await eventually(SETTLED_MS, async () => assert.equal((await dial("default/caged")).allowed, false));
@@ -140,11 +151,27 @@ test("a denied dial is logged with the names of both pods and of the policies", 
   );
 });
 
+test("what is denied over IPv6 is counted with the rest, and logged alike", async () => {
+  const key = "db/deny-all ingress";
+  const before = (await denied("node2"))[key] ?? 0;
+  const own = () => deniedLines("node2").filter(({ protocol, port }) => protocol === "UDP" && port === 6).length;
+  await exec("default/web", "bash", "-c", `echo x > /dev/udp/${POSTGRES_6}/6`);
+  await eventually(SETTLED_MS, async () => {
+    assert.equal(own(), 1);
+    assert.equal((await denied("node2"))[key], before + 1);
+  });
+  const line = deniedLines("node2").find(({ port }) => port === 6);
+  assert.match(
+    line?.msg ?? "",
+    /^denied: default\/web -> db\/postgres:6\/UDP, ingress of db\/postgres, by db\/admin-only/,
+  );
+});
+
 test("a flood is counted to the packet, and logged as fast as was asked for", async () => {
   const own = () => deniedLines("node2").filter(({ port }) => port === 9).length;
   const before = await denied("node2");
   const started = performance.now();
-  const flood = `for i in $(seq ${FLOOD}); do echo x > /dev/udp/${ADDRESSES["db/postgres"]}/9; done`;
+  const flood = `for i in $(seq ${FLOOD}); do echo x > /dev/udp/${POSTGRES}/9; done`;
   await exec("default/web", "bash", "-c", flood);
   const seconds = (performance.now() - started) / 1000;
   const key = "db/deny-all ingress";
@@ -176,4 +203,19 @@ test("the agent's document says what is denied, and by which policies together",
   assert.match(printed, /^Node node2 enforces all policies\.\nDenied packets are counted, and logged: 5 lines/);
   assert.match(printed, /^db\/deny-all +\d{4} +-$/m);
   assert.match(printed, /^ingress +\d{4} +\d+ +db\/admin-only, db\/deny-all$/m);
+});
+
+test("an agent that was killed goes on to log and to count, from its own start on", async () => {
+  const killed = await lab("fault", "add", "kill-agent", "--node", "node2");
+  assert.equal(killed.code, 0, killed.stderr);
+  // The rules stand and count, and nobody hears what they log.
+  assert.equal((await dial("default/web")).allowed, false);
+  assert.equal((await lab("fault", "clear", "kill-agent")).code, 0);
+  const key = "db/deny-all ingress";
+  await eventually(SETTLED_MS, async () => assert.equal((await denied("node2"))[key], 0));
+  await exec("default/web", "bash", "-c", `echo x > /dev/udp/${POSTGRES}/7`);
+  await eventually(SETTLED_MS, async () => {
+    assert.equal((await denied("node2"))[key], 1);
+    assert.equal(deniedLines("node2").filter(({ port }) => port === 7).length, 1);
+  });
 });

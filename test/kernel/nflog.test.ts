@@ -13,6 +13,7 @@ import {
 import * as libc from "../../src/kernel/libc.ts";
 import { listen, openPacketLog } from "../../src/kernel/nflog/nflog-socket.ts";
 import type { HeardPackets, LoggedPacket } from "../../src/kernel/nflog/types.ts";
+import { rulesCanLog } from "../../src/kernel/nfnetlink/log-support.ts";
 import { openNftables } from "../../src/kernel/nfnetlink/nft-socket.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import type { NftStatement, NftTable } from "../../src/model/nft.ts";
@@ -192,4 +193,11 @@ test("a group has one listener; when it goes, another may come", (t) => {
   const other = testNamespace(t, "other");
   hear(t, ns);
   hear(t, other);
+});
+
+test("rulesCanLog() finds that this kernel can, and leaves nothing", (t) => {
+  const ns = testNamespace(t);
+  using nft = ns.run(() => openNftables());
+  assert.equal(rulesCanLog(nft), true);
+  assert.equal(nft.table({ family: "inet", name: "breakwater-probe" }), undefined);
 });

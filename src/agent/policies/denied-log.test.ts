@@ -27,6 +27,7 @@ class Rig {
   readonly pods = new Map<string, PolicyPod>();
   readonly nodes = new Map<string, ClusterNode>();
   attached: LocalPod[] = [];
+  rulesCanLog = true;
   denials = new Map([
     [WEB, ["db/deny-all", "db/web"]],
     [OUT, ["default/no-way-out"]],
@@ -60,6 +61,7 @@ class Rig {
     };
     return new DeniedLog({
       open: this.kernel.open,
+      rulesCanLog: () => this.rulesCanLog,
       group: GROUP,
       perSecond,
       denials: () => this.denials,
@@ -239,6 +241,15 @@ test("DeniedLog is not possible where the kernel has no nflog, and says so", () 
   assert.equal(log.isPossible, false);
   assert.deepEqual(rig.lines, ["error: denied packets cannot be logged; they are counted"]);
   assert.deepEqual(rig.clock.delays(), []);
+});
+
+test("DeniedLog is not possible either where rules cannot log, although somebody could listen", () => {
+  const rig = new Rig();
+  rig.rulesCanLog = false;
+  using log = rig.open();
+  assert.equal(log.isPossible, false);
+  assert.deepEqual(rig.kernel.groups, []);
+  assert.match(JSON.stringify(rig.fields), /CONFIG_NFT_LIMIT/);
 });
 
 test("DeniedLog leaves its group when it ends, also while it waits for it", () => {

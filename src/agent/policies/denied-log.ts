@@ -4,7 +4,7 @@
  */
 import type { HeardPackets, OpenPacketLog } from "../../kernel/nflog/types.ts";
 import type { Clock } from "../../kube/clock.ts";
-import { isBreakwaterError, messageOf } from "../../model/errors.ts";
+import { BreakwaterError, isBreakwaterError, messageOf } from "../../model/errors.ts";
 import type { Log } from "../log.ts";
 import type { AddressNames } from "./address-names.ts";
 import { describeDenied, formatDenied } from "./denied-packet.ts";
@@ -12,6 +12,8 @@ import type { PolicyMetrics } from "./policy-metrics.ts";
 
 export interface DeniedLogOptions {
   readonly open: OpenPacketLog;
+  /** False where the kernel would refuse rules that log. */
+  readonly rulesCanLog: () => boolean;
   readonly group: number;
   /** Most lines a second, and most at once. */
   readonly perSecond: number;
@@ -23,6 +25,11 @@ export interface DeniedLogOptions {
   readonly metrics: Pick<PolicyMetrics, "logged">;
 }
 
+const NO_LOG = {
+  operation: "make a rule that logs",
+  remedy:
+    "Use a kernel with CONFIG_NFT_LIMIT, CONFIG_NFT_LOG and CONFIG_NETFILTER_NETLINK_LOG, or leave --log-denied out",
+};
 /** Who has the group may be the agent before this one, on its way out. */
 const RETRY_MS = 10_000;
 /** Losses are told no more often. */
@@ -49,14 +56,16 @@ export class DeniedLog implements Disposable {
     this.#listener?.[Symbol.dispose]();
   }
 
-  /** False where the kernel has no nflog: it would refuse every rule that logs. */
+  /** False where the kernel cannot: it would refuse every rule that logs. */
   get isPossible(): boolean {
     return this.#isPossible;
   }
 
   #listen(): void {
-    const { open, group, log, clock } = this.#options;
+    const { open, group, log, clock, rulesCanLog } = this.#options;
     try {
+      if (!rulesCanLog())
+        throw new BreakwaterError("BW_NFTABLES", "The kernel has no rules that log with a limit", NO_LOG);
       this.#listener = open(group, (heard) => this.#take(heard));
     } catch (error) {
       const isTaken = isBreakwaterError(error) && (error.errno === "EPERM" || error.errno === "EBUSY");

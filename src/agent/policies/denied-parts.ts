@@ -1,6 +1,7 @@
 /** Everything about what policies deny, put together: counts, log lines, names, and what is told of them. */
 
 import type { OpenPacketLog } from "../../kernel/nflog/types.ts";
+import { rulesCanLog } from "../../kernel/nfnetlink/log-support.ts";
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import { messageOf } from "../../model/errors.ts";
@@ -46,7 +47,16 @@ export class DeniedParts implements Disposable {
     this.#counters = new DeniedCounters({ nftables, denials, log });
     if (logDenied === undefined) return;
     const limits = { group: NFLOG_GROUP, perSecond: logDenied };
-    this.#log = new DeniedLog({ open: openPacketLog, ...limits, denials, names: this.#names, log, clock, metrics });
+    this.#log = new DeniedLog({
+      open: openPacketLog,
+      rulesCanLog: () => rulesCanLog(nftables),
+      ...limits,
+      denials,
+      names: this.#names,
+      log,
+      clock,
+      metrics,
+    });
   }
 
   [Symbol.dispose](): void {

@@ -45,10 +45,11 @@ class Agent {
   readonly lines: string[] = [];
   readonly parts: PolicyParts;
 
-  constructor(api: ScriptedApi, nodeName: string, { logDenied = 0, hasNflog = true } = {}) {
+  constructor(api: ScriptedApi, nodeName: string, { logDenied = 0, hasNflog = true, rulesCanLog = true } = {}) {
     const path = `/run/netns/${nodeName}`;
     this.hand = this.host.addNamespace(path);
     this.packetLog.isThere = hasNflog;
+    if (!rulesCanLog) this.host.failures.fail({ operation: "commit", errno: "ENOENT", object: "breakwater-probe" });
     const say = (_: object, message: string) => void this.lines.push(message);
     const log = { debug: say, info: say, warn: say, error: say };
     const client = new KubeClient(api.connection());
@@ -196,14 +197,17 @@ test("PolicyParts log what is denied by the names of pods and policies, where it
   assert.equal(agent.report().logDeniedPerSecond, 5);
 });
 
-test("PolicyParts enforce policies also where the kernel cannot log, without rules that would", async () => {
-  const api = await cluster();
-  putPolicy(api, []);
-  const agent = new Agent(api, "node1", { logDenied: 5, hasNflog: false });
-  const prefix = await agent.denying();
-  const plain = new Agent(api, "node1");
-  assert.equal(await plain.denying(), prefix);
-  assert.deepEqual(agent.hand.nftables.table(POLICY_TABLES[4]), plain.hand.nftables.table(POLICY_TABLES[4]));
-  assert.ok(agent.lines.includes("denied packets cannot be logged; they are counted"));
-  assert.equal(agent.report().logDeniedPerSecond, null);
-});
+for (const lacking of [{ hasNflog: false }, { rulesCanLog: false }]) {
+  test(`PolicyParts enforce policies also where the kernel cannot log: ${JSON.stringify(lacking)}`, async () => {
+    const api = await cluster();
+    putPolicy(api, []);
+    const agent = new Agent(api, "node1", { logDenied: 5, ...lacking });
+    const prefix = await agent.denying();
+    const plain = new Agent(api, "node1");
+    assert.equal(await plain.denying(), prefix);
+    assert.deepEqual(agent.hand.nftables.table(POLICY_TABLES[4]), plain.hand.nftables.table(POLICY_TABLES[4]));
+    assert.ok(agent.lines.includes("denied packets cannot be logged; they are counted"));
+    assert.equal(agent.report().logDeniedPerSecond, null);
+    assert.equal(agent.host.failures.pending, 0);
+  });
+}
