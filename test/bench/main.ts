@@ -13,11 +13,12 @@ import { formatTable, type Row } from "./row.ts";
 import { cni } from "./suites/cni.ts";
 import { mtu } from "./suites/mtu.ts";
 import { path } from "./suites/path.ts";
+import { policy } from "./suites/policy.ts";
 import { scale } from "./suites/scale.ts";
 import { services } from "./suites/services.ts";
 import { benchBuild } from "./tools.ts";
 
-const suites: readonly Suite[] = [cni, path, mtu, services, scale];
+const suites: readonly Suite[] = [cni, path, mtu, services, policy, scale];
 
 interface Command {
   readonly chosen: readonly Suite[];

@@ -13,10 +13,10 @@ export interface Endpoints {
   readonly via?: string;
 }
 
-export type PathMode = "tcp_rr" | "udp_rr" | "tcp_crr" | "tcp_stream";
+export type PathMode = "tcp_rr" | "udp_rr" | "tcp_crr" | "tcp_stream" | "udp_oneway";
 
 export interface PathSample {
-  /** Of both ends, of one operation; with tcp_stream of a megabyte. */
+  /** Of both ends, of one operation; with tcp_stream of a megabyte, with udp_oneway of a datagram. */
   readonly cpuUs: number;
   readonly foreignCores: number;
   readonly p50Us?: number;

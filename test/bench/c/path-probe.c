@@ -7,6 +7,7 @@
  *   tcp_rr, udp_rr  one byte there and one back
  *   tcp_crr         connect, one byte there and back, close
  *   tcp_stream      as much as goes through
+ *   udp_oneway      datagrams that nobody answers: connection tracking has each for the first of its flow
  *
  * The server listens at the address; the client connects there, or to what is translated to it (--via).
  *
@@ -24,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -31,6 +33,9 @@
 #include <unistd.h>
 
 enum { PORT = 5201, SAMPLES_MAX = 1 << 20, BUFFER_BYTES = 1 << 17, WARM_UP_OPERATIONS = 200 };
+/* Datagrams on their way at once; a receive buffer holds them all. */
+enum { BATCH = 32 };
+static const double LOST_SECONDS = 5;
 
 static const char *mode, *client_netns, *server_netns;
 static struct sockaddr_in address = {.sin_family = AF_INET}, via;
@@ -39,6 +44,8 @@ static int cpu;
 static char buffer[BUFFER_BYTES];
 static float latency_us[SAMPLES_MAX], connect_us[SAMPLES_MAX];
 static unsigned long operations;
+/* Shared with the server: how many datagrams it was given. */
+static volatile unsigned long *received;
 
 static void die(const char *what) {
   fprintf(stderr, "path-probe %s: %s: %s\n", mode, what, strerror(errno));
@@ -69,14 +76,16 @@ static void set_int(int fd, int level, int name, int value) {
   if (setsockopt(fd, level, name, &value, sizeof value)) die("setsockopt");
 }
 
+static bool is_udp(void) { return is("udp_rr") || is("udp_oneway"); }
+
 static int open_socket(void) {
-  int fd = socket(AF_INET, is("udp_rr") ? SOCK_DGRAM : SOCK_STREAM, 0);
+  int fd = socket(AF_INET, is_udp() ? SOCK_DGRAM : SOCK_STREAM, 0);
   if (fd < 0) die("socket");
   /* A measurement that hangs is one that failed. */
   struct timeval patience = {.tv_sec = 5};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  if (!is("udp_rr")) {
+  if (!is_udp()) {
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5)) die("cubic");
   }
@@ -101,6 +110,10 @@ static void serve_udp(int fd) {
   while (recv(fd, buffer, 1, 0) >= 0 || errno == EINTR);
 }
 
+static void count_datagrams(int fd) {
+  while (recv(fd, buffer, 1, 0) >= 0 || errno == EINTR) *received += 1;
+}
+
 static void serve(int ready) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   enter(server_netns);
@@ -109,8 +122,9 @@ static void serve(int ready) {
   struct timeval never = {0};
   setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never);
   if (bind(listener, (void *)&address, sizeof address)) die("bind");
-  if (!is("udp_rr") && listen(listener, 1024)) die("listen");
+  if (!is_udp() && listen(listener, 1024)) die("listen");
   if (write(ready, "", 1) != 1) die("write");
+  if (is("udp_oneway")) count_datagrams(listener);
   if (is("udp_rr")) serve_udp(listener);
   for (;;) {
     int fd = accept(listener, NULL, NULL);
@@ -139,6 +153,18 @@ static void connect_and_exchange(void) {
   close(fd);
 }
 
+/* What is sent has arrived before more is sent. */
+static void send_batch(int fd) {
+  unsigned long wanted = *received + BATCH;
+  double patience = now() + LOST_SECONDS;
+  for (int i = 0; i < BATCH; i++)
+    if (send(fd, buffer, 1, MSG_NOSIGNAL) != 1) die("send");
+  while (*received < wanted) {
+    sched_yield();
+    if (now() > patience) errno = ETIMEDOUT, die("datagrams are lost");
+  }
+}
+
 static unsigned long acknowledged(int fd) {
   struct tcp_info info;
   socklen_t length = sizeof info;
@@ -153,7 +179,8 @@ static void stream(int fd, double until) {
 
 static void repeat(int fd, double until) {
   for (double before = now(), after; before < until; before = after) {
-    if (fd < 0) connect_and_exchange();
+    if (is("udp_oneway")) send_batch(fd);
+    else if (fd < 0) connect_and_exchange();
     else exchange(fd);
     after = now();
     if (operations < SAMPLES_MAX) latency_us[operations] = (after - before) * 1e6;
@@ -206,7 +233,7 @@ static void parse(int argc, char **argv) {
     else if (!strcmp(name, "--cpu")) cpu = atoi(value);
   }
   if (via.sin_family == 0) via = address;
-  if (client_netns == NULL || server_netns == NULL || !(is("tcp_rr") || is("udp_rr") || is("tcp_crr") || is("tcp_stream"))) {
+  if (client_netns == NULL || server_netns == NULL || !(is("tcp_rr") || is_udp() || is("tcp_crr") || is("tcp_stream"))) {
     fprintf(stderr, "path-probe: MODE, --client, --server and --address are needed\n");
     exit(2);
   }
@@ -223,8 +250,16 @@ static pid_t start_server(void) {
   return pid;
 }
 
+static void warm_up(int fd) {
+  if (is("udp_oneway")) send_batch(fd);
+  else if (fd < 0) connect_and_exchange();
+  else exchange(fd);
+}
+
 int main(int argc, char **argv) {
   parse(argc, argv);
+  received = mmap(NULL, sizeof *received, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (received == MAP_FAILED) die("mmap");
   pid_t server = start_server();
   clockid_t server_clock;
   if (clock_getcpuclockid(server, &server_clock)) die("clock_getcpuclockid");
@@ -232,7 +267,7 @@ int main(int argc, char **argv) {
   int fd = is("tcp_crr") ? -1 : dial();
   if (is("tcp_stream")) stream(fd, now() + 0.01);
   else
-    for (int i = 0; i < WARM_UP_OPERATIONS; i++) fd < 0 ? connect_and_exchange() : exchange(fd);
+    for (int i = 0; i < WARM_UP_OPERATIONS; i++) warm_up(fd);
   unsigned long bytes = is("tcp_stream") ? acknowledged(fd) : 0;
   double busy = busy_seconds(), started = now();
   double spent = read_clock(CLOCK_PROCESS_CPUTIME_ID) + read_clock(server_clock);
@@ -244,7 +279,7 @@ int main(int argc, char **argv) {
   bytes = is("tcp_stream") ? acknowledged(fd) - bytes : 0;
   kill(server, SIGKILL);
   waitpid(server, NULL, 0);
-  double units = is("tcp_stream") ? bytes / 1e6 : operations;
+  double units = is("tcp_stream") ? bytes / 1e6 : is("udp_oneway") ? operations * BATCH : operations;
   printf("{\"operations\":%lu,\"seconds\":%.5f,\"cpuUs\":%.4f,\"foreignCores\":%.3f", operations, elapsed,
          spent * 1e6 / units, foreign < 0 ? 0 : foreign);
   if (is("tcp_stream")) printf(",\"gbps\":%.3f", bytes * 8 / elapsed / 1e9);
