@@ -45,7 +45,11 @@ class Agent {
   readonly lines: string[] = [];
   readonly parts: PolicyParts;
 
-  constructor(api: ScriptedApi, nodeName: string, { logDenied = 0, hasNflog = true, rulesCanLog = true } = {}) {
+  constructor(
+    api: ScriptedApi,
+    nodeName: string,
+    { logDenied = 0, hasNflog = true, rulesCanLog = true, clusterNetworkPolicies = false } = {},
+  ) {
     const path = `/run/netns/${nodeName}`;
     this.hand = this.host.addNamespace(path);
     this.packetLog.isThere = hasNflog;
@@ -61,6 +65,7 @@ class Agent {
         nodeName,
         ...{ routing: "auto", vni: 1, vxlanPort: 4789, masquerade: true, masqueradeExceptions: [] },
         ...(logDenied === 0 ? {} : { logDenied }),
+        clusterNetworkPolicies,
       },
       kernel: {
         nftables: this.host.kernel(path).nftables,
@@ -178,6 +183,33 @@ test("PolicyParts count what the kernel drops, in metrics and in their document"
   api.remove("networkpolicies", "odd", "db");
   await until("nothing is isolated", () => agent.hand.nftables.table(POLICY_TABLES[4]) === undefined);
   assert.deepEqual(await read(), []);
+});
+
+test("PolicyParts count what a ClusterNetworkPolicy denies for it alone", async () => {
+  const api = await cluster();
+  putPolicy(api, []);
+  const deny = { action: "Deny", from: [{ namespaces: {} }] };
+  const spec = { tier: "Admin", priority: 5, subject: { namespaces: {} }, ingress: [deny] };
+  api.put("clusternetworkpolicies", { metadata: { name: "shut", uid: "c1" }, spec });
+  const agent = new Agent(api, "node1", { clusterNetworkPolicies: true });
+  await agent.denying();
+  const chains = () => agent.hand.nftables.table(POLICY_TABLES[4])?.chains.map(({ name }) => name) ?? [];
+  const denying = () => chains().filter((name) => name.startsWith("ingress-denied-"));
+  await until("both deny", () => denying().length === 2);
+  for (const [i, chain] of denying().entries()) agent.hand.countPackets(POLICY_TABLES[4], chain, BigInt(i + 1), 60n);
+  const { policies, denials } = agent.report();
+  assert.deepEqual(
+    policies.map(({ policy }) => policy),
+    ["ClusterNetworkPolicy/shut", "db/odd"],
+  );
+  agent.parts.collect();
+  const text = await agent.metrics.registry.metrics();
+  const counted = ({ policies: [name = ""], packets }: (typeof denials)[number]) => {
+    const [namespace, policy] = name.split("/");
+    return `breakwater_policy_denied_packets_total{namespace="${namespace}",policy="${policy}",direction="ingress"} ${packets}`;
+  };
+  for (const denial of denials) assert.ok(text.split("\n").includes(counted(denial)), text);
+  assert.deepEqual(denials.flatMap(({ policies: names }) => names).sort(), ["ClusterNetworkPolicy/shut", "db/odd"]);
 });
 
 test("PolicyParts log what is denied by the names of pods and policies, where it is asked for", async () => {
