@@ -2,9 +2,9 @@
  * Which of many selectors, peers or ports contain one of them, without comparing each with each: a thousand policies have
  * ten thousand rules, and most have nothing to do with each other.
  */
-import { ipFamily, ipFromBigInt } from "../../model/ip.ts";
+import { familyBits, ipFamily } from "../../model/ip.ts";
 import type { PolicyPeer, PolicyPort } from "../../model/policy.ts";
-import { prefixLength, prefixRange } from "../../model/prefix.ts";
+import { type PrefixRange, prefixLength, prefixRange } from "../../model/prefix.ts";
 import type { Selector } from "../../model/selector.ts";
 import {
   blockContains,
@@ -42,31 +42,43 @@ function makeLattice<T>(values: Iterable<T>, filing: Filing<T>): Lattice<T> {
     ids.set(text, distinct.length);
     distinct.push(value);
   }
-  const counts = new Map<string, number>();
-  for (const value of distinct) {
-    for (const name of filing.soughtUnder(value)) counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
+  let counts: Map<string, number> | undefined;
+  const count = (name: string) => {
+    counts ??= countNames(distinct.flatMap((value) => filing.soughtUnder(value)));
+    return counts.get(name) ?? 0;
+  };
   const files = new Map<string, number[]>();
   for (const [id, value] of distinct.entries()) {
-    for (const name of filing.filedUnder(value, (each) => counts.get(each) ?? 0)) {
+    for (const name of filing.filedUnder(value, count)) {
       const file = files.get(name);
       if (file === undefined) files.set(name, [id]);
       else file.push(id);
     }
   }
-  const found: (readonly number[] | undefined)[] = [];
   const search = (id: number): readonly number[] => {
     const inner = distinct[id] as T;
-    const candidates = new Set(filing.soughtUnder(inner).flatMap((name) => files.get(name) ?? []));
-    return [...candidates].filter((each) => each === id || filing.contains(distinct[each] as T, inner));
+    const found = new Set([id]);
+    for (const name of filing.soughtUnder(inner)) {
+      for (const each of files.get(name) ?? []) if (filing.contains(distinct[each] as T, inner)) found.add(each);
+    }
+    return [...found];
   };
-  return {
-    idOf: (value) => ids.get(filing.text(value)) ?? -1,
-    containing: (id) => {
-      const known = found[id] ?? search(id);
-      found[id] = known;
-      return known;
-    },
+  const idOf = (value: T) => ids.get(filing.text(value)) ?? -1;
+  return { idOf, containing: remembered(search) };
+}
+
+function countNames(names: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
+function remembered(search: (id: number) => readonly number[]): (id: number) => readonly number[] {
+  const found: (readonly number[] | undefined)[] = [];
+  return (id) => {
+    const known = found[id] ?? search(id);
+    found[id] = known;
+    return known;
   };
 }
 
@@ -125,35 +137,72 @@ export function blockLattice(blocks: readonly Block[]): Lattice<Block> {
     4: [...new Set(blocks.filter(({ prefix }) => ipFamily(prefix) === 4).map(({ prefix }) => prefixLength(prefix)))],
     6: [...new Set(blocks.filter(({ prefix }) => ipFamily(prefix) === 6).map(({ prefix }) => prefixLength(prefix)))],
   };
+  // The bits that a prefix fixes, as a number: cheaper than its text.
+  const nameOf = ({ family, first }: PrefixRange, length: number) =>
+    `${family} ${first >> BigInt(familyBits(family) - length)}/${length}`;
   return makeLattice(blocks, {
     text: blockText,
-    filedUnder: ({ prefix }) => [prefix],
+    filedUnder: ({ prefix }) => [nameOf(prefixRange(prefix), prefixLength(prefix))],
     soughtUnder: ({ prefix }) => {
-      const { family, length, first } = prefixRange(prefix);
-      const bits = family === 4 ? 32 : 128;
-      return lengths[family]
-        .filter((each) => each <= length)
-        .map((each) => {
-          const shift = BigInt(bits - each);
-          return `${ipFromBigInt((first >> shift) << shift, family)}/${each}`;
-        });
+      const range = prefixRange(prefix);
+      return lengths[range.family].filter((each) => each <= range.length).map((each) => nameOf(range, each));
     },
     contains: blockContains,
   });
 }
 
-/** Ports are filed by protocol; ranges for themselves, for any number may lie in one. */
+/** Ranges hold numbers and ranges; the rest is filed as it reads. */
 export function portLattice(ports: readonly PolicyPort[]): Lattice<PolicyPort> {
-  const isRange = ({ port, endPort }: PolicyPort) => endPort !== undefined && endPort !== port;
-  return makeLattice(ports, {
+  const filed = makeLattice(ports, {
     text: portText,
-    filedUnder: (value) =>
-      isRange(value) ? [`${value.protocol} ranges`] : [`${value.protocol} ${value.port ?? "all"}`],
-    soughtUnder: (value) => {
-      const { protocol, port } = value;
-      const wider = [`${protocol} all`, ...(typeof port === "number" ? [`${protocol} ranges`] : [])];
-      return port === undefined || isRange(value) ? wider : [...wider, `${protocol} ${port}`];
-    },
+    filedUnder: (value) => (isRange(value) ? [] : [`${value.protocol} ${value.port ?? "all"}`]),
+    soughtUnder: ({ protocol, port, endPort }) =>
+      port === undefined || endPort !== undefined ? [`${protocol} all`] : [`${protocol} all`, `${protocol} ${port}`],
     contains: portContains,
   });
+  const distinct = [...new Map(ports.map((port) => [filed.idOf(port), port]))];
+  const ranges = new Map(
+    (["TCP", "UDP", "SCTP"] as const).map((protocol) => {
+      const some = distinct.filter(([, port]) => port.protocol === protocol && isRange(port));
+      return [protocol, new SortedRanges(some.map(([id, { port, endPort }]) => [Number(port), endPort ?? 0, id]))];
+    }),
+  );
+  const values = new Map(distinct);
+  const search = (id: number): readonly number[] => {
+    const { protocol, port, endPort } = values.get(id) ?? { protocol: "TCP" };
+    const others = filed.containing(id);
+    if (typeof port !== "number") return others;
+    const around = ranges.get(protocol)?.around(port, endPort ?? port) ?? [];
+    return [...others, ...around.filter((each) => each !== id)];
+  };
+  return { idOf: filed.idOf, containing: remembered(search) };
+}
+
+function isRange({ port, endPort }: PolicyPort): boolean {
+  return endPort !== undefined && endPort !== port;
+}
+
+/** So many of the ranges around a port are looked at, the widest to the left first: nested ones would be millions of pairs. */
+const MOST_RANGES = 64;
+
+/** Ranges in numbers alone: ten thousand of them are compared with each other. */
+class SortedRanges {
+  readonly #first: Uint16Array;
+  readonly #last: Uint16Array;
+  readonly #ids: readonly number[];
+
+  constructor(ranges: readonly (readonly [first: number, last: number, id: number])[]) {
+    const sorted = ranges.toSorted((a, b) => a[0] - b[0] || b[1] - a[1]);
+    this.#first = Uint16Array.from(sorted, ([first]) => first);
+    this.#last = Uint16Array.from(sorted, ([, last]) => last);
+    this.#ids = sorted.map(([, , id]) => id);
+  }
+
+  around(first: number, last: number): number[] {
+    const found: number[] = [];
+    for (let i = 0; i < this.#ids.length && (this.#first[i] ?? 0) <= first && found.length < MOST_RANGES; i++) {
+      if ((this.#last[i] ?? 0) >= last) found.push(this.#ids[i] ?? -1);
+    }
+    return found;
+  }
 }

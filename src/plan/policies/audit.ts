@@ -109,11 +109,12 @@ function notIsolated(namespace: string, policies: readonly ClusterPolicy[], { po
     // A pod that one of them may deny something is not open.
     const isDenied = (pod: PolicyPod) => policiesAbout(pod, direction, denying, input).length > 0;
     const isolating = policies.filter((policy) => policy[direction] !== undefined);
-    const selectors = new Map(isolating.map((policy) => [selectorText(policy.pods), policy.pods]));
-    const isolated = new Set(
-      [...selectors.values()].flatMap((each) => pods.selected({ namespaces: namespace, pods: each })),
-    );
     const all = pods.in(namespace);
+    const isolated = new Set<PolicyPod>();
+    for (const [, policy] of new Map(isolating.map((each) => [selectorText(each.pods), each]))) {
+      if (isolated.size === all.length) break;
+      for (const pod of pods.selected({ namespaces: namespace, pods: policy.pods })) isolated.add(pod);
+    }
     const open = all.filter((pod) => !isolated.has(pod) && !isDenied(pod)).map(({ name }) => name);
     if (open.length === 0) return [];
     const message = `${openText(open.sort(), all.length, direction)}, ${isolating.length === 0 ? "no policy of the namespace is about it" : "no policy selects them"}`;
@@ -128,34 +129,29 @@ function openText(open: readonly string[], all: number, direction: PolicyDirecti
   return direction === "ingress" ? `${what} ${who} (${listText(open)})` : `${who} (${listText(open)}) ${what}`;
 }
 
-function selectsNothing(policy: ClusterPolicy, { pods, hostPods }: AuditContext): Finding[] {
+function selectsNothing(policy: ClusterPolicy, context: AuditContext): Finding[] {
   const { namespace, name } = policy;
   const selection: PodSelection = { namespaces: namespace, pods: policy.pods };
-  if (pods.selected(selection).length > 0) return [];
-  const message = `selects no pod: ${whyNobody(selection, pods.in(namespace), hostPods)}`;
+  if (context.pods.selected(selection).length > 0) return [];
+  const message = `selects no pod: ${whyNobody(selection, context)}`;
   return [{ kind: "selects-nothing", namespace, policy: name, message }];
 }
 
-/** @param around pods of the namespaces that are meant */
-function whyNobody(
-  { namespaces, pods }: PodSelection,
-  around: readonly LabelledPod[],
-  hostPods: AuditPods<LabelledPod>,
-): string {
-  const where =
-    typeof namespaces === "string"
-      ? `namespace ${namespaces}`
-      : namespaces.length === 0
-        ? "the cluster"
-        : `namespaces ${selectorWords(namespaces)}`;
-  const onHost = hostPods.selected({ namespaces, pods });
+function whyNobody({ namespaces, pods: selector }: PodSelection, { pods, hostPods }: AuditContext): string {
+  const onHost = hostPods.selected({ namespaces, pods: selector });
   if (onHost.length > 0) {
     const names = listText(onHost.map((pod) => `${pod.namespace}/${pod.name}`));
     return `only pods of the host network have these labels (${names}), and those are no pods to policies`;
   }
-  if (around.length === 0) return `there are no pods in ${where}`;
-  const missing = pods.find((requirement) => !around.some(({ labels }) => matchesSelector([requirement], labels)));
-  return `no pod of ${where} has ${selectorWords(missing === undefined ? pods : [missing])}`;
+  const where = namespacesText(namespaces);
+  if (pods.selected({ namespaces, pods: [] }).length === 0) return `there are no pods in ${where}`;
+  const missing = selector.find((requirement) => pods.selected({ namespaces, pods: [requirement] }).length === 0);
+  return `no pod of ${where} has ${selectorWords(missing === undefined ? selector : [missing])}`;
+}
+
+function namespacesText(namespaces: PodSelection["namespaces"]): string {
+  if (typeof namespaces === "string") return `namespace ${namespaces}`;
+  return namespaces.length === 0 ? "the cluster" : `namespaces ${selectorWords(namespaces)}`;
 }
 
 function peersWithoutMatch(policy: ClusterPolicy, context: AuditContext): Finding[] {
@@ -181,17 +177,13 @@ function emptyBlock(prefix: string, except: readonly string[]): string | undefin
     : undefined;
 }
 
-function noPods(selection: PodSelection, { pods, hostPods, input }: AuditContext): string | undefined {
+function noPods(selection: PodSelection, context: AuditContext): string | undefined {
+  const { pods, input } = context;
   if (pods.selected(selection).length > 0) return undefined;
   const { namespaces } = selection;
-  if (typeof namespaces === "string") return whyNobody(selection, pods.in(namespaces), hostPods);
-  const names = pods.namespaces(namespaces);
-  if (names.length === 0) return `no namespace has ${namespaceMiss(namespaces, input)}`;
-  return whyNobody(
-    selection,
-    names.flatMap((each) => pods.in(each)),
-    hostPods,
-  );
+  if (typeof namespaces !== "string" && pods.namespaces(namespaces).length === 0)
+    return `no namespace has ${namespaceMiss(namespaces, input)}`;
+  return whyNobody(selection, context);
 }
 
 function namespaceMiss(selector: Selector, { namespaces }: AuditInput): string {
