@@ -69,7 +69,7 @@ function countOf({ policies, pods }: KnownCluster, namespace: string | undefined
 const MEANINGS: Readonly<Record<Finding["kind"], string>> = {
   "not-understood": "Not understood: these parts admit nothing. Correct them; kubectl explain networkpolicy.spec",
   "not-isolated":
-    "Not isolated: what no policy selects for a direction, everything is allowed. A policy with podSelector {} and that policyType closes a namespace",
+    "Not isolated: no policy selects them for the direction, so everything is allowed. A policy with podSelector {} and that policyType closes a namespace",
   "selects-nothing": "Policies that select nothing: they isolate nobody. Correct the podSelector, or delete them",
   "peer-matches-nothing": "Peers that match nothing: nobody is admitted by them now",
   "port-nowhere": "Ports that no pod has",

@@ -146,9 +146,10 @@ async function noSuchPod(
 function alike(pod: KnownPod, { known }: KnownCluster): string {
   const app = pod.labels["app"] ?? pod.labels["app.kubernetes.io/name"];
   const others = [...known.values()].filter(
-    ({ namespace, labels, policyPod }) =>
+    ({ namespace, labels, policyPod, podIps }) =>
       namespace === pod.namespace &&
       policyPod !== undefined &&
+      podIps.length > 0 &&
       app !== undefined &&
       (labels["app"] ?? labels["app.kubernetes.io/name"]) === app,
   );
