@@ -20,6 +20,9 @@ export interface RawCluster {
   readonly policies: readonly Raw[];
   /** Addresses by node. */
   readonly nodes: Readonly<Record<string, readonly string[]>>;
+  /** ClusterNetworkPolicies, and Node objects that they may speak of: of no matter here. */
+  readonly clusterPolicies?: readonly Raw[];
+  readonly nodeObjects?: readonly Raw[];
 }
 
 export interface Connection {
@@ -30,7 +33,7 @@ export interface Connection {
   readonly port: number;
 }
 
-type Direction = "Ingress" | "Egress";
+export type Direction = "Ingress" | "Egress";
 
 /** "Traffic is allowed if there are no NetworkPolicies selecting the pod, or if it matches at least one rule", at both ends. */
 export function isAllowed(cluster: RawCluster, connection: Connection): boolean {
@@ -45,18 +48,39 @@ export function isIsolated(cluster: RawCluster, { source, destination }: Connect
 }
 
 function endAllows(direction: Direction, cluster: RawCluster, connection: Connection): boolean {
-  const { source, destination } = connection;
+  const { pod, peer } = lookedAt(direction, cluster, connection);
+  return pod === undefined || policiesAllow(direction, pod, peer, cluster, connection) !== false;
+}
+
+/** The pod of this end, unless policies have no say between the two. */
+export function lookedAt(
+  direction: Direction,
+  cluster: RawCluster,
+  { source, destination }: Connection,
+): { readonly pod: Raw | undefined; readonly peer: string } {
   const [own, peer] = direction === "Ingress" ? [destination, source] : [source, destination];
   const pod = podAt(cluster, own);
-  if (pod === undefined || own === peer) return true;
+  if (pod === undefined || own === peer) return { pod: undefined, peer };
   // "Traffic to and from the node where a pod is running is always allowed, regardless of the IP address of either."
-  if (cluster.nodes[String(fieldsOf(pod["spec"])["nodeName"])]?.includes(peer)) return true;
+  const isOwnNode = cluster.nodes[String(fieldsOf(pod["spec"])["nodeName"])]?.includes(peer) === true;
+  return { pod: isOwnNode ? undefined : pod, peer };
+}
+
+/** Undefined where none selects the pod. */
+export function policiesAllow(
+  direction: Direction,
+  pod: Raw,
+  peer: string,
+  cluster: RawCluster,
+  connection: Connection,
+): boolean | undefined {
   const isolating = cluster.policies.filter((policy) => appliesTo(policy, pod, direction));
-  return isolating.length === 0 || isolating.some((policy) => admits(policy, direction, peer, cluster, connection));
+  if (isolating.length === 0) return undefined;
+  return isolating.some((policy) => admits(policy, direction, peer, cluster, connection));
 }
 
 /** A pod of the host network is its node; a pod that is over has no address any more. */
-function podAt(cluster: RawCluster, ip: string): Raw | undefined {
+export function podAt(cluster: RawCluster, ip: string): Raw | undefined {
   return cluster.pods.find((pod) => {
     const [spec, status] = [fieldsOf(pod["spec"]), fieldsOf(pod["status"])];
     if (spec["hostNetwork"] === true || ["Succeeded", "Failed"].includes(String(status["phase"]))) return false;
@@ -125,7 +149,7 @@ function portMatches(item: unknown, connection: Connection, dialled: Raw | undef
 }
 
 /** "A numerical or named port on a pod": of a container, or of a sidecar, which runs as long as containers do. */
-function numbersOf(name: string, { protocol }: Connection, pod: Raw | undefined): unknown[] {
+export function numbersOf(name: string, { protocol }: Connection, pod: Raw | undefined): unknown[] {
   const spec = fieldsOf(pod?.["spec"]);
   const sidecars = itemsOf(spec["initContainers"]).filter((each) => fieldsOf(each)["restartPolicy"] === "Always");
   return [...itemsOf(spec["containers"]), ...sidecars]
@@ -134,7 +158,7 @@ function numbersOf(name: string, { protocol }: Connection, pod: Raw | undefined)
     .map((port) => port["containerPort"]);
 }
 
-function isPortNumber(value: unknown): value is number {
+export function isPortNumber(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) > 0 && Number(value) < 1 << 16;
 }
 
@@ -165,10 +189,10 @@ function swallows(hole: Bits, block: Bits): boolean {
   return hole.length < block.length && blockContains(hole, block);
 }
 
-function namespaceOf(object: Raw): string {
+export function namespaceOf(object: Raw): string {
   return String(fieldsOf(object["metadata"])["namespace"]);
 }
 
-function labelsOf(object: Raw): Readonly<Record<string, unknown>> {
+export function labelsOf(object: Raw): Readonly<Record<string, unknown>> {
   return fieldsOf(fieldsOf(object["metadata"])["labels"]);
 }

@@ -23,11 +23,11 @@ export const OUTSIDE = ["198.51.100.7", "203.0.113.9", "2001:db8::7", "fd00:77::
 export const PROTOCOLS: readonly Protocol[] = ["TCP", "UDP", "SCTP"];
 export const PORTS = [1, 80, 81, 443, 8080, 8081, 65_535] as const;
 const NAMESPACES = ["x", "y"] as const;
-const PORT_NAMES = ["http", "http", "dns", "80"] as const;
+export const PORT_NAMES = ["http", "http", "dns", "80"] as const;
 /** One that every object of JavaScript inherits. */
 const KEYS = ["app", "tier", "app", "tier", "toString"] as const;
 const VALUES = ["a", "a", "b", ""] as const;
-const NONSENSE = [null, "word", 7, [], {}, true] as const;
+export const NONSENSE = [null, "word", 7, [], {}, true] as const;
 const BLOCKS = [
   { cidr: "0.0.0.0/0", except: ["10.244.2.0/24", "198.51.100.0/25"] },
   { cidr: "10.244.1.3/16", except: ["10.244.1.0/30", "10.244.2.2/32"] },
@@ -52,10 +52,10 @@ const BAD_BLOCKS = [
 ] as const;
 
 export const pick = <T>(random: Random, values: readonly T[]): T => values[random(values.length)] as T;
-const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+export const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
 /** One in `of`. */
-const one = (random: Random, of: number): boolean => random(of) === 0;
-const field = (random: Random, often: number, name: string, make: () => unknown): Raw =>
+export const one = (random: Random, of: number): boolean => random(of) === 0;
+export const field = (random: Random, often: number, name: string, make: () => unknown): Raw =>
   random(100) < often ? { [name]: make() } : {};
 
 export function randomRawCluster(random: Random): RawCluster {
@@ -96,7 +96,7 @@ function addressesOf(pod: Raw): string[] {
   return podIPs?.map(({ ip }) => ip) ?? [podIP];
 }
 
-function randomLabels(random: Random): Raw | null {
+export function randomLabels(random: Random): Raw | null {
   const chosen = KEYS.filter(() => one(random, 3)).map((key) => [key, pick(random, VALUES)]);
   return chosen.length === 0 && one(random, 2) ? null : Object.fromEntries(chosen);
 }
@@ -194,7 +194,7 @@ function randomPeer(random: Random): unknown {
   };
 }
 
-function randomSelector(random: Random): unknown {
+export function randomSelector(random: Random): unknown {
   if (one(random, 3)) return {};
   if (one(random, 50)) return pick(random, ["app=a", null, [], { matchLabels: ["app"] }, { matchLabels: { app: 1 } }]);
   return {
@@ -253,6 +253,6 @@ function randomList(random: Random, most: number, make: () => unknown): readonly
 }
 
 /** One in `of` is something else altogether. */
-function spoiled(random: Random, of: number, make: () => unknown): unknown {
+export function spoiled(random: Random, of: number, make: () => unknown): unknown {
   return one(random, of) ? pick(random, NONSENSE) : make();
 }

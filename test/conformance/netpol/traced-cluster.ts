@@ -1,8 +1,11 @@
 /** A raw cluster through the project's own parsers, planner and packet tracer: what its nodes do with a connection. */
 import type { JsonObject } from "../../../src/kube/json.ts";
+import { parseClusterNetworkPolicy } from "../../../src/kube/parse-cluster-network-policy.ts";
 import { parseNamespace } from "../../../src/kube/parse-namespace.ts";
 import { parseNetworkPolicy } from "../../../src/kube/parse-network-policy.ts";
+import { parseNode } from "../../../src/kube/parse-node.ts";
 import { parsePolicyPod } from "../../../src/kube/parse-policy-pod.ts";
+import type { ClusterNetworkPolicy } from "../../../src/model/cluster-network-policy.ts";
 import { type Family, ipFamily } from "../../../src/model/ip.ts";
 import type { ClusterPolicy } from "../../../src/model/policy.ts";
 import { type PolicyInput, planPolicyTable } from "../../../src/plan/policies/table.ts";
@@ -20,6 +23,8 @@ export function inputOf(nodeName: string, cluster: RawCluster): PolicyInput {
     pods: parse(cluster.pods, parsePolicyPod),
     namespaces: new Map(namespaces.map(({ name, labels }) => [name, labels])),
     policies: parse<ClusterPolicy>(cluster.policies, parseNetworkPolicy),
+    clusterNetworkPolicies: parse<ClusterNetworkPolicy>(cluster.clusterPolicies ?? [], parseClusterNetworkPolicy),
+    nodes: new Map(parse(cluster.nodeObjects ?? [], parseNode).map((node) => [node.name, node])),
   };
 }
 
