@@ -4,6 +4,7 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BreakwaterError } from "../../model/errors.ts";
+import type { NftTable } from "../../model/nft.ts";
 import type { NftTableName } from "../../model/nft-changes.ts";
 import type { DeviceFeatures } from "../genetlink/ethtool.ts";
 import { noFamily } from "../genetlink/genetlink-socket.ts";
@@ -46,6 +47,8 @@ export interface OtherHand {
   loseFeatures(): void;
   /** From here on this is a kernel without flowtables. */
   loseFlowtables(): void;
+  /** A table as it was committed, with its rules: for a walk through it. */
+  tableWithRules(table: NftTableName): NftTable | undefined;
   /** Packets went through a chain, past each of its counters. @throws RangeError where it has none */
   countPackets(table: NftTableName, chain: string, packets: bigint, bytes: bigint): void;
   /** Overruns the event sockets of this namespace. */
@@ -122,6 +125,7 @@ export class FakeHost {
       loseFlowtables: () => {
         namespace.hasFlowtables = false;
       },
+      tableWithRules: (table) => namespace.nftables.whole(table),
       countPackets: (table, chain, packets, bytes) => namespace.nftables.count(table, chain, packets, bytes),
       loseEvents: () => namespace.events.lose(),
       holdEvents: () => namespace.events.hold(),

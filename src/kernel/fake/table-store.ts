@@ -2,7 +2,7 @@
  * nftables of one namespace in memory. A transaction works on a copy and takes its place only when every step succeeded;
  * whoever watches a table is told on a later turn of the loop.
  */
-import type { NftRule } from "../../model/nft.ts";
+import type { NftRule, NftTable } from "../../model/nft.ts";
 import type { NftChange, NftTableName, ObservedCounter, ObservedTable } from "../../model/nft-changes.ts";
 import { type FlowtableSurroundings, withoutDevice } from "./flowtables.ts";
 import { applyNftChange, type FakeTable, observeTable } from "./nft-steps.ts";
@@ -35,6 +35,18 @@ export class TableStore {
   read(name: NftTableName): ObservedTable | undefined {
     const table = this.#tables.get(keyOf(name));
     return table && observeTable(name, table);
+  }
+
+  /** With the rules themselves: what the real kernel's answer does not tell. */
+  whole({ family, name }: NftTableName): NftTable | undefined {
+    const table = this.#tables.get(keyOf({ family, name }));
+    if (table === undefined) return undefined;
+    const chains = Array.from(table.chains, ([chain, { base, rules }]) => ({
+      name: chain,
+      ...(base === undefined ? {} : { base }),
+      rules,
+    }));
+    return { family, name, sets: [...table.sets.values()], chains };
   }
 
   counters(name: NftTableName, chains: readonly string[]): ObservedCounter[] {

@@ -35,9 +35,12 @@ export interface Connection {
 
 export type Direction = "Ingress" | "Egress";
 
-/** "Traffic is allowed if there are no NetworkPolicies selecting the pod, or if it matches at least one rule", at both ends. */
-export function isAllowed(cluster: RawCluster, connection: Connection): boolean {
-  return endAllows("Egress", cluster, connection) && endAllows("Ingress", cluster, connection);
+/**
+ * "Traffic is allowed if there are no NetworkPolicies selecting the pod, or if it matches at least one rule", at both ends.
+ * @param node asks for the ends that are pods of this node alone
+ */
+export function isAllowed(cluster: RawCluster, connection: Connection, node?: string): boolean {
+  return endAllows("Egress", cluster, connection, node) && endAllows("Ingress", cluster, connection, node);
 }
 
 /** Whether any policy selects an end of the connection in its direction. */
@@ -47,7 +50,7 @@ export function isIsolated(cluster: RawCluster, { source, destination }: Connect
   return selected("Egress", podAt(cluster, source)) || selected("Ingress", podAt(cluster, destination));
 }
 
-function endAllows(direction: Direction, cluster: RawCluster, connection: Connection): boolean {
+function endAllows(direction: Direction, cluster: RawCluster, connection: Connection, node?: string): boolean {
   const { pod, peer } = lookedAt(direction, cluster, connection);
   return pod === undefined || policiesAllow(direction, pod, peer, cluster, connection) !== false;
 }

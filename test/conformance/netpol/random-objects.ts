@@ -51,6 +51,11 @@ const BAD_BLOCKS = [
   { cidr: "0.0.0.0/0", except: [null] },
 ] as const;
 
+export function shuffle<T>(random: Random, values: readonly T[]): T[] {
+  const order = values.map((value) => ({ value, at: random(1 << 30) }));
+  return order.sort((a, b) => a.at - b.at).map(({ value }) => value);
+}
+
 export const pick = <T>(random: Random, values: readonly T[]): T => values[random(values.length)] as T;
 export const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
 /** One in `of`. */
