@@ -52,6 +52,7 @@ export function isIsolated(cluster: RawCluster, { source, destination }: Connect
 
 function endAllows(direction: Direction, cluster: RawCluster, connection: Connection, node?: string): boolean {
   const { pod, peer } = lookedAt(direction, cluster, connection);
+  if (node !== undefined && fieldsOf(pod?.["spec"])["nodeName"] !== node) return true;
   return pod === undefined || policiesAllow(direction, pod, peer, cluster, connection) !== false;
 }
 

@@ -57,7 +57,8 @@ export function shuffle<T>(random: Random, values: readonly T[]): T[] {
 }
 
 export const pick = <T>(random: Random, values: readonly T[]): T => values[random(values.length)] as T;
-export const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+export const times = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i));
 /** One in `of`. */
 export const one = (random: Random, of: number): boolean => random(of) === 0;
 export const field = (random: Random, often: number, name: string, make: () => unknown): Raw =>
