@@ -221,6 +221,35 @@ test("planPolicyTable() lets a pod reach itself, and answers of what was admitte
   assert.equal(tracer(input, 4).send(answer).verdict, "sent");
 });
 
+/** A segment in the middle of a connection that nothing is known of. */
+function midstream(input: PolicyInput, from: PolicyPod, to: PolicyPod): string {
+  const [source = "", destination = ""] = [from, to].map(({ ips }) => ips[0]);
+  const segment = { source, destination, destinationPort: 80, state: "new", from: "e", isSyn: false } as const;
+  return tracer(input, 4).send(segment).verdict;
+}
+
+test("planPolicyTable() drops segments that open nothing from whom ingress selects and to whom egress selects", () => {
+  const [one, two, three] = [aPod("one", "10.244.1.1"), aPod("two", "10.244.1.2"), aPod("three", "10.244.1.3")];
+  const admitsAll = (pod: string, section: Partial<ClusterPolicy>) =>
+    aPolicy(pod, { pods: [{ key: "app", operator: "In", values: [pod] }], ...section });
+  const input = inputOf([one, two, three], [admitsAll("one", { ingress: [{}] }), admitsAll("two", { egress: [{}] })]);
+  assert.equal(midstream(input, one, three), "dropped", "an answer of a connection that was cut");
+  assert.equal(midstream(input, three, two), "dropped", "an answer to a connection that was cut");
+  assert.equal(midstream(input, three, one), "sent");
+  assert.equal(midstream(input, two, three), "sent");
+  assert.equal(midstream(input, one, one), "sent", "a pod reaches itself");
+  assert.equal(dials(input, one, three, 80), true, "it opens connections of its own");
+});
+
+test("planPolicyTable() lets ICMP errors of admitted connections pass", () => {
+  const [one, two] = [aPod("one", "10.244.1.1"), aPod("two", "10.244.1.2")];
+  const input = inputOf([one, two], [aPolicy("deny", { ingress: [], egress: [] })]);
+  const error = { source: "10.244.1.2", destination: "10.244.1.1", from: "e", protocol: "icmp" } as const;
+  const unreachable = { ...error, icmp: { type: 3, code: 4 } };
+  assert.equal(tracer(input, 4).send({ ...unreachable, state: "related" }).verdict, "sent");
+  assert.equal(tracer(input, 4).send({ ...unreachable, state: "new" }).verdict, "dropped");
+});
+
 test("planPolicyTable() of one family knows nothing of the other one's pods and blocks", () => {
   const pods = [aPod("six", "fd00::1", { ips: ["fd00::1"] }), aPod("four", "10.244.1.1")];
   const peers = [{ kind: "block" as const, prefix: "10.0.0.0/8", except: [] }];

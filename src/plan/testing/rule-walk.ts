@@ -118,8 +118,8 @@ class RuleWalk {
     // How many packets came before is not known: both ways are gone.
     if ("limit" in statement) return this.#around.draw(2) === 0 ? "next" : "break";
     if ("counter" in statement || "log" in statement) return "next";
-    // A packet here stands for a flow's first one.
-    if ("tcpSyn" in statement || "clampMss" in statement || "flowAdd" in statement) return "next";
+    if ("tcpSyn" in statement) return this.#around.packet.isSyn ? "next" : "break";
+    if ("clampMss" in statement || "flowAdd" in statement) return "next";
     if ("verdict" in statement) return statement.verdict;
     throw new TypeError(`Teach this walk what ${JSON.stringify(statement)} does`);
   }

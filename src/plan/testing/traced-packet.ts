@@ -44,6 +44,8 @@ export interface Packet {
   readonly lengthBytes?: number;
   /** @default 0 */
   readonly mark?: number;
+  /** Of TCP: the segment opens a connection. @default true: a packet here stands for a flow's first one */
+  readonly isSyn?: boolean;
 }
 
 const SOURCE_PORT = 40_000;
@@ -80,6 +82,10 @@ export class TracedPacket implements Tuple {
     const { original, reply } = packet.flow;
     if (reply.source !== original.destination || reply.sourcePort !== original.destinationPort) this.status.add("dnat");
     if (reply.destination !== original.source || reply.destinationPort !== original.sourcePort) this.status.add("snat");
+  }
+
+  get isSyn(): boolean {
+    return this.#packet.isSyn ?? true;
   }
 
   get flow(): Flow | undefined {
