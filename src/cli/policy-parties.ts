@@ -91,13 +91,23 @@ function findAddress(ip: Ip, cluster: KnownCluster): Found {
     return { party, notes: sharedAddress([ip], name, cluster) };
   }
   for (const node of cluster.nodes.values()) {
-    const own = [...node.internalIps, ...(node.externalIps ?? []), ...tunnelAddresses(node.name, cluster)];
-    if (!own.includes(ip)) continue;
+    if (!node.internalIps.includes(ip) && !tunnelAddresses(node.name, cluster).includes(ip)) continue;
     return { party: { name: ip, kind: "node", nodeName: node.name, ips: [ip] }, notes: [] };
   }
-  const near = [...cluster.nodes.values()].find(({ podCidrs }) => podCidrs.some((cidr) => prefixContains(cidr, ip)));
-  const note = near && `${ip} lies in the pod CIDR of node ${near.name}, but no pod has it: nobody would answer`;
-  return { party: { name: ip, kind: "outside", ips: [ip] }, notes: note === undefined ? [] : [note] };
+  return { party: { name: ip, kind: "outside", ips: [ip] }, notes: outsideNotes(ip, cluster) };
+}
+
+function outsideNotes(ip: Ip, { nodes }: KnownCluster): string[] {
+  const all = [...nodes.values()];
+  const near = all.find(({ podCidrs }) => podCidrs.some((cidr) => prefixContains(cidr, ip)));
+  // The machine has it, or somebody in front of the machine translates it.
+  const behind = all.find(({ externalIps = [] }) => externalIps.includes(ip));
+  return [
+    ...(near ? [`${ip} lies in the pod CIDR of node ${near.name}, but no pod has it: nobody would answer`] : []),
+    ...(behind
+      ? [`${ip} is an ExternalIP of node ${behind.name}: if that machine itself has it, its own pods always reach it`]
+      : []),
+  ];
 }
 
 /** A node's own end of the tunnel has the first address of each of its pod CIDRs. */
