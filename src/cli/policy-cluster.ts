@@ -3,7 +3,7 @@ import { KubeClient } from "../kube/client.ts";
 import { loadConnection } from "../kube/config.ts";
 import { type ContainerPort, containerPorts } from "../kube/container-ports.ts";
 import { asObject } from "../kube/json.ts";
-import { listCollection } from "../kube/lister.ts";
+import { type ListWatchClient, listCollection } from "../kube/lister.ts";
 import { ObjectReader, type ParseObject } from "../kube/object-reader.ts";
 import { parseClusterNetworkPolicy } from "../kube/parse-cluster-network-policy.ts";
 import { parseEndpointSlice } from "../kube/parse-endpoint-slice.ts";
@@ -80,8 +80,8 @@ export const clusterOptions = {
 
 /** As the API has it now, not as some cache had it. */
 export async function readCluster(
-  client: KubeClient,
-  values: OptionValues<typeof clusterOptions>,
+  client: ListWatchClient,
+  values: Pick<OptionValues<typeof clusterOptions>, "cluster-network-policies">,
 ): Promise<KnownCluster> {
   const [policies, known, labels, nodeObjects, tiers] = await Promise.all([
     readAll(client, networkPolicies, withProblems(parseNetworkPolicy)),
@@ -102,7 +102,7 @@ export async function readCluster(
 
 /** Agents enforce them with an option only, and then write so into their status. */
 async function readTiers(
-  client: KubeClient,
+  client: ListWatchClient,
   isTold: boolean,
 ): Promise<Pick<KnownCluster, "clusterNetworkPolicies" | "notes">> {
   let found: readonly ClusterNetworkPolicy[];
@@ -122,7 +122,7 @@ async function readTiers(
   return { notes: [note] };
 }
 
-export async function readServices(client: KubeClient): Promise<KnownServices> {
+export async function readServices(client: ListWatchClient): Promise<KnownServices> {
   const shared = new SharedValues();
   const [found, slices] = await Promise.all([
     readAll(client, services, parseService),
@@ -133,7 +133,7 @@ export async function readServices(client: KubeClient): Promise<KnownServices> {
 
 /** By "namespace/name" or "name". What cannot be read at all is left out, as the agent leaves it out. */
 async function readAll<T>(
-  client: KubeClient,
+  client: ListWatchClient,
   resource: ResourceType,
   parse: ParseObject<T>,
 ): Promise<ReadonlyMap<string, T>> {
