@@ -23,6 +23,8 @@ const NAME = "cnp";
 /** A SYN that is let through is answered by the kernel in less than a millisecond. */
 const SILENCE_MS = 400;
 const ANSWER_MS = 2000;
+/** A definition that came back is found by then. */
+const LOOKED_AGAIN_MS = 60_000;
 /** Of the pods of the host network, for the cases that dial nodes. */
 const NODE_PORTS = [
   ...[7080, 7081, 7082].map((containerPort) => ({ containerPort })),
@@ -202,7 +204,7 @@ test("what a pod's own node dials arrives, and a pod reaches itself, whatever th
   );
 });
 
-test("with the last policy its tables are gone, and with the definition the policies", async () => {
+test("with the last policy its tables are gone, with the definition the policies, and both come back", async () => {
   const tables = (expected: RegExp, isThere: boolean) =>
     eventually(SETTLED_MS, async () => {
       for (const node of lab.nodes) {
@@ -225,4 +227,8 @@ test("with the last policy its tables are gone, and with the definition the poli
   applied.clear();
   await tables(ours, false);
   await holds(possible(["durmstrang-0 > gryffindor-0 TCP 80: allowed"]));
+  await lab.kubectl("apply", "-f", "deploy/crds/clusternetworkpolicies.policy.networking.k8s.io.yaml");
+  await setPolicies([everywhere]);
+  const denied = possible(["durmstrang-0 > gryffindor-0 TCP 80: denied"]);
+  await eventually(LOOKED_AGAIN_MS, () => holds(denied));
 });
