@@ -58,6 +58,8 @@ export type NftStatement =
     }
   /** True for packets from (saddr) or to (daddr) an address of this machine. */
   | { readonly local: "saddr" | "daddr" }
+  /** True for packets to an address that some other machine has: no broadcast, no multicast, not this machine's. */
+  | { readonly unicast: "daddr" }
   /** Refuses with the ICMP message of the table's family: port unreachable; or with a TCP RST. */
   | { readonly reject: "icmp" | "icmpv6" | "tcp reset" }
   /** True for `below` of `modulus` packets, at random: `numgen random mod modulus < below`. */
@@ -211,6 +213,7 @@ function formatStatement(statement: NftStatement): string {
     return `update @${map} { ${joinParts(update)} timeout ${timeoutSeconds}s : ${joinParts(data)} }`;
   }
   if ("local" in statement) return `fib ${statement.local} type local`;
+  if ("unicast" in statement) return `fib ${statement.unicast} type unicast`;
   if ("reject" in statement) {
     return statement.reject === "tcp reset"
       ? "reject with tcp reset"

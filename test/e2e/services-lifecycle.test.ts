@@ -195,7 +195,7 @@ const DAMAGES = [
   "nft flush chain FAMILY breakwater lb-2",
   "nft flush chain FAMILY breakwater prerouting",
   "nft flush chain FAMILY breakwater services",
-  "nft flush chain FAMILY breakwater filter-forward",
+  "nft flush chain FAMILY breakwater filter",
   "nft insert rule FAMILY breakwater prerouting drop",
   "nft flush ruleset",
 ];

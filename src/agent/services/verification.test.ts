@@ -108,7 +108,7 @@ const hook = { type: "filter", hook: "forward", priority: -1, policy: "accept" }
 const structural: Damage[] = [
   ["the table is gone", [{ do: "deleteTable" }]],
   ["a chain is emptied", [{ do: "flushChain", chain: "prerouting" }]],
-  ["a rule is added to our chain", [{ do: "addRule", chain: "filter-forward", rule }]],
+  ["a rule is added to our chain", [{ do: "addRule", chain: "filter", rule }]],
   [
     "a chain is replaced",
     [

@@ -92,9 +92,10 @@ export const CT_STATUS = { assured: 4, snat: 0x10, dnat: 0x20 } as const;
 export const NFT_NAT_DNAT = 1;
 export const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
 
-/** enum nft_fib_result and nft_fib_flags; RTN_LOCAL of rtnetlink.h. */
+/** enum nft_fib_result and nft_fib_flags; RTN_UNICAST, RTN_LOCAL of rtnetlink.h. */
 export const NFT_FIB_RESULT_ADDRTYPE = 3;
 export const NFT_FIB_F = { saddr: 1, daddr: 2 } as const;
+export const RTN_UNICAST = 1;
 export const RTN_LOCAL = 2;
 
 /** enum nft_reject_types, and the codes of "port unreachable" (RFC 792, RFC 4443). */

@@ -16,7 +16,8 @@ export function writeStatement(w: MessageWriter, statement: NftStatement): void 
   else if ("vmap" in statement) writeVerdictMap(w, statement);
   else if ("dnat" in statement) writeDnat(w, statement);
   else if ("update" in statement) writeUpdate(w, statement);
-  else if ("local" in statement) writeLocal(w, statement.local);
+  else if ("local" in statement) writeAddressType(w, statement.local, c.RTN_LOCAL);
+  else if ("unicast" in statement) writeAddressType(w, statement.unicast, c.RTN_UNICAST);
   else if ("reject" in statement) writeReject(w, statement.reject);
   else if ("random" in statement) writeRandom(w, statement.random);
   else if ("counter" in statement) expression(w, "counter", () => undefined);
@@ -89,7 +90,7 @@ function writeUpdate(w: MessageWriter, statement: Extract<NftStatement, { update
   });
 }
 
-function writeLocal(w: MessageWriter, side: "saddr" | "daddr"): void {
+function writeAddressType(w: MessageWriter, side: "saddr" | "daddr", type: number): void {
   expression(w, "fib", () => {
     u32Attribute(w, 1, c.REGISTER);
     u32Attribute(w, 2, c.NFT_FIB_RESULT_ADDRTYPE);
@@ -98,7 +99,7 @@ function writeLocal(w: MessageWriter, side: "saddr" | "daddr"): void {
   expression(w, "cmp", () => {
     u32Attribute(w, 1, c.REGISTER);
     u32Attribute(w, 2, c.CMP["=="]);
-    dataAttribute(w, 3, hostOrder(c.RTN_LOCAL));
+    dataAttribute(w, 3, hostOrder(type));
   });
 }
 

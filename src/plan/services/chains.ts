@@ -12,9 +12,10 @@ export const localChain = (count: number) => `outside-${count}`;
 export const localAffinityChain = (count: number) => `outside-affinity-${count}`;
 export const rememberChain = (seconds: number) => `remember-${seconds}s`;
 
-/** NF_IP_PRI_NAT_DST and NF_IP_PRI_FILTER. */
+/** NF_IP_PRI_NAT_DST. */
 const PRIORITY_DSTNAT = -100;
-const PRIORITY_FILTER = 0;
+/** NF_IP_PRI_MANGLE: connection tracking (-200) has looked at the packet, nothing has translated it. */
+const PRIORITY_BEHIND_CONNTRACK = -150;
 /** Just before NF_IP_PRI_NAT_SRC (100): the chain there masquerades what leaves the cluster. */
 const PRIORITY_SRCNAT = 99;
 /** Chains for up to so many endpoints are always there: most changes of a Service touch no chain. */
@@ -62,22 +63,20 @@ export function planServiceChains(input: ChainInput): NftChain[] {
   const chains: NftChain[] = [
     natChain("prerouting", PRIORITY_DSTNAT, [...guard, ...outsideRules(input, w, needs), toServices]),
     natChain("output", PRIORITY_DSTNAT, [...guard, toServices]),
-    { name: "services", rules: [{ statements: [{ vmap: w.frontend, map: "services" }] }] },
+    {
+      name: "services",
+      rules: [{ statements: [{ vmap: w.frontend, map: "services" }] }, ...refusals(input, w, needs)],
+    },
     natChain("postrouting", PRIORITY_SRCNAT, postroutingRules(input, w, needs)),
     { name: "hide-source", rules: [{ statements: [{ masquerade: true }] }] },
     {
       name: "hide-own-source",
       rules: [{ statements: [{ local: "saddr" }, { masquerade: true }], comment: "this node's own connections" }],
     },
-    filterChain("filter-forward", "forward", [...invalidRules(input), ...refusals(input, w, needs)]),
-    filterChain("filter-output", "output", [skipUnless("new"), ...refusals(input, w, needs)]),
+    ...(input.dropInvalid ? invalidChains(input, w) : []),
     ...numberedChains(input.family, w, needs),
     ...affinityChains(w, needs),
   ];
-  // Only an address that the node itself has, or a NodePort, is refused on its way in.
-  const refusedHere = needs.has("refuse") ? [skipUnless("new"), ...refused(input, w)] : [];
-  const toNode = [...invalidAnswers(input, w), ...refusedHere];
-  if (toNode.length > 0) chains.push(filterChain("filter-input", "input", toNode));
   return chains.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -87,10 +86,6 @@ function natChain(
   rules: NftRule[],
 ): NftChain {
   return { name: hook, base: { type: "nat", hook, priority, policy: "accept" }, rules };
-}
-
-function filterChain(name: string, hook: "forward" | "output" | "input", rules: NftRule[]): NftChain {
-  return { name, base: { type: "filter", hook, priority: PRIORITY_FILTER, policy: "accept" }, rules };
 }
 
 /** Sources are looked at before the address is translated, and only where a Service asks for it. */
@@ -159,36 +154,38 @@ function perProtocol(needs: ReadonlySet<string>, feature: string): Protocol[] {
   return (["tcp", "udp", "sctp"] as const).filter((protocol) => needs.has(`${feature}:${protocol}`));
 }
 
-function skipUnless(states: string): NftRule {
-  return { statements: [{ match: "ct state", op: "!=", value: states }, { verdict: "accept" }] };
+/**
+ * Packets that connection tracking finds invalid would pass untranslated, and be answered by a reset. They are dropped on
+ * their way through the node, and where they are answers of its pods to the node itself, which hid a client's address.
+ * Errors of ICMP are invalid when their flow is forgotten; some carry a path's MTU: docs/packets/too-big.md.
+ */
+function invalidChains({ family, podCidrs }: ChainInput, w: Words): NftChain[] {
+  const isInvalid: NftStatement[] = [
+    { match: "ct state", op: "==", value: "invalid" },
+    { match: "meta l4proto", op: "!=", value: ICMP_NUMBERS[family] },
+  ];
+  const comment = "would pass untranslated, and be answered by a reset";
+  const drop = (which: NftStatement): NftRule => ({ statements: [which, { verdict: "drop" }], comment });
+  return [
+    {
+      name: "filter",
+      base: { type: "filter", hook: "prerouting", priority: PRIORITY_BEHIND_CONNTRACK, policy: "accept" },
+      rules: [{ statements: [...isInvalid, { verdict: { goto: "invalid" } }] }],
+    },
+    {
+      name: "invalid",
+      rules: [
+        ...podCidrs.map((prefix) => drop({ match: w.source, op: "==", value: prefix })),
+        drop({ unicast: "daddr" }),
+      ],
+    },
+  ];
 }
 
-function invalidRules(input: ChainInput): NftRule[] {
-  if (!input.dropInvalid) return [skipUnless("new")];
-  return [skipUnless("invalid,new"), dropInvalid(input)];
-}
-
-/** Where a client's address was hidden, answers of this node's pods are for the node itself until they are translated. */
-function invalidAnswers(input: ChainInput, w: Words): NftRule[] {
-  if (!input.dropInvalid || input.podCidrs.length === 0) return [];
-  const answers = input.podCidrs.map((prefix) => dropInvalid(input, { match: w.source, op: "==", value: prefix }));
-  return [skipUnless("invalid,new"), ...answers];
-}
-
-/** Errors of ICMP are invalid when their flow is forgotten. Some carry a path's MTU: docs/packets/too-big.md. */
-function dropInvalid({ family }: ChainInput, ...which: NftStatement[]): NftRule {
-  return {
-    statements: [
-      { match: "ct state", op: "==", value: "invalid" },
-      ...which,
-      { match: "meta l4proto", op: "!=", value: ICMP_NUMBERS[family] },
-      { verdict: "drop" },
-    ],
-    comment: "would pass untranslated, and be answered by a reset",
-  };
-}
-
-/** What still goes to a Service's address here has not been translated: nothing serves it. */
+/**
+ * What still goes to a Service's address here has not been translated: nothing serves it. Chains of type nat see what opens
+ * a flow: what is refused there opens none, so each attempt comes here again.
+ */
 function refusals(input: ChainInput, w: Words, needs: ReadonlySet<string>): NftRule[] {
   return [
     ...refuse(input.family, { lookup: w.destination, set: "cluster-ips" }, "no endpoints, or no such port"),

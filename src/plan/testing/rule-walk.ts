@@ -109,6 +109,7 @@ class RuleWalk {
       const { source, destination } = this.#around.packet;
       return this.#around.isLocal(statement.local === "saddr" ? source : destination) ? "next" : "break";
     }
+    if ("unicast" in statement) return this.#isUnicast(this.#around.packet.destination) ? "next" : "break";
     if ("random" in statement) {
       const { modulus, below } = statement.random;
       return this.#around.draw(modulus, [0, modulus - 1]) < below ? "next" : "break";
@@ -122,6 +123,11 @@ class RuleWalk {
     if ("clampMss" in statement || "flowAdd" in statement) return "next";
     if ("verdict" in statement) return statement.verdict;
     throw new TypeError(`Teach this walk what ${JSON.stringify(statement)} does`);
+  }
+
+  #isUnicast(ip: Ip): boolean {
+    const others = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
+    return !this.#around.isLocal(ip) && !others.some((prefix) => prefixContains(prefix, ip));
   }
 
   #match({ match, op, value }: Extract<NftStatement, { match: NftField }>): boolean {
