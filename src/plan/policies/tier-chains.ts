@@ -74,8 +74,7 @@ class TierCompiler {
   #rules(placed: PlacedRule): NftRule[] {
     const { direction } = this.#context;
     const { policy, number, rule } = placed;
-    const called = rule.name === "" ? "" : ` "${rule.name}"`;
-    const comment = ruleComment(`${policy.name} ${direction} rule ${number}${called}: ${rule.action}`);
+    const comment = ruleComment(`${policy.name} ${direction} rule ${number}${called(rule.name)}: ${rule.action}`);
     const verdict = this.#verdict(placed);
     return this.#alternatives(placed).map((statements) => ({ statements: [...statements, { verdict }], comment }));
   }
@@ -156,6 +155,11 @@ class TierCompiler {
     this.#used.add(set);
     return [[{ lookup: [destination, "meta l4proto", "th dport"], set }]];
   }
+}
+
+/** People may call a rule anything. nft quotes comments and escapes nothing, and the kernel counts their bytes. */
+function called(name: string): string {
+  return name === "" ? "" : ` (${name.replace(/[^\w .,:;/()+-]/gu, "?")})`;
 }
 
 function selectionsOf(peers: readonly TierPeer[]): PodSelection[] {
