@@ -275,14 +275,16 @@ class NftSocket implements Nftables {
   #observeChains(name: NftTableName): ObservedChain[] {
     const chains = this.#dump(c.NFT_MSG_GETCHAIN, name, (m) => readChain(m.payload));
     const rules = this.#dump(c.NFT_MSG_GETRULE, name, (m) => ruleMessage.read(m.payload).values);
+    const byChain = Map.groupBy(
+      rules.filter((rule) => rule.table === name.name),
+      ({ chain }) => chain,
+    );
     return chains
       .filter((chain) => chain.table === name.name)
       .map((chain) => ({
         name: chain.name,
         ...(chain.base === undefined ? {} : { base: chain.base }),
-        fingerprints: rules
-          .filter((rule) => rule.table === name.name && rule.chain === chain.name)
-          .map((rule) => readFingerprint(rule.userdata)),
+        fingerprints: (byChain.get(chain.name) ?? []).map((rule) => readFingerprint(rule.userdata)),
       }));
   }
 
