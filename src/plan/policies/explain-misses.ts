@@ -1,7 +1,6 @@
 /** What the rules of the policies that select a pod lack to admit a flow which they deny. */
 import type { ClusterPolicy, PolicyDirection, PolicyPort, PolicyRule } from "../../model/policy.ts";
-import { type JudgedFlow, judge } from "./judge.ts";
-import type { ClusterPods } from "./peers.ts";
+import { type JudgedCluster, type JudgedFlow, judge } from "./judge.ts";
 import { listText, peersText, portsText, portText } from "./policy-text.ts";
 
 export interface RuleMiss {
@@ -21,7 +20,7 @@ export function nearMisses(
   direction: PolicyDirection,
   flow: JudgedFlow,
   selecting: readonly ClusterPolicy[],
-  cluster: ClusterPods,
+  cluster: JudgedCluster,
 ): RuleMiss[] {
   const misses = selecting.flatMap((policy) => {
     const rules = policy[direction] ?? [];
@@ -47,11 +46,10 @@ function miss(
   flow: JudgedFlow,
   policy: ClusterPolicy,
   rule: PolicyRule,
-  cluster: ClusterPods,
+  cluster: JudgedCluster,
 ): Pick<RuleMiss, "peerMatches" | "portMatches" | "why"> {
-  // The same judge, of a policy that says only half of the rule, and alone.
-  const alone = { pods: cluster.pods, namespaces: cluster.namespaces };
-  const admits = (half: PolicyRule) => judge(direction, flow, [{ ...policy, [direction]: [half] }], alone).admitted;
+  // The same judge, of a policy that says only half of the rule.
+  const admits = (half: PolicyRule) => judge(direction, flow, [{ ...policy, [direction]: [half] }], cluster).admitted;
   const peerMatches = admits(rule.peers === undefined ? {} : { peers: rule.peers });
   const portMatches = admits(rule.ports === undefined ? {} : { ports: rule.ports });
   return { peerMatches, portMatches, why: whyNot(rule, policy.namespace, flow, peerMatches, portMatches) };
