@@ -11,7 +11,7 @@ import { parseNamespace } from "../kube/parse-namespace.ts";
 import { parseNetworkPolicy } from "../kube/parse-network-policy.ts";
 import { parseNode } from "../kube/parse-node.ts";
 import { parsePod } from "../kube/parse-pod.ts";
-import { parsePolicyPod } from "../kube/parse-policy-pod.ts";
+import { policyPodOf } from "../kube/parse-policy-pod.ts";
 import { parseService } from "../kube/parse-service.ts";
 import {
   clusterNetworkPolicies,
@@ -143,11 +143,11 @@ async function readAll<T>(
   return new Map([...objects].flatMap(([key, { value }]) => (value === undefined ? [] : [[key, value] as const])));
 }
 
-const parseKnownPod: ParseObject<KnownPod> = (object, report) => ({
-  ...parsePod(object, report),
-  policyPod: parsePolicyPod(object, report),
-  declaredPorts: containerPorts(asObject(object["spec"]) ?? {}, report),
-});
+const parseKnownPod: ParseObject<KnownPod> = (object, report) => {
+  const pod = parsePod(object, report);
+  const declaredPorts = containerPorts(asObject(object["spec"]) ?? {}, report);
+  return { ...pod, policyPod: policyPodOf(pod, () => declaredPorts), declaredPorts };
+};
 
 /** What is reported of an object stays with it. */
 function withProblems<T extends object>(
