@@ -94,5 +94,6 @@ export function formatAudit(
 function subject({ namespace, policy, direction, rule, hint }: Finding): string {
   const mark = hint ? "hint: " : "";
   if (policy === undefined) return `${mark}namespace ${namespace}:`;
-  return `${mark}${namespace}/${policy}${rule === undefined ? ":" : ` ${direction} rule ${rule}:`}`;
+  const name = namespace === "" ? `ClusterNetworkPolicy ${policy}` : `${namespace}/${policy}`;
+  return `${mark}${name}${rule === undefined ? ":" : ` ${direction} rule ${rule}:`}`;
 }

@@ -28,6 +28,7 @@ export function explanationJson(
     allowed: each.admitted,
     why: whyText(own, each),
     by: each.by ?? null,
+    exempt: each.exempt ?? null,
     tier: each.tier ?? null,
     selecting: each.selecting,
     matched: each.matched,

@@ -1,7 +1,7 @@
 /** What an audit reports, and that it reports nothing else. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ClusterNetworkPolicy, TierAction, TierRule } from "../../model/cluster-network-policy.ts";
+import type { ClusterNetworkPolicy, TierAction, TierPeer, TierRule } from "../../model/cluster-network-policy.ts";
 import type { ClusterPolicy, PolicyPod, PolicyRule } from "../../model/policy.ts";
 import { matchesSelector } from "../../model/selector.ts";
 import { randomNumbers } from "../services/testing/random-services.ts";
@@ -145,6 +145,40 @@ test("audit() reports peers that match nothing, and why", () => {
       "p ingress 2 its peer 10.0.0.0/8 except 10.0.0.0/9, 10.128.0.0/9 matches nothing: its exceptions leave no address of it",
     ],
   );
+});
+
+test("audit() reports the same of ClusterNetworkPolicies, where no namespace is asked for", () => {
+  const rule = (...peers: TierPeer[]): TierRule => ({ name: "", action: "Accept", peers });
+  const policy: ClusterNetworkPolicy = {
+    ...{ name: "top", uid: "top", generation: 1, tier: "Admin", priority: 1, problems: ["spec.egress[0]: no rule"] },
+    ...{ subject: { namespaces: is("team", "two"), pods: [] }, ingress: [] },
+    egress: [
+      rule({ kind: "nodes", nodes: is("zone", "a") }, { kind: "nodes", nodes: is("zone", "b") }),
+      rule({ kind: "pods", namespaces: [], pods: is("app", "none") }),
+    ],
+  };
+  const node = { name: "n", internalIps: [], podCidrs: [], labels: { zone: "a" } };
+  const closed = ["shop", "mail"].map((namespace) => aPolicy("deny", { namespace, ingress: [], egress: [] }));
+  const input = { ...inputOf([web, smtp], ...closed), clusterNetworkPolicies: [policy], nodes: new Map([["n", node]]) };
+  assert.deepEqual(
+    audit(input).map(({ kind, namespace, policy: name, rule: number, message }) => [
+      kind,
+      namespace,
+      name,
+      number,
+      message,
+    ]),
+    [
+      ["not-understood", "", "top", undefined, "spec.egress[0]: no rule"],
+      ["selects-nothing", "", "top", undefined, "selects no pod: no namespace has team=two"],
+      ["peer-matches-nothing", "", "top", 1, "its peer nodes zone=b matches nothing: no node has zone=b"],
+      [
+        ...["peer-matches-nothing", "", "top", 2],
+        "its peer pods app=none of all namespaces matches nothing: no pod of the cluster has app=none",
+      ],
+    ],
+  );
+  assert.deepEqual(audit(input, "shop"), []);
 });
 
 test("audit() reports names of ports that nobody declares who can be dialled", () => {

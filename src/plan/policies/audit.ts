@@ -2,16 +2,16 @@
  * What of the cluster's NetworkPolicies does nothing, and whom none of them isolates. Nothing is claimed that is not so; what
  * is only likely is marked as a hint. docs/design/policies.md, section "Explain and audit".
  */
+import { byPrecedence } from "../../model/cluster-network-policy.ts";
 import type { ClusterPolicy, PolicyDirection, PolicyPod } from "../../model/policy.ts";
-import { subtractPrefixes } from "../../model/prefix.ts";
-import { matchesSelector, type Selector, selectorText } from "../../model/selector.ts";
+import { selectorText } from "../../model/selector.ts";
 import type { ServiceProtocol } from "../../model/service.ts";
+import { clusterMatchingOf, matchingOf, peersWithoutMatch, selectsNothing } from "./audit-matches.ts";
 import { AuditPods, type LabelledPod } from "./audit-pods.ts";
 import { portFindings } from "./audit-ports.ts";
 import { shadowedRules } from "./audit-shadowed.ts";
 import type { PolicyCluster } from "./explain.ts";
-import { type PodSelection, selectionOf } from "./peers.ts";
-import { listText, peerText, selectorWords } from "./policy-text.ts";
+import { listText } from "./policy-text.ts";
 import { policiesAbout } from "./tiers.ts";
 
 export interface DeclaredPort {
@@ -39,6 +39,7 @@ export const FINDING_KINDS = [
 
 export interface Finding {
   readonly kind: (typeof FINDING_KINDS)[number];
+  /** "" for a ClusterNetworkPolicy. */
   readonly namespace: string;
   /** Its name; absent for what is about pods. */
   readonly policy?: string;
@@ -58,7 +59,7 @@ export interface Finding {
   readonly hint?: true;
 }
 
-export const DIRECTIONS = ["ingress", "egress"] as const;
+const DIRECTIONS = ["ingress", "egress"] as const;
 
 /** What audits of one cluster share. */
 export interface AuditContext {
@@ -68,7 +69,8 @@ export interface AuditContext {
 }
 
 /**
- * @param namespace the only one whose policies and pods are looked at; peers are looked for in all
+ * @param namespace the only one whose policies and pods are looked at; peers are looked for in all. Without it
+ *   ClusterNetworkPolicies are looked at, too
  * @returns sorted by kind, namespace, policy and rule
  */
 export function audit(input: AuditInput, namespace?: string): Finding[] {
@@ -80,17 +82,19 @@ export function audit(input: AuditInput, namespace?: string): Finding[] {
     hostPods: new AuditPods(input.hostPods, input.namespaces),
   };
   const byNamespace = Map.groupBy(policies, (policy) => policy.namespace);
-  const found = [
-    ...policies.flatMap(notUnderstood),
+  const clusterPolicies = namespace === undefined ? (input.clusterNetworkPolicies ?? []).toSorted(byPrecedence) : [];
+  const matching = [...policies.map(matchingOf), ...clusterPolicies.map(clusterMatchingOf)];
+  return [
+    ...policies.flatMap((policy) => notUnderstood(policy.namespace, policy)),
+    ...clusterPolicies.flatMap((policy) => notUnderstood("", policy)),
     ...[...new Set(input.pods.filter(isMeant).map((pod) => pod.namespace))]
       .sort()
       .flatMap((name) => notIsolated(name, byNamespace.get(name) ?? [], context)),
-    ...policies.flatMap((policy) => selectsNothing(policy, context)),
-    ...policies.flatMap((policy) => peersWithoutMatch(policy, context)),
+    ...matching.flatMap((each) => selectsNothing(each, context)),
+    ...matching.flatMap((each) => peersWithoutMatch(each, context)),
     ...portFindings(policies, context),
     ...[...byNamespace.values()].flatMap((each) => shadowed(each, input)),
   ];
-  return found;
 }
 
 function byName(a: ClusterPolicy, b: ClusterPolicy): number {
@@ -98,7 +102,10 @@ function byName(a: ClusterPolicy, b: ClusterPolicy): number {
   return x < y ? -1 : x > y ? 1 : 0;
 }
 
-function notUnderstood({ namespace, name, problems = [] }: ClusterPolicy): Finding[] {
+function notUnderstood(
+  namespace: string,
+  { name, problems = [] }: { readonly name: string; readonly problems?: readonly string[] },
+): Finding[] {
   return problems.map((message) => ({ kind: "not-understood", namespace, policy: name, message }));
 }
 
@@ -127,69 +134,6 @@ function openText(open: readonly string[], all: number, direction: PolicyDirecti
   const who = open.length === all ? some : `${open.length} of ${all} pods`;
   const what = direction === "ingress" ? "anybody may dial" : "may dial anybody";
   return direction === "ingress" ? `${what} ${who} (${listText(open)})` : `${who} (${listText(open)}) ${what}`;
-}
-
-function selectsNothing(policy: ClusterPolicy, context: AuditContext): Finding[] {
-  const { namespace, name } = policy;
-  const selection: PodSelection = { namespaces: namespace, pods: policy.pods };
-  if (context.pods.selected(selection).length > 0) return [];
-  const message = `selects no pod: ${whyNobody(selection, context)}`;
-  return [{ kind: "selects-nothing", namespace, policy: name, message }];
-}
-
-function whyNobody({ namespaces, pods: selector }: PodSelection, { pods, hostPods }: AuditContext): string {
-  const onHost = hostPods.selected({ namespaces, pods: selector });
-  if (onHost.length > 0) {
-    const names = listText(onHost.map((pod) => `${pod.namespace}/${pod.name}`));
-    return `only pods of the host network have these labels (${names}), and those are no pods to policies`;
-  }
-  const where = namespacesText(namespaces);
-  if (pods.selected({ namespaces, pods: [] }).length === 0) return `there are no pods in ${where}`;
-  const missing = selector.find((requirement) => pods.selected({ namespaces, pods: [requirement] }).length === 0);
-  return `no pod of ${where} has ${selectorWords(missing === undefined ? selector : [missing])}`;
-}
-
-function namespacesText(namespaces: PodSelection["namespaces"]): string {
-  if (typeof namespaces === "string") return `namespace ${namespaces}`;
-  return namespaces.length === 0 ? "the cluster" : `namespaces ${selectorWords(namespaces)}`;
-}
-
-function peersWithoutMatch(policy: ClusterPolicy, context: AuditContext): Finding[] {
-  const { namespace, name } = policy;
-  return DIRECTIONS.flatMap((direction) =>
-    (policy[direction] ?? []).flatMap(({ peers = [] }, r) =>
-      peers.flatMap((peer, p): Finding[] => {
-        const why =
-          peer.kind === "block" ? emptyBlock(peer.prefix, peer.except) : noPods(selectionOf(peer, namespace), context);
-        if (why === undefined) return [];
-        const message = `its peer ${peerText(peer, namespace)} matches nothing: ${why}`;
-        return [
-          { kind: "peer-matches-nothing", namespace, policy: name, direction, rule: r + 1, peer: p + 1, message },
-        ];
-      }),
-    ),
-  );
-}
-
-function emptyBlock(prefix: string, except: readonly string[]): string | undefined {
-  return except.length > 0 && subtractPrefixes(prefix, except).length === 0
-    ? "its exceptions leave no address of it"
-    : undefined;
-}
-
-function noPods(selection: PodSelection, context: AuditContext): string | undefined {
-  const { pods, input } = context;
-  if (pods.selected(selection).length > 0) return undefined;
-  const { namespaces } = selection;
-  if (typeof namespaces !== "string" && pods.namespaces(namespaces).length === 0)
-    return `no namespace has ${namespaceMiss(namespaces, input)}`;
-  return whyNobody(selection, context);
-}
-
-function namespaceMiss(selector: Selector, { namespaces }: AuditInput): string {
-  const all = [...namespaces.values()];
-  const missing = selector.find((requirement) => !all.some((labels) => matchesSelector([requirement], labels)));
-  return selectorWords(missing === undefined ? selector : [missing]);
 }
 
 function shadowed(policies: readonly ClusterPolicy[], { namespaces }: AuditInput): Finding[] {

@@ -1,6 +1,7 @@
 /** Peers, ports and selectors of policies in words, for people: `pods app=web of namespace shop`, `TCP 80, UDP dns`. */
 import type { Labels } from "../../model/cluster.ts";
-import type { PolicyPeer, PolicyPort, PolicyRule } from "../../model/policy.ts";
+import type { TierPeer } from "../../model/cluster-network-policy.ts";
+import type { PolicyPort, PolicyRule } from "../../model/policy.ts";
 import { type Selector, selectorText } from "../../model/selector.ts";
 
 /** Long lists help nobody who reads them. */
@@ -28,7 +29,8 @@ export function labelsText(labels: Labels): string {
 }
 
 /** @param namespace that of the policy */
-export function peerText(peer: PolicyPeer, namespace: string): string {
+export function peerText(peer: TierPeer, namespace: string): string {
+  if (peer.kind === "nodes") return peer.nodes.length === 0 ? "all nodes" : `nodes ${selectorWords(peer.nodes)}`;
   if (peer.kind === "block") {
     return peer.except.length === 0 ? peer.prefix : `${peer.prefix} except ${listText(peer.except)}`;
   }
