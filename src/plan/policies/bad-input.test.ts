@@ -94,7 +94,7 @@ test("a named port that differs between pods is each one's own number", () => {
     [80, 8080],
     [8080, 80],
   ] as const) {
-    const pods = [named("server", "10.244.1.1", own), named("second", "10.244.1.3", other), client];
+    const pods = [named("second", "10.244.1.3", other), named("server", "10.244.1.1", own), client];
     assert.deepEqual(admitted(policies, [80, 8080], pods), [own]);
   }
 });
@@ -106,6 +106,10 @@ test("while two pods have one address, only what the policies of both admit pass
   assert.deepEqual(admitted([open], [80], [server, older, client]), [80], "nothing selects the other one");
   assert.deepEqual(admitted([open, shut], [80], [server, older, client]), []);
   assert.deepEqual(admitted([open, shut], [80], [older, server, client]), [], "whichever comes first");
+  // Each has the other's name: whose chain comes first is decided by that.
+  const shutHere = { ...shut, name: open.name, pods: open.pods };
+  const openThere = { ...open, name: shut.name, pods: shut.pods };
+  assert.deepEqual(admitted([openThere, shutHere], [80], [server, older, client]), [], "whichever is the shut one");
   assert.deepEqual(admitted([open, shut], [80]), [80], "it has gone");
 });
 

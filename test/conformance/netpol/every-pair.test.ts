@@ -121,6 +121,18 @@ for (const direction of ["Ingress", "Egress"] as const) {
     assert.ok(admitted > 500, `${admitted} admitted`);
   });
 
+  test(`${direction}: ports of their own for each of several peers are as the evaluator says`, () => {
+    const peers = [...Object.values(PEERS), undefined];
+    const numbers = [79, 80, 8080, 65_535];
+    for (const first of peers.keys()) {
+      const rules = numbers.map((port, i) => {
+        const peer = peers[(first + i) % peers.length];
+        return ruleOf(peer === undefined ? [] : [peer], [{ port }, { port, protocol: "SCTP" }]);
+      });
+      compare(`peers from ${first} on`, direction, rules);
+    }
+  });
+
   test(`${direction}: two peers with all ports, two ports with all peers, in one rule and in two, are as the evaluator says`, () => {
     const [peers, ports] = [Object.values(PEERS), Object.values(PORTS)];
     for (const [i, peer] of peers.entries()) {

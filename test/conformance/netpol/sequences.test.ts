@@ -70,8 +70,17 @@ const sequences: Record<string, readonly RawCluster[]> = {
   ],
   "labels of namespaces change": [
     cluster(all, [fromTeam]),
-    cluster(all, [fromTeam], [namespace("x", { team: "two" }), namespace("y", {})]),
-    cluster(all, [fromTeam], [namespace("x", {}), namespace("y", { team: "two" })]),
+    cluster(all, [fromTeam], [namespace("x", {}), namespace("y", {})]),
+    cluster(all, [fromTeam], [namespace("x", { team: "two" }), namespace("y", { team: "one" })]),
+  ],
+  "a policy says something else": [
+    cluster(all, [fromTeam]),
+    cluster(all, [
+      {
+        ...fromTeam,
+        spec: { podSelector: { matchLabels: { app: "web" } }, ingress: [{ ports: [{ port: "http" }, { port: 81 }] }] },
+      },
+    ]),
   ],
   "pods exchange their addresses": [
     cluster(all, [fromTeam, toDatabase]),
