@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { getHeapSpaceStatistics } from "node:v8";
-import { IdleCollector, keepYoungGenerationSmall } from "./idle-collector.ts";
+import { IdleCollector, settleV8 } from "./idle-collector.ts";
 
 test("IdleCollector collects once when work has ended, not while it goes on", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
@@ -72,8 +72,8 @@ function readMuch(): unknown[] {
   return Array.from({ length: 400_000 }, (_, i) => ({ name: `object ${i}`, values: [i, i + 1] }));
 }
 
-test("keepYoungGenerationSmall() keeps V8's young generation from growing, whatever survives in it", () => {
-  keepYoungGenerationSmall();
+test("settleV8() keeps V8's young generation from growing, whatever survives in it", () => {
+  settleV8();
   const before = youngBytes();
   assert.equal(readMuch().length, 400_000);
   assert.equal(youngBytes(), before);

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startAgent } from "../agent/agent.ts";
-import { keepYoungGenerationSmall } from "../agent/idle-collector.ts";
+import { settleV8 } from "../agent/idle-collector.ts";
 import { createLog, type Log } from "../agent/log.ts";
 import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
 import { installPlugin } from "../cni/install-plugin.ts";
@@ -58,7 +58,7 @@ export const agentSpec = {
 } as const satisfies CommandSpec;
 
 export async function agent(args: readonly string[]): Promise<number> {
-  keepYoungGenerationSmall();
+  settleV8();
   const parsed = parseOptions(agentSpec, args);
   if (parsed === undefined) {
     process.stdout.write(formatHelp(agentSpec));
