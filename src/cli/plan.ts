@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { planTakeover, type TakeoverStep } from "../agent/kube-proxy-dry-run.ts";
 import { createLog } from "../agent/log.ts";
 import { Mirror } from "../agent/mirror.ts";
+import { planPolicyOperations } from "../agent/policies/dry-run.ts";
 import { planServiceOperations } from "../agent/services/dry-run.ts";
 import { replayJournal } from "../cni/journal-entry.ts";
 import { JOURNAL_FILE } from "../cni/server.ts";
@@ -21,17 +22,21 @@ import { endpointSlices, nodes, services as serviceObjects } from "../kube/resou
 import { SharedValues } from "../kube/shared-values.ts";
 import type { ClusterNode } from "../model/cluster.ts";
 import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
+import { NFLOG_GROUP } from "../model/marks.ts";
 import type { MtuReport } from "../model/mtu-report.ts";
 import { formatNftTable } from "../model/nft.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { formatOperation, type Operation } from "../model/operation.ts";
+import type { PoliciesReport } from "../model/policy-report.ts";
 import type { ServicesReport } from "../model/service-report.ts";
 import type { DesiredState, LocalPod } from "../model/state.ts";
 import { planNode } from "../plan/plan.ts";
+import { podsOfCluster } from "../plan/policies/policy-input.ts";
 import { serviceContext } from "../plan/services/node-ports.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { nodeConfig, nodeOptions, refuseWithoutRights, tellsOfServices } from "./node-options.ts";
 import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { readCluster } from "./policy-cluster.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
@@ -85,6 +90,7 @@ export async function plan(args: readonly string[]): Promise<number> {
   const operations = [
     ...diffNode(state, mirror.observed(state)),
     ...(await serviceOperations(new KubeClient(connection), config, kernel.nftables, mirror, known)),
+    ...(await policyOperations(new KubeClient(connection), config, kernel.nftables, pods, values)),
   ];
   const print = format === "json" ? formatJson : formatText;
   process.stdout.write(print(state, operations, takeover.steps));
@@ -146,6 +152,34 @@ async function serviceOperations(
       slices: slices.flatMap((object) => parseEndpointSlice(object, ignore, shared) ?? []),
       context: serviceContext(own, mirror.nodeAddresses(), config.services),
       config: config.services,
+    });
+  } finally {
+    client.close();
+  }
+}
+
+/** Denied packets are logged as the agent that runs here does it. */
+async function policyOperations(
+  client: KubeClient,
+  { nodeName, networkPolicy, logDenied }: NodeConfig,
+  nftables: Nftables,
+  pods: readonly LocalPod[],
+  values: Parameters<typeof readCluster>[1] & { readonly "metrics-address": string },
+): Promise<Operation[]> {
+  if (networkPolicy !== true) return [];
+  try {
+    const cluster = await readCluster(client, values);
+    const known = new Map(cluster.pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod]));
+    const here = pods.flatMap(({ name, ips }) => {
+      const pod = known.get(name);
+      return pod === undefined ? [] : [{ ...pod, ips, nodeName }];
+    });
+    const report = await unlessAway(askAgent<PoliciesReport>(values["metrics-address"], "/policies"));
+    const perSecond = report === undefined ? logDenied : (report.logDeniedPerSecond ?? undefined);
+    return planPolicyOperations(nftables, {
+      ...cluster,
+      ...{ nodeName, pods: podsOfCluster(nodeName, here, known) },
+      logDenied: perSecond === undefined ? undefined : { group: NFLOG_GROUP, perSecond },
     });
   } finally {
     client.close();

@@ -253,14 +253,22 @@ test("'breakwater plan' on a node says that there is nothing to change, and what
       "--state-dir",
       stateDir,
     );
+  const metadata = { name: "shut", namespace: "default" };
+  const shut = { kind: "NetworkPolicy", metadata, spec: { podSelector: {}, policyTypes: ["Ingress"] } };
+  const manifest = JSON.stringify({ apiVersion: "networking.k8s.io/v1", ...shut });
+  await home.kubectl(NAME, ["apply", "-f", "-"], manifest);
+  await eventually(10_000, async () => assert.match(await exec("node/node1", "nft", "list", "tables"), /-policy/));
   const whole = await plan();
   assert.equal(whole.code, 0, whole.stdout + whole.stderr);
   assert.match(whole.stdout, /Nothing to change/);
   await lab("fault", "add", "kill-agent", "--node", "node1");
   await exec("node/node1", "ip", "route", "del", "10.244.2.0/24");
+  await exec("node/node1", "nft", "delete", "table", "ip", "breakwater-policy");
   const broken = await plan();
   assert.equal(broken.code, 1, broken.stderr);
   assert.match(broken.stdout, /set route 10\.244\.2\.0\/24 via 10\.244\.2\.0 dev bwvxlan onlink\s+Node node2/);
+  assert.match(broken.stdout, /breakwater-policy.*the cluster's NetworkPolicies \(1\)/);
+  await home.kubectl(NAME, ["delete", "networkpolicy", "shut"]);
   await lab("fault", "clear");
 });
 

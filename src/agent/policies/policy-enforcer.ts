@@ -18,7 +18,7 @@ import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
 import type { DeniedLog } from "../../plan/policies/chains.ts";
 import { PolicyPlanner } from "../../plan/policies/planner.ts";
-import type { PolicyInput } from "../../plan/policies/policy-input.ts";
+import { type PolicyInput, podsOfCluster } from "../../plan/policies/policy-input.ts";
 import type { Log } from "../log.ts";
 import { cutForbidden, cutFormer } from "./flow-cutter.ts";
 
@@ -201,19 +201,8 @@ export class PolicyEnforcer implements Disposable {
 
   #input(): PolicyInput {
     const { nodeName, source, namespaces, nodes, logDenied } = this.#options;
-    const here = this.#localPods();
-    const taken = new Set(here.flatMap(({ ips }) => ips));
-    const names = new Set(here.map(({ namespace, name }) => `${namespace}/${name}`));
-    const pods: PolicyPod[] = [...here];
-    for (const [key, pod] of source.pods()) {
-      const isHere = pod.nodeName === nodeName;
-      if (isHere && names.has(key)) continue;
-      // The API may still tell of a pod that is gone from here while another one has its address already.
-      if (isHere && pod.ips.some((ip) => taken.has(ip))) continue;
-      pods.push(pod);
-    }
     return {
-      ...{ nodeName, pods, logDenied },
+      ...{ nodeName, pods: podsOfCluster(nodeName, this.#localPods(), source.pods()), logDenied },
       namespaces: new Map(Array.from(namespaces(), ([name, { labels }]) => [name, labels])),
       policies: [...source.policies().values()],
       clusterNetworkPolicies: [...source.clusterNetworkPolicies().values()],

@@ -12,6 +12,25 @@ export interface PolicyInput extends ClusterPods, PolicyTiers {
   readonly logDenied?: DeniedLog | undefined;
 }
 
+/**
+ * The cluster's pods, those of this node as they are attached here. The API may still tell of a pod that is gone from here
+ * while another one has its address already. @param known by "namespace/name"
+ */
+export function podsOfCluster(
+  nodeName: string,
+  here: readonly PolicyPod[],
+  known: ReadonlyMap<string, PolicyPod>,
+): PolicyPod[] {
+  const taken = new Set(here.flatMap(({ ips }) => ips));
+  const names = new Set(here.map(({ namespace, name }) => `${namespace}/${name}`));
+  const pods: PolicyPod[] = [...here];
+  for (const [key, pod] of known) {
+    const isHere = pod.nodeName === nodeName;
+    if (!isHere || !(names.has(key) || pod.ips.some((ip) => taken.has(ip)))) pods.push(pod);
+  }
+  return pods;
+}
+
 /** Whether the policy speaks of the pod in this direction. */
 export function selects(policy: ClusterPolicy, pod: PolicyPod, direction: PolicyDirection): boolean {
   return (
