@@ -2,7 +2,7 @@
 
 import type { Labels } from "../../model/cluster.ts";
 import type { ClusterNetworkPolicy, PolicyTier } from "../../model/cluster-network-policy.ts";
-import { type Family, ipFamily } from "../../model/ip.ts";
+import { type Family, type Ip, ipFamily } from "../../model/ip.ts";
 import type { NftChain, NftSet } from "../../model/nft.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import { resolvedNames } from "./admissions.ts";
@@ -35,6 +35,8 @@ export class DirectionPlanner {
   /** Of pods that were looked at already: what tells their chain from others; undefined for pods that nothing selects. */
   #keys = new WeakMap<PolicyPod, ChainKey | undefined>();
   #compiled = new Map<string, CompiledChain>();
+  /** Which chain each address led to, and what came of it. */
+  #last: { readonly chainsOf: ChainsOf; readonly plan: DirectionPlan } | undefined;
 
   constructor(direction: Direction, family: Family) {
     this.#direction = direction;
@@ -47,6 +49,7 @@ export class DirectionPlanner {
     this.#tiers = tiers;
     this.#keys = new WeakMap();
     this.#compiled = new Map();
+    this.#last = undefined;
   }
 
   /** Subjects of ClusterNetworkPolicies are chosen by their namespaces' labels. */
@@ -55,10 +58,11 @@ export class DirectionPlanner {
     if ((this.#tiers.clusterNetworkPolicies ?? []).length > 0) this.#keys = new WeakMap();
   }
 
+  /** @returns the very plan of the last time where it is the same */
   plan(local: readonly PolicyPod[], context: Context): DirectionPlan {
     const used = new Map<string, CompiledChain>();
     const denials = new Map<string, readonly string[]>();
-    const chainsOf = new Map<string, Set<string>>();
+    const chainsOf = new Map<Ip, Set<string>>();
     for (const pod of local) {
       const key = this.#keyOf(pod);
       const addresses = pod.ips.filter((ip) => ipFamily(ip) === this.#family);
@@ -69,14 +73,14 @@ export class DirectionPlanner {
       for (const ip of addresses) chainsOf.set(ip, (chainsOf.get(ip) ?? new Set()).add(chain.name));
     }
     this.#compiled = used;
-    return this.#put(used, chainsOf, denials);
+    // Equal names, equal chains: until policies change each is compiled once.
+    if (this.#last === undefined || !sameChains(chainsOf, this.#last.chainsOf)) {
+      this.#last = { chainsOf, plan: this.#put(used, chainsOf, denials) };
+    }
+    return this.#last.plan;
   }
 
-  #put(
-    used: ReadonlyMap<string, CompiledChain>,
-    chainsOf: ReadonlyMap<string, ReadonlySet<string>>,
-    denials: DirectionPlan["denials"],
-  ): DirectionPlan {
+  #put(used: ReadonlyMap<string, CompiledChain>, chainsOf: ChainsOf, denials: DirectionPlan["denials"]): DirectionPlan {
     // Chains that pods share, by name.
     const chains = new Map<string, NftChain>();
     const maps = new Map<string, NftSet>();
@@ -151,6 +155,18 @@ export class DirectionPlanner {
     if (chain === undefined) throw new RangeError(`Nothing speaks of pods with key ${key.text}`);
     return chain;
   }
+}
+
+/** Names of the chains of the pods that have an address; mostly one. */
+type ChainsOf = ReadonlyMap<Ip, ReadonlySet<string>>;
+
+function sameChains(a: ChainsOf, b: ChainsOf): boolean {
+  if (a.size !== b.size) return false;
+  for (const [ip, names] of a) {
+    const others = b.get(ip);
+    if (others === undefined || names.size !== others.size || !names.isSubsetOf(others)) return false;
+  }
+  return true;
 }
 
 interface ChainKey {

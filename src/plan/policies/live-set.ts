@@ -10,6 +10,8 @@ export interface SetMembers {
   of(pod: PolicyPod, index: PodIndex): readonly string[];
 }
 
+const NOTHING = { added: [], removed: [] };
+
 export class LiveSet {
   readonly head: Omit<NftSet, "elements">;
   readonly #members: SetMembers | undefined;
@@ -59,7 +61,8 @@ export class LiveSet {
   }
 
   /** What came and went since this was last asked. */
-  taken(): { readonly added: string[]; readonly removed: string[] } {
+  taken(): { readonly added: readonly string[]; readonly removed: readonly string[] } {
+    if (this.#turned.size === 0) return NOTHING;
     const turned = [...this.#turned];
     this.#turned = new Map();
     const that = (is: boolean) => turned.flatMap(([element, here]) => (here === is ? [element] : [])).sort();

@@ -48,6 +48,7 @@ function different<T>(
   after: ReadonlyMap<string, T>,
   same: (a: T, b: T) => boolean,
 ): Difference<T> {
+  if (before === after) return { wanted: [], before: [] };
   const isAsBefore = (name: string, value: T) => {
     const old = before.get(name);
     return old !== undefined && (old === value || same(old, value));

@@ -27,6 +27,7 @@ export class PolicyPlanner {
   #nodes: NonNullable<PolicyTiers["nodes"]> = new Map();
   #pods: readonly PolicyPod[] = [];
   #logDenied: DeniedLog | undefined;
+  #plans: readonly DirectionPlan[] = [];
   #parts: PlannedParts = { small: new Map(), chains: new Map(), peers: new Map() };
   #denials: ReadonlyMap<string, readonly string[]> = new Map();
   #isolates = false;
@@ -97,6 +98,8 @@ export class PolicyPlanner {
   }
 
   #put(plans: readonly DirectionPlan[]): void {
+    if (sameItems(plans, this.#plans)) return;
+    this.#plans = plans;
     const small = [...plans.flatMap(({ sets }) => sets), selfSet(plans, this.#family)];
     const used = new Set(plans.flatMap(({ peerSets }) => peerSets));
     this.#sets.retain(used);
