@@ -4,68 +4,14 @@
  * writes it to deploy/, and the lab installs it.
  */
 import { MAX_PRIORITY, POLICY_TIERS, TIER_ACTIONS } from "../model/cluster-network-policy.ts";
+import { conditionSchema, list, object, oneOf, type Schema, selector, text } from "./crd-schema.ts";
 import { clusterNetworkPolicies } from "./resource.ts";
-
-type Schema = Readonly<Record<string, unknown>>;
 
 /** Rules of a direction, peers of a rule, protocols of a rule, networks of a peer. */
 const MOST = 25;
 const MOST_OF_NAME = 100;
 /** Longest CIDR: an IPv6 address with eight groups and three digits of length. */
 const CIDR_LENGTH = 43;
-
-const text = (description: string, more: Schema = {}): Schema => ({ type: "string", description, ...more });
-const list = (items: Schema, description: string, more: Schema = {}): Schema => ({
-  type: "array",
-  description,
-  minItems: 1,
-  maxItems: MOST,
-  items,
-  ...more,
-});
-const object = (properties: Schema, description: string, more: Schema = {}): Schema => ({
-  type: "object",
-  description,
-  properties,
-  ...more,
-});
-/** Exactly one of the fields. */
-const oneOf = (properties: Schema, description: string): Schema =>
-  object(properties, description, { minProperties: 1, maxProperties: 1 });
-
-function selector(description: string): Schema {
-  const requirement = object(
-    {
-      key: text("Label that is looked at."),
-      operator: text("In, NotIn, Exists or DoesNotExist."),
-      values: {
-        type: "array",
-        description: "For In and NotIn: at least one. For the others: none.",
-        items: { type: "string" },
-        "x-kubernetes-list-type": "atomic",
-      },
-    },
-    "One requirement on one label.",
-    { required: ["key", "operator"] },
-  );
-  return object(
-    {
-      matchLabels: {
-        type: "object",
-        description: "Labels that must be there, with these values.",
-        additionalProperties: { type: "string" },
-      },
-      matchExpressions: {
-        type: "array",
-        description: "Requirements that all have to hold.",
-        items: requirement,
-        "x-kubernetes-list-type": "atomic",
-      },
-    },
-    description,
-    { "x-kubernetes-map-type": "atomic" },
-  );
-}
 
 const pods = (description: string): Schema =>
   object(
@@ -185,29 +131,11 @@ const spec = object(
   { required: ["tier", "priority", "subject"] },
 );
 
-const condition = object(
-  {
-    type: text("What it is about.", { maxLength: 316 }),
-    status: text("Whether it holds.", { enum: ["True", "False", "Unknown"] }),
-    reason: text("One word for programs.", { minLength: 1, maxLength: 1024 }),
-    message: text("Sentences for people.", { maxLength: 32_768 }),
-    lastTransitionTime: text("Since when.", { format: "date-time" }),
-    observedGeneration: {
-      type: "integer",
-      format: "int64",
-      minimum: 0,
-      description: "metadata.generation of the object that it speaks of.",
-    },
-  },
-  "One aspect of the policy's state.",
-  { required: ["type", "status", "reason", "message", "lastTransitionTime"] },
-);
-
 const status = object(
   {
     conditions: {
       type: "array",
-      items: condition,
+      items: conditionSchema,
       "x-kubernetes-list-type": "map",
       "x-kubernetes-list-map-keys": ["type"],
     },

@@ -99,6 +99,14 @@ export function numberField(
   return undefined;
 }
 
+/** true or false, `absent` where it is absent; undefined and a report where it is anything else. */
+export function booleanField(value: unknown, absent: boolean, field: string, report: ReportField): boolean | undefined {
+  if (value === undefined || value === null) return absent;
+  if (typeof value === "boolean") return value;
+  report(field, `expected true or false, found ${typeName(value)}`);
+  return undefined;
+}
+
 /** One of a few words, the first where it is absent; undefined and a report where it is another. */
 export function wordField<W extends string>(
   value: unknown,

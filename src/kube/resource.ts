@@ -42,6 +42,18 @@ export const clusterNetworkPolicies: ResourceType = {
   plural: "clusternetworkpolicies",
   namespaced: false,
 };
+const own = (plural: string): ResourceType => ({
+  group: "breakwater.dev",
+  version: "v1alpha1",
+  plural,
+  namespaced: false,
+});
+/** Of our own CustomResourceDefinitions, in deploy/crds: a cluster need not have them. */
+export const bgpPeers = own("bgppeers");
+export const bgpConfigurations = own("bgpconfigurations");
+export const loadBalancerPools = own("loadbalancerpools");
+export const secrets = core("secrets", true);
+export const leases: ResourceType = { group: "coordination.k8s.io", version: "v1", plural: "leases", namespaced: true };
 export const services = core("services", true);
 export const endpointSlices: ResourceType = {
   group: "discovery.k8s.io",
