@@ -18,7 +18,7 @@ import { residentMegabytes } from "../process-usage.ts";
 import { quantile } from "../statistics.ts";
 import { addUnderlay, largeNode } from "./large-cluster.ts";
 import { PolicyEvents } from "./policy-events.ts";
-import { LOCAL_PODS, type PolicyPopulation, policyPopulation, TIERS } from "./policy-population.ts";
+import { LOCAL_PODS, labelsOf, type PolicyPopulation, policyPopulation, TIERS } from "./policy-population.ts";
 
 const NODE = largeNode(1);
 const CHANGE_LIMIT_MS = 5;
@@ -50,8 +50,10 @@ export async function measurePolicyAgent(bench: Bench): Promise<void> {
   using changes = new LabelChanges(cluster, host);
   await pause(2000);
   const rounds = bench.options.quick ? 50 : 300;
-  await measureChanges(bench, changes, "a remote pod's label change", population.pods.slice(LOCAL_PODS), rounds);
-  await measureChanges(bench, changes, "a local pod's label change", population.pods.slice(0, LOCAL_PODS), rounds);
+  const [local, remote] = [population.pods.slice(0, LOCAL_PODS), population.pods.slice(LOCAL_PODS)];
+  await measureChanges(bench, changes, "a remote pod's label change", remote, otherTier, rounds);
+  await measureChanges(bench, changes, "a local pod gets another's labels", local, labelsOfAnother, rounds);
+  await measureChanges(bench, changes, "a local pod gets labels of its own", local, otherTier, rounds);
   bench.row("agent's memory behind these changes", "MB", residentMegabytes(agent.pid));
 }
 
@@ -89,6 +91,22 @@ async function attachLocal(cluster: BenchCluster, agent: AgentProcess, { pods }:
   }
 }
 
+type Labels = Record<string, string>;
+/** A pod's next labels. @param turn number of the change */
+type Relabel = (labels: Labels, turn: number) => Labels;
+
+/** Policies select the pod and speak of it by that. */
+const otherTier: Relabel = (labels, turn) => {
+  const others = TIERS.filter((tier) => tier !== labels["tier"]);
+  return { ...labels, tier: others[turn % others.length] ?? "" };
+};
+
+/** Those that other pods of the node began with: the same policies select it as them. */
+const labelsOfAnother: Relabel = (labels, turn) => {
+  const [one, other] = [labelsOf(turn), labelsOf(turn + 1)];
+  return one.app === labels["app"] && one.tier === labels["tier"] ? other : one;
+};
+
 interface Change {
   readonly ms: number;
   readonly elements: number;
@@ -113,8 +131,7 @@ class LabelChanges implements Disposable {
     this.#events[Symbol.dispose]();
   }
 
-  /** The pod belongs to another tier; policies select it and speak of it by that. */
-  async one(pod: NewObject): Promise<Change> {
+  async one(pod: NewObject, relabel: Relabel): Promise<Change> {
     const { namespace, name } = identityOf(pod);
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     this.#waiting.set((pod["status"] as { podIP: Ip }).podIP, resolve);
@@ -123,9 +140,7 @@ class LabelChanges implements Disposable {
     this.#events.take();
     const started = performance.now();
     this.#cluster.api.store.modify("pods", namespace, name, ({ metadata }) => {
-      const labels = metadata["labels"] as Record<string, string>;
-      const others = TIERS.filter((tier) => tier !== labels["tier"]);
-      labels["tier"] = others[turn % others.length] ?? "";
+      Object.assign(metadata, { labels: relabel(metadata["labels"] as Labels, turn) });
     });
     const ended = await promise;
     clearTimeout(timer);
@@ -143,12 +158,13 @@ async function measureChanges(
   changes: LabelChanges,
   what: string,
   pods: readonly NewObject[],
+  relabel: Relabel,
   rounds: number,
 ): Promise<void> {
   bench.say(what);
   const made: Change[] = [];
   for (let round = 0; round < rounds; round++) {
-    made.push(await changes.one(pods[(round * 7919) % pods.length] as NewObject));
+    made.push(await changes.one(pods[(round * 7919) % pods.length] as NewObject, relabel));
   }
   const ms = made.map((change) => change.ms);
   const limit = { reference: CHANGE_LIMIT_MS, referenceName: "limit", goal: 1 };

@@ -1,7 +1,7 @@
 /**
  * A large cluster with many NetworkPolicies, as objects of the API: 10,000 pods in 20 namespaces, 110 of them on the first
  * node, and 50 policies a namespace. Half of these select one application, the others a part of all: each pod is
- * selected by some fifteen.
+ * selected by some fifteen. On the first node each namespace has three applications, mostly with two pods each.
  */
 import type { JsonObject } from "../../../src/kube/json.ts";
 import { parseNamespace } from "../../../src/kube/parse-namespace.ts";
@@ -22,7 +22,8 @@ export const LOCAL_PODS = 110;
 const NAMESPACES = 20;
 const NODES = 100;
 export const TIERS = ["web", "api", "data"] as const;
-const POLICIES_OF_APPLICATIONS = 25;
+const APPLICATIONS = 25;
+const LOCAL_APPLICATIONS = 3;
 
 /** @param policies multiple of 20 */
 export function policyPopulation(policies: number, pods: number): PolicyPopulation {
@@ -52,6 +53,11 @@ function namespaceObject(i: number): NewObject {
   return { apiVersion: "v1", kind: "Namespace", metadata: { name: namespaceName(i), labels } };
 }
 
+/** @param number of the pod in its namespace */
+export function labelsOf(number: number, applications = LOCAL_APPLICATIONS): Record<"app" | "tier", string> {
+  return { app: `app-${number % applications}`, tier: TIERS[number % TIERS.length] ?? "" };
+}
+
 /** A pod of the first node asks for its address. */
 function podObject(i: number): NewObject {
   const number = Math.floor(i / NAMESPACES);
@@ -59,7 +65,7 @@ function podObject(i: number): NewObject {
   const node = largeNode(isLocal ? 1 : 2 + ((i - LOCAL_PODS) % (NODES - 1)));
   const host = isLocal ? i : Math.floor((i - LOCAL_PODS) / (NODES - 1));
   const podIP = `${node.podCidr.split(".").slice(0, 3).join(".")}.${host + 2}`;
-  const labels = { app: `app-${number % POLICIES_OF_APPLICATIONS}`, tier: TIERS[number % TIERS.length] };
+  const labels = labelsOf(number, isLocal ? LOCAL_APPLICATIONS : APPLICATIONS);
   const ports = [{ name: "http", containerPort: 8000 + (i % 5) }];
   return {
     apiVersion: "v1",
@@ -80,13 +86,13 @@ function policyObject(i: number): NewObject {
 /** An application is reached by the one before it and by the tests of its team, and reaches the next one. */
 function applicationPolicy(number: number): object {
   const app = (offset: number) => ({
-    matchLabels: { app: `app-${(number + offset) % POLICIES_OF_APPLICATIONS}` },
+    matchLabels: { app: `app-${(number + offset) % APPLICATIONS}` },
   });
   return {
     podSelector: app(0),
     policyTypes: ["Ingress", "Egress"],
     ingress: [
-      { from: [{ podSelector: app(POLICIES_OF_APPLICATIONS - 1) }], ports: [{ port: "http" }] },
+      { from: [{ podSelector: app(APPLICATIONS - 1) }], ports: [{ port: "http" }] },
       {
         from: [{ podSelector: app(1), namespaceSelector: { matchLabels: { stage: "test" } } }],
         ports: [{ port: 9000 }],
