@@ -72,20 +72,26 @@ export class IdleCollector implements Disposable {
  * V8's settings for a process that works seldom and for months. Called before anything is made.
  *
  * The young generation stays at the megabyte that it begins with: it would grow to sixteen, and to another sixteen, while the
- * agent starts, and shrinks only with a full collection. And what was compiled stays: V8 throws away the bytecode of functions that
- * some collections in a row found unused, and the change behind a quiet hour would wait for the compiler.
+ * agent starts, and shrinks only with a full collection. What was compiled stays: V8 throws away the bytecode of functions that
+ * some collections in a row found unused, and the change behind a quiet hour would wait for the compiler. And nobody but
+ * {@link IdleCollector} makes the heap smaller: V8's own reducer marks it twice, some seconds later, when work may have begun again.
  */
 export function settleV8(): void {
   setFlagsFromString("--semi-space-growth-factor=1");
   setFlagsFromString("--no-flush-bytecode");
+  setFlagsFromString("--no-memory-reducer");
 }
 
-let gc: (() => void) | undefined;
+type Collect = (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
+let gc: Collect | undefined;
 
-/** V8's gc(), which Node shows only with --expose-gc: an agent is started in many ways, so it asks for itself. */
+/**
+ * V8's gc(), which Node shows only with --expose-gc: an agent is started in many ways, so it asks for itself. The flavor is
+ * the one that gives pages back.
+ */
 function fullCollection(): void {
   setFlagsFromString("--expose-gc");
-  gc ??= runInNewContext("gc") as () => void;
-  gc();
+  gc ??= runInNewContext("gc") as Collect;
+  gc({ type: "major", execution: "sync", flavor: "last-resort" });
   mallocTrim(0);
 }
