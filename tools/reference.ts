@@ -1,5 +1,5 @@
 /**
- * Writes docs/reference from the code: options, metrics, error codes, faults; and the CustomResourceDefinition of deploy/.
+ * Writes docs/reference from the code: options, metrics, error codes, faults; and the CustomResourceDefinitions of deploy/.
  * With --check it only compares, and fails when a file says something else than the code.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -26,6 +26,7 @@ import { policyExplainSpec } from "../src/cli/policy-explain.ts";
 import { policyStatusSpec } from "../src/cli/policy-status.ts";
 import { servicesSpec } from "../src/cli/services.ts";
 import { CLUSTER_NETWORK_POLICY_CRD } from "../src/kube/cluster-network-policy-crd.ts";
+import { OWN_CRDS } from "../src/kube/own-crds.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
 import { ERROR_CODES } from "../src/model/error-codes.ts";
 import * as marks from "../src/model/marks.ts";
@@ -170,12 +171,19 @@ const pages: Readonly<Record<string, string>> = {
   "faults.md": faultsPage(),
   "marks.md": marksPage(),
 };
-const crd = `# Written by tools/reference.ts from src/kube/cluster-network-policy-crd.ts. Do not edit.\n${stringify(CLUSTER_NETWORK_POLICY_CRD, { aliasDuplicateObjects: false })}`;
+const definitions = [
+  { definition: CLUSTER_NETWORK_POLICY_CRD, source: "src/kube/cluster-network-policy-crd.ts" },
+  ...OWN_CRDS.map((definition) => ({ definition, source: "src/kube/own-crds.ts" })),
+];
 const files: readonly (readonly [string, string])[] = [
   ...Object.entries(pages).map(([name, body]) => {
     return [join("docs", "reference", name), `${NOTICE}\n${body.trimEnd()}\n`] as const;
   }),
-  [join("deploy", "crds", `${CLUSTER_NETWORK_POLICY_CRD.metadata.name}.yaml`), crd],
+  ...definitions.map(({ definition, source }) => {
+    const notice = `# Written by tools/reference.ts from ${source}. Do not edit.\n`;
+    const text = stringify(definition, { aliasDuplicateObjects: false });
+    return [join("deploy", "crds", `${definition.metadata.name}.yaml`), `${notice}${text}`] as const;
+  }),
 ];
 for (const [path, text] of files) {
   if (existsSync(path) && readFileSync(path, "utf8") === text) continue;

@@ -88,6 +88,8 @@ export interface BgpClusterConfig {
     readonly clusterIPs: boolean;
     readonly externalIPs: boolean;
     readonly loadBalancerIPs: boolean;
+    /** Only addresses inside these; absent: all, but no external IP, which whoever writes a Service chooses. */
+    readonly within?: readonly Prefix[];
   };
   /** TCP port on which nodes listen, and reach each other. */
   readonly listenPort: number;
