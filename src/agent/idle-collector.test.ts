@@ -78,5 +78,5 @@ function readMuch(): unknown[] {
 test("settleV8() keeps V8's young generation from growing, whatever survives in it", () => {
   settleV8();
   assert.equal(readMuch().length, 400_000);
-  assert.equal(youngBytes(), atStart);
+  assert.ok(youngBytes() <= atStart, `${youngBytes()} bytes, at the start ${atStart}`);
 });
