@@ -55,6 +55,7 @@ const DEBIAN = {
     ["conntrack", "conntrack", "tests that look at the kernel with another's eyes"],
     ["/usr/lib/cni/portmap", "containernetworking-plugins", "chained plugins; the peers of the benchmarks"],
     ["ping", "iputils-ping", "tests of reachability"],
+    ["bird", "bird2", "tests of routing by BGP"],
     ["ethtool", "ethtool", "benchmarks of the data path"],
   ],
   vm: [
@@ -100,11 +101,19 @@ function installDebianPackages(kinds) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const options = { env, stdio: ["ignore", 2, 2] };
   const install = ["install", "-y", "-q", "--no-install-recommends", ...packages];
-  if (spawnSync("apt-get", install, options).status === 0) return;
-  spawnSync("apt-get", ["update", "-q"], options);
   if (spawnSync("apt-get", install, options).status !== 0) {
-    fail(`Cannot install ${packages.join(" ")}`, "Read apt's message above, or install them by hand");
+    spawnSync("apt-get", ["update", "-q"], options);
+    if (spawnSync("apt-get", install, options).status !== 0) {
+      fail(`Cannot install ${packages.join(" ")}`, "Read apt's message above, or install them by hand");
+    }
   }
+  if (packages.includes("bird2")) stopBirdService();
+}
+
+/** Debian starts a BIRD on the machine itself, with an example for its configuration; tests want the program alone. */
+function stopBirdService() {
+  if (!existsSync("/run/systemd/system")) return;
+  spawnSync("systemctl", ["disable", "--now", "bird.service"], { stdio: ["ignore", 2, 2] });
 }
 
 function newestChange(folder, pattern) {

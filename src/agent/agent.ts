@@ -16,6 +16,7 @@ import type { ApiConnection } from "../kube/connection.ts";
 import { messageOf } from "../model/errors.ts";
 import { SERVICE_TABLES } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
+import { dropBgp, routeByBgp } from "./bgp/bgp-start.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
 import { createKubeProxyMetrics } from "./kube-proxy-metrics.ts";
@@ -110,6 +111,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onProven: () => reconciler.request("proof"),
   });
   const services = serveServices(options, { client, mirror, metrics, nodes, onActivity: () => collector.touch() });
+  const bgp = routeByBgp(options, {
+    registry: metrics.registry,
+    nodes,
+    facts: () => mirror.facts(config),
+    state: () => reconciler.status.state,
+    onChange: () => reconciler.request("bgp"),
+  });
+  const dropFormer = dropBgp(options, () => reconciler.status);
   const takeover = watchKubeProxy(options, metrics, services);
   const reconciler: Reconciler = new Reconciler({
     kernel,
@@ -125,23 +134,36 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onRound: () => {
       paths.proof.follow(reconciler.status.state);
       services?.follow();
+      bgp?.follow();
+      dropFormer();
       publisher.tryPublish();
     },
     onEvents: (seen) => paths.proof.notice(seen, mirror),
   });
-  const publisher = new CniPublisher(options, network, () => reconciler.request("retry"));
+  const publisher = new CniPublisher(
+    options,
+    () => network.notReadyReason() ?? bgp?.notReadyReason(),
+    network,
+    () => reconciler.request("retry"),
+  );
   const notOnDisk = () => (publisher.published ? undefined : "the CNI configuration is not on disk yet");
   const health = await startHealthServer(options.metricsAddress, metrics.registry, {
     unhealthy: () => stuckReason(reconciler, synced),
-    notReady: () => network.notReadyReason() ?? policies?.enforcer.failure ?? services?.proxy.failure ?? notOnDisk(),
+    notReady: () =>
+      network.notReadyReason() ??
+      bgp?.notReadyReason() ??
+      policies?.enforcer.failure ??
+      services?.proxy.failure ??
+      notOnDisk(),
     collect: () => {
       collect(metrics, reconciler, network, source);
       paths.proof.collect();
       services?.collect();
       policies?.collect();
+      bgp?.collect();
       for (const { code } of takeover.problems) metrics.problems.set({ code }, 1);
     },
-    document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url),
+    document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url) ?? bgp?.document(url),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
@@ -163,6 +185,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     await paths.stop();
     await services?.stop();
     await policies?.stop();
+    await bgp?.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };
@@ -227,12 +250,15 @@ function serveServices(options: AgentOptions, surroundings: ServiceSurroundings)
 /** Puts the CNI configuration on disk once the node can give pods their network, and tries again when that fails. */
 class CniPublisher {
   readonly #options: AgentOptions;
+  readonly #notReady: () => string | undefined;
   readonly #network: NodeNetwork;
   readonly #retry: () => void;
   #published = false;
 
-  constructor(options: AgentOptions, network: NodeNetwork, retry: () => void) {
+  /** @param notReady why no pod can have its network yet */
+  constructor(options: AgentOptions, notReady: () => string | undefined, network: NodeNetwork, retry: () => void) {
     this.#options = options;
+    this.#notReady = notReady;
     this.#network = network;
     this.#retry = retry;
   }
@@ -253,7 +279,7 @@ class CniPublisher {
   }
 
   tryPublish(): void {
-    if (this.#published || this.#network.notReadyReason() !== undefined) return;
+    if (this.#published || this.#notReady() !== undefined) return;
     this.#published = true;
     const { log, publishCni } = this.#options;
     publishCni().then(
@@ -326,7 +352,7 @@ function collect(metrics: AgentMetrics, reconciler: Reconciler, network: NodeNet
   metrics.pods.set(network.pods().length);
   metrics.peers.reset();
   metrics.pathMtuBytes.reset();
-  for (const mode of ["direct", "vxlan", "none"] as const) metrics.peers.set({ mode }, 0);
+  for (const mode of ["direct", "vxlan", "bgp", "none"] as const) metrics.peers.set({ mode }, 0);
   for (const path of state?.paths ?? []) {
     metrics.peers.inc({ mode: path.mode });
     metrics.pathMtuBytes.set({ peer: path.node, mode: path.mode }, path.mtuBytes);

@@ -35,7 +35,7 @@ export const clusterOptions = {
     help: "Zones, zone1 to zoneN: the nodes' label topology.kubernetes.io/zone, round-robin; without it a subnet is a zone",
   },
   mtu: { type: "string", value: "BYTES", default: "1500", help: "MTU of every wire" },
-  routing: { type: "string", value: "MODE", default: "auto", help: "As of the agent: auto, direct or vxlan" },
+  routing: { type: "string", value: "MODE", default: "auto", help: "As of the agent: auto, direct, vxlan or bgp" },
   "cni-chain": {
     type: "string",
     value: "PLUGINS",
@@ -68,6 +68,14 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
       },
     );
   }
+  const routing = choiceOption(spec, "routing", values.routing, ROUTING_MODES);
+  if (routing === "bgp" && subnets > 1) {
+    throw new BreakwaterError(
+      "BW_USAGE",
+      `--routing bgp and --subnets ${subnets}: the lab's router speaks no BGP, so it knows no pod CIDR and nodes behind it cannot be reached`,
+      { remedy: "Give --subnets 1, or another --routing" },
+    );
+  }
   const zones = values.zones === undefined ? undefined : integerOption(spec, "zones", values.zones, 1, nodes);
   return {
     name: values.name,
@@ -75,7 +83,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     subnets,
     ...(zones === undefined ? {} : { zones }),
     mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535),
-    routing: choiceOption(spec, "routing", values.routing, ROUTING_MODES),
+    routing,
     dualStack: values["dual-stack"],
     ...(values.flowtable ? { flowtable: true } : {}),
     ...(values["log-denied"] === undefined

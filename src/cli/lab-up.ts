@@ -1,5 +1,6 @@
 /** `breakwater lab up` and `down`. */
 import { resolve } from "node:path";
+import { findBird } from "../agent/bgp/bird-process.ts";
 import { callLab } from "../lab/control-protocol.ts";
 import { launchLab, removeLab } from "../lab/launch.ts";
 import { readManifests } from "../lab/manifests.ts";
@@ -70,6 +71,8 @@ export async function bringUp(
   // Read them before anything is made: a bad manifest must not leave half a lab.
   const count = folder === undefined ? 0 : readManifests(folder).length;
   const program = process.argv[1] ?? "";
+  // Where it is missing no node would become ready.
+  if (options.routing === "bgp") findBird();
   const paths = await launchLab(options, program, onStep);
   try {
     if (folder !== undefined) {

@@ -13,7 +13,7 @@ import {
 } from "./options.ts";
 
 const FORBIDDEN_CONNECTIONS: readonly ForbiddenConnections[] = ["cut", "keep"];
-export const ROUTING_MODES: readonly RoutingMode[] = ["auto", "direct", "vxlan"];
+export const ROUTING_MODES: readonly RoutingMode[] = ["auto", "direct", "vxlan", "bgp"];
 
 /** How to reach the API. */
 export const connectionOptions = {
@@ -33,7 +33,7 @@ export const nodeOptions = {
     type: "string",
     value: "MODE",
     default: "auto",
-    help: "auto: direct on a shared subnet, VXLAN behind a router; direct; vxlan",
+    help: "auto: direct on a shared subnet, VXLAN behind a router; direct; vxlan; bgp: BIRD makes the routes (package bird2)",
   },
   vni: { type: "string", value: "N", default: String(DEFAULT_VNI), help: "VXLAN network identifier" },
   "vxlan-port": { type: "string", value: "PORT", default: String(DEFAULT_VXLAN_PORT), help: "UDP port of VXLAN" },

@@ -9,7 +9,7 @@ import { openServerSocket } from "../kernel/inet-socket.ts";
 import * as libc from "../kernel/libc.ts";
 import { CLUSTER_NETWORK_POLICY_CRD } from "../kube/cluster-network-policy-crd.ts";
 import { BreakwaterError, messageOf } from "../model/errors.ts";
-import { ROUTE_PROTOCOL } from "../model/marks.ts";
+import { BIRD_PROTOCOL, ROUTE_PROTOCOL } from "../model/marks.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { makeCertificate } from "./certificates.ts";
 import type { ControlMethods, LabStatus, NodeStatus, PathRow, ProbeRequest } from "./control-protocol.ts";
@@ -292,12 +292,12 @@ function labRoutes({ topology, underlay }: Lab): PathRow[] {
     const host = underlay.nodes.get(from.name);
     if (host === undefined) return [];
     const links = new Map(host.routes.links().map((link) => [link.index, link]));
-    const routes = host.routes.routes({ protocol: ROUTE_PROTOCOL });
+    const routes = [ROUTE_PROTOCOL, BIRD_PROTOCOL].flatMap((protocol) => host.routes.routes({ protocol }));
     return topology.nodes.flatMap((to): PathRow[] => {
       const route = routes.find(({ destination }) => destination === `10.244.${to.index}.0/24`);
       const link = links.get(route?.oif ?? -1);
       if (route === undefined || link === undefined || from === to) return [];
-      const mode = link.kind === "vxlan" ? "vxlan" : "direct";
+      const mode = route.protocol === BIRD_PROTOCOL ? "bgp" : link.kind === "vxlan" ? "vxlan" : "direct";
       return [
         {
           from: from.name,

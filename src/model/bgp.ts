@@ -3,9 +3,10 @@
  * is to have, and what its BIRD says of them. `src/kube` parses the first from API objects, `src/plan/bgp` makes the second,
  * `src/agent/bgp` reads the third. Numbers and defaults are those of RFC 4271 and BIRD 2.
  */
-import type { Ip } from "./ip.ts";
+import type { Family, Ip } from "./ip.ts";
 import type { Prefix } from "./prefix.ts";
 import type { Selector } from "./selector.ts";
+import type { Problem } from "./state.ts";
 
 /** RFC 6996: the first AS number for private use of 16 bits. */
 export const DEFAULT_AS_NUMBER = 64512;
@@ -102,3 +103,63 @@ export const DEFAULT_BGP_CONFIG: BgpClusterConfig = {
   advertise: { clusterIPs: false, externalIPs: false, loadBalancerIPs: false },
   listenPort: BGP_PORT,
 };
+
+/** Prefixes that a filter lets through. */
+export interface BgpFilter {
+  /** Pod CIDRs of all other nodes: {@link BgpPlan.otherPodCidrs}. */
+  readonly pods: boolean;
+  /** These as they are. */
+  readonly exact: readonly Prefix[];
+  /** These, and those inside. */
+  readonly within: readonly Prefix[];
+}
+
+/** One session of a node, with everything worked out. */
+export interface BgpSession {
+  /** What BIRD calls it. */
+  readonly protocol: string;
+  readonly kind: "node" | "peer";
+  /** Name of the Node or BGPPeer. */
+  readonly peer: string;
+  readonly address: Ip;
+  readonly asNumber: number;
+  readonly port: number;
+  readonly local: Ip;
+  readonly localAsNumber: number;
+  readonly localPort: number;
+  /** Families whose routes are exchanged, each with our address that peers are to send to. */
+  readonly nextHops: readonly { readonly family: Family; readonly address: Ip }[];
+  readonly multihop?: number;
+  readonly ttlSecurity: boolean;
+  readonly bfd: boolean;
+  readonly password?: string;
+  /** Seconds; 0: none. */
+  readonly restartSeconds: number;
+  /** We pass on to it what others of our AS told us. */
+  readonly reflectorClient: boolean;
+  readonly import: BgpFilter;
+  /** Prefixes of a family that are taken at most. */
+  readonly importLimit: number;
+  readonly localPreference?: number;
+  /** What is passed on of what BGP taught us; the node's own prefixes always are announced. */
+  readonly export: BgpFilter;
+  readonly communities: readonly BgpCommunity[];
+  /** LOCAL_PREF of what we announce, inside our AS. */
+  readonly announcedPreference?: number;
+  readonly allowOwnAs: number;
+}
+
+/** What BIRD is to do on a node. */
+export interface BgpPlan {
+  readonly nodeName: string;
+  readonly routerId: Ip;
+  /** The node's own pod CIDRs, announced as they are; in the kernel each is "unreachable" behind its pods' routes. */
+  readonly podCidrs: readonly Prefix[];
+  /** Of all other nodes. */
+  readonly otherPodCidrs: readonly Prefix[];
+  /** Prefixes whose routes carry an MTU (RTAX_MTU), bytes: the proven path is narrower than the device. */
+  readonly narrow: readonly { readonly mtuBytes: number; readonly prefixes: readonly Prefix[] }[];
+  /** Sorted by protocol. */
+  readonly sessions: readonly BgpSession[];
+  readonly problems: readonly Problem[];
+}

@@ -18,6 +18,34 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   ),
   BW_API_LISTEN: code("The lab's API server cannot listen", "End the program that has the port, or choose another"),
   BW_BENCH_PEER: code("One end of a measurement ended too early", "Read what it said"),
+  BW_BGP_BIRD: code(
+    "BIRD is not installed, or does not start: routing by BGP needs it",
+    "apt-get install bird2; where it is, read bird/bird.log in the state directory",
+  ),
+  BW_BGP_CONFIG: code(
+    "BIRD refuses the configuration that was written for it, and keeps the one before",
+    "Use BIRD 2.0.8 or newer, and report the line that it names",
+  ),
+  BW_BGP_CONTROL: code(
+    "BIRD does not answer on its control socket",
+    "Read bird/bird.log in the state directory; a BIRD that hangs is ended and started anew by itself",
+  ),
+  BW_BGP_NO_PEER: code(
+    "A node that routes by BGP has nobody to have a session with",
+    "Make a BGPPeer that selects it, or let nodes have sessions with each other (nodeMesh)",
+  ),
+  BW_BGP_PASSWORD: code(
+    "The password of a BGP peer cannot be read or used: there is no session without it",
+    "Make the Secret that the peer names, with a password of 1 to 80 bytes without quotes",
+  ),
+  BW_BGP_PEER_ADDRESS: code(
+    "A BGP peer's address is not one that this node can have a session with",
+    "Correct the address or the nodes that it selects; say multihop where routers are between",
+  ),
+  BW_BGP_PEER_TAKEN: code(
+    "Two BGP peers of a node have one address: the one whose name comes first has the session",
+    "Delete one of them, or let them select different nodes",
+  ),
   BW_CNI: code("A CNI call failed", "Read its message and details"),
   BW_CNI_CHAINED_PLUGIN: code(
     "A plugin of the CNI chain cannot be asked which versions it speaks",
@@ -162,7 +190,7 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_PATH_MTU: code("A path carries less than IPv6 needs", "Raise the MTU of the underlay"),
   BW_PEER_ADDRESS: code("A peer node has no address of a family that is needed", "Give its kubelet such a --node-ip"),
   BW_PEER_BEHIND_ROUTER: code(
-    "A peer is behind a router and routing is direct",
+    "A peer is behind a router, and routing is direct, or bgp without a peer that knows the way",
     "Use routing auto or vxlan, or tell the routers",
   ),
   BW_POD_CIDR_OVERLAP: code(

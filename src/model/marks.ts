@@ -4,6 +4,10 @@
 
 /** rtm_protocol of our routes. 98 is unassigned in include/uapi/linux/rtnetlink.h and iproute2's rt_protos. */
 export const ROUTE_PROTOCOL = 98;
+/** rtm_protocol of routes that BIRD makes: RTPROT_BIRD of include/uapi/linux/rtnetlink.h. */
+export const BIRD_PROTOCOL = 12;
+/** Metric of the routes that our BIRD makes: with the protocol it tells them from those of another BIRD. */
+export const BGP_METRIC = 9800;
 export const VXLAN_DEVICE = "bwvxlan";
 /** Generic receive offload (NETIF_F_GRO) in the kernel's words: netdev_features_strings of net/ethtool/common.c. */
 export const RECEIVE_OFFLOAD = "rx-gro";

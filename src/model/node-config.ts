@@ -5,7 +5,8 @@ import type { Prefix } from "./prefix.ts";
 /** cut: their conntrack entries are deleted, and what follows of them is dropped. keep: they go on until they end. */
 export type ForbiddenConnections = "cut" | "keep";
 
-export type RoutingMode = "auto" | "direct" | "vxlan";
+/** bgp: BIRD makes the routes between nodes (docs/design/bgp.md). */
+export type RoutingMode = "auto" | "direct" | "vxlan" | "bgp";
 
 export interface NodeConfig {
   readonly nodeName: string;

@@ -103,7 +103,8 @@ export interface DesiredFeature {
 /** The way to one peer node. */
 export interface PlannedPath {
   readonly node: string;
-  readonly mode: "direct" | "vxlan" | "none";
+  /** bgp: the way is the underlay's, and BIRD makes the routes. none: there is no way. */
+  readonly mode: "direct" | "vxlan" | "bgp" | "none";
   readonly podCidrs: readonly Prefix[];
   /** Where packets for the peer's pods leave to. */
   readonly peer: Ip;

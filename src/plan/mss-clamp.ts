@@ -41,7 +41,7 @@ export function planMssClamp(paths: readonly PlannedPath[], podMtuBytes: number,
 }
 
 function isNarrow({ mode, mtuBytes, underlayMtuBytes, overheadBytes }: PlannedPath): boolean {
-  return mode === "vxlan" || (mode === "direct" && mtuBytes < underlayMtuBytes - overheadBytes);
+  return mode === "vxlan" || (mode !== "none" && mtuBytes < underlayMtuBytes - overheadBytes);
 }
 
 function clampRule(match: "meta oifname" | "meta iifname", device: string, direction: string): NftRule {

@@ -3,6 +3,7 @@
  * than what a probe has proven. See docs/design/mtu.md.
  */
 import type { Family } from "../model/ip.ts";
+import type { PlannedPath } from "../model/state.ts";
 
 /** Outer Ethernet-less headers of VXLAN (RFC 7348): IP 20 or 40, UDP 8, VXLAN 8, inner Ethernet 14. */
 const VXLAN_OVERHEAD_BYTES: Record<Family, number> = { 4: 50, 6: 70 };
@@ -10,7 +11,7 @@ const VXLAN_OVERHEAD_BYTES: Record<Family, number> = { 4: 50, 6: 70 };
 export const IPV6_MINIMUM_BYTES = 1280;
 
 /** What a path adds to each packet, bytes. */
-export function pathOverheadBytes(mode: "direct" | "vxlan" | "none", outer: Family): number {
+export function pathOverheadBytes(mode: PlannedPath["mode"], outer: Family): number {
   return mode === "vxlan" ? VXLAN_OVERHEAD_BYTES[outer] : 0;
 }
 

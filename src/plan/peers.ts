@@ -68,6 +68,8 @@ export function planPeer(
     overheadBytes,
     mtuBytes: planPathMtu({ underlayMtuBytes, overheadBytes, provenBytes }),
   };
+  // Whether BIRD has a way there is for its own plan to say (bgp/plan.ts).
+  if (mode === "bgp") return { ...NOTHING, path, problems: tooSmallForIpv6(path) };
   if (mode === "none") return { ...NOTHING, path, problems: [behindRouter(peer, address, podCidrs)] };
   const plan = mode === "direct" ? planDirect(underlay, peer, path) : planVxlan(peer, path);
   return { ...plan, problems: [...plan.problems, ...tooSmallForIpv6(path)] };
@@ -86,7 +88,7 @@ function tooSmallForIpv6({ node, podCidrs, mtuBytes }: PlannedPath): Problem[] {
 }
 
 function chooseMode(config: NodeConfig, direct: boolean): PlannedPath["mode"] {
-  if (config.routing === "vxlan") return "vxlan";
+  if (config.routing === "vxlan" || config.routing === "bgp") return config.routing;
   if (direct) return "direct";
   return config.routing === "auto" ? "vxlan" : "none";
 }

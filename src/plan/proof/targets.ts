@@ -48,7 +48,7 @@ function pathTargets(path: PlannedPath, node: ClusterNode, most: number | undefi
       overheadBytes,
     };
   };
-  if (path.mode === "direct") {
+  if (path.mode !== "vxlan") {
     const families = new Set<Family>(podCidrs.map(ipFamily));
     return [...families].flatMap((family) => addressOfFamily(node.internalIps, family) ?? []).map(underlay);
   }

@@ -77,6 +77,13 @@ export const scenarios: Readonly<Record<string, PlanInput>> = {
   "three-nodes-two-subnets": input({ nodes: twoSubnets, pods: [pod(1)] }),
   "routing-direct-behind-router": input({ nodes: twoSubnets, config: { ...config, routing: "direct" } }),
   "routing-vxlan": input({ nodes: oneSubnet, config: { ...config, routing: "vxlan", vni: 7, vxlanPort: 8472 } }),
+  "routing-bgp": input({
+    nodes: dualNodes,
+    interfaces: [loopback, dual],
+    config: { ...config, routing: "bgp" },
+    pods: [pod(1, ["10.244.1.2", "fd00:10:244:1::2"])],
+    provenMtuBytes: new Map([["node3", 1400]]),
+  }),
   "dual-stack": input({
     nodes: dualNodes,
     interfaces: [loopback, dual],

@@ -1,0 +1,231 @@
+/** Everything about BGP on a node, put together: the plan, BIRD, and what BIRD says. docs/design/bgp.md. */
+import type { Registry } from "prom-client";
+import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
+import { type Clock, systemClock } from "../../kube/clock.ts";
+import { type BgpClusterConfig, type BgpPeerSpec, type BgpPlan, DEFAULT_BGP_CONFIG } from "../../model/bgp.ts";
+import type { BgpReport, BgpSessionReport } from "../../model/bgp-report.ts";
+import type { ClusterNode } from "../../model/cluster.ts";
+import { messageOf } from "../../model/errors.ts";
+import type { DesiredState, NodeFacts, Problem } from "../../model/state.ts";
+import { formatBirdConfig } from "../../plan/bgp/config-text.ts";
+import { planBgp } from "../../plan/bgp/plan.ts";
+import { Remembered } from "../../plan/memo.ts";
+import type { Log } from "../log.ts";
+import { type BgpMetrics, createBgpMetrics } from "./bgp-metrics.ts";
+import { bgpRoutes } from "./bird-cleanup.ts";
+import { birdPaths } from "./bird-process.ts";
+import type { BirdProtocol } from "./bird-status.ts";
+import { BirdSupervisor } from "./bird-supervisor.ts";
+
+/** What the operator asks for; changes are followed at the next round. */
+export interface BgpWishes {
+  readonly settings: BgpClusterConfig;
+  readonly peers: readonly BgpPeerSpec[];
+  readonly passwords: ReadonlyMap<string, string>;
+}
+
+const NO_WISHES: BgpWishes = { settings: DEFAULT_BGP_CONFIG, peers: [], passwords: new Map() };
+
+export interface BgpPartsOptions {
+  readonly nodeName: string;
+  readonly stateDir: string;
+  readonly routes: Pick<RouteTable, "routes">;
+  readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
+  readonly facts: () => NodeFacts;
+  /** The node's own plan; undefined while there is none. */
+  readonly state: () => DesiredState | undefined;
+  readonly wishes?: () => BgpWishes;
+  readonly registry: Registry;
+  readonly log: Log;
+  /** The node may have become ready. */
+  readonly onChange: () => void;
+  /** @default systemClock */
+  readonly clock?: Clock;
+}
+
+/** How often BIRD is asked how its sessions are. */
+const LOOK_MS = 1000;
+/** A node is ready with its sessions; one that does not come must not keep it from being so, milliseconds. */
+const PATIENCE_MS = 15_000;
+
+export class BgpParts {
+  readonly #options: BgpPartsOptions;
+  readonly #clock: Clock;
+  readonly #supervisor: BirdSupervisor;
+  readonly #metrics: BgpMetrics;
+  readonly #planned = new Remembered<BgpPlan>();
+  readonly #established = new Set<string>();
+  readonly #timer: NodeJS.Timeout;
+  #plan: BgpPlan | undefined;
+  #configuredAt: number | undefined;
+  #isReady = false;
+  #sessions: readonly BgpSessionReport[] = [];
+  #looking: Promise<void> | undefined;
+
+  constructor(options: BgpPartsOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#metrics = createBgpMetrics(options.registry);
+    this.#supervisor = new BirdSupervisor({
+      paths: birdPaths(options.stateDir),
+      clock: this.#clock,
+      log: options.log,
+      hasRoutes: () => bgpRoutes(options.routes).length > 0,
+    });
+    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+  }
+
+  /** The cluster or the node may have changed. */
+  follow(): void {
+    const plan = this.#makePlan();
+    if (plan === undefined || plan === this.#plan) return;
+    this.#tell(plan.problems);
+    this.#plan = plan;
+    this.#supervisor.configure(formatBirdConfig(plan, birdPaths(this.#options.stateDir)));
+  }
+
+  /** Why the node's pods would have no way to others; undefined when they have. */
+  notReadyReason(): string | undefined {
+    if (this.#plan === undefined) return "BGP is not planned yet";
+    if (this.#isReady) return undefined;
+    return this.#supervisor.failure ?? "BGP sessions are not established yet";
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#plan?.problems ?? [];
+  }
+
+  /** @returns the document behind /bgp */
+  document(url: URL): Promise<BgpReport> | undefined {
+    return url.pathname === "/bgp" ? this.#report() : undefined;
+  }
+
+  /** Called when metrics are read. */
+  collect(): void {
+    const { up, prefixes, birdUp, birdRestarts } = this.#metrics;
+    up.reset();
+    prefixes.reset();
+    for (const { peer, kind, state, channels } of this.#sessions) {
+      up.set({ peer, kind }, state === "Established" ? 1 : 0);
+      for (const { family, imported, exported } of channels) {
+        prefixes.set({ peer, family: `ipv${family}`, direction: "in" }, imported);
+        prefixes.set({ peer, family: `ipv${family}`, direction: "out" }, exported);
+      }
+    }
+    birdUp.set(this.#supervisor.failure === undefined ? 1 : 0);
+    birdRestarts.set(this.#supervisor.restarts);
+  }
+
+  /** BIRD and its routes stay. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#supervisor.stop();
+    await this.#looking;
+  }
+
+  #makePlan(): BgpPlan | undefined {
+    const { nodeName, nodes, facts, state, wishes } = this.#options;
+    const [all, own, desired] = [nodes(), nodes()?.get(nodeName), state()];
+    if (all === undefined || own === undefined || desired === undefined) return undefined;
+    const { settings, peers, passwords } = wishes?.() ?? NO_WISHES;
+    const known = facts();
+    const labels = settings.routeReflectors === undefined ? undefined : all;
+    const inputs = [
+      own,
+      desired.paths,
+      desired.podCidrs,
+      JSON.stringify(known.interfaces),
+      settings,
+      peers,
+      passwords,
+      labels,
+    ];
+    return this.#planned.get(inputs, () =>
+      planBgp({ own, facts: known, nodes: all, state: desired, settings, peers, passwords }),
+    );
+  }
+
+  #tell(problems: readonly Problem[]): void {
+    const before = new Set(this.problems.map(({ message }) => message));
+    for (const { code, object, message, remedy } of problems) {
+      if (!before.has(message)) this.#options.log.warn({ code, object, remedy }, message);
+    }
+  }
+
+  /** Asks BIRD; one question at a time. */
+  #look(): Promise<void> {
+    this.#looking ??= this.#ask().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #ask(): Promise<void> {
+    let protocols: readonly BirdProtocol[] = [];
+    try {
+      protocols = await this.#supervisor.protocols();
+    } catch (error) {
+      this.#options.log.warn({ error: messageOf(error) }, "BIRD does not say how its sessions are");
+    }
+    this.#sessions = this.#describe(protocols);
+    this.#noticeChanges();
+    if (!this.#isReady) this.#becomeReady();
+  }
+
+  #becomeReady(): void {
+    if (this.#plan === undefined || this.#supervisor.failure !== undefined) return;
+    this.#configuredAt ??= this.#clock.now();
+    const isLate = this.#clock.now() - this.#configuredAt > PATIENCE_MS;
+    if (!isLate && this.#sessions.some(({ state }) => state !== "Established")) return;
+    this.#isReady = true;
+    this.#options.onChange();
+  }
+
+  #describe(protocols: readonly BirdProtocol[]): BgpSessionReport[] {
+    const byName = new Map(protocols.map((protocol) => [protocol.name, protocol]));
+    return (this.#plan?.sessions ?? []).map(({ protocol, kind, peer, address, asNumber }) => {
+      const said = byName.get(protocol);
+      return {
+        protocol,
+        kind,
+        peer,
+        address,
+        asNumber,
+        state: said?.bgpState ?? "Unknown",
+        since: said?.since ?? null,
+        channels: said?.channels ?? [],
+        lastError: said?.lastError ?? null,
+      };
+    });
+  }
+
+  #noticeChanges(): void {
+    for (const { protocol, peer, address, state, lastError } of this.#sessions) {
+      const was = this.#established.has(protocol);
+      const is = state === "Established";
+      if (was === is) continue;
+      if (is) {
+        this.#established.add(protocol);
+        this.#options.log.info({ peer, address }, "BGP session established");
+      } else {
+        this.#established.delete(protocol);
+        this.#metrics.flaps.inc({ peer });
+        this.#options.log.warn({ peer, address, state, lastError }, "BGP session lost");
+      }
+    }
+  }
+
+  async #report(): Promise<BgpReport> {
+    await this.#look();
+    const { failure, version, pid, restarts } = this.#supervisor;
+    return {
+      node: this.#options.nodeName,
+      routerId: this.#plan?.routerId ?? null,
+      bird: { running: version !== undefined, version: version ?? null, pid: pid ?? null, restarts },
+      failure: failure ?? null,
+      announced: this.#plan?.podCidrs ?? [],
+      sessions: this.#sessions,
+      problems: this.problems,
+    };
+  }
+}

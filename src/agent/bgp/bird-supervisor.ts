@@ -1,0 +1,173 @@
+/**
+ * Keeps one BIRD running with the configuration that is wanted: found or started, configured over its control socket
+ * without a restart, watched by the end of that connection, started anew with backoff when it ended. Retry lives here.
+ */
+import { writeFileAtomic } from "../../cni/atomic-file.ts";
+import { type Clock, pause } from "../../kube/clock.ts";
+import { BreakwaterError, describeError, messageOf } from "../../model/errors.ts";
+import type { Log } from "../log.ts";
+import type { BirdControl } from "./bird-control.ts";
+import { type BirdPaths, birdPid, killBird, startBird, tryOpen } from "./bird-process.ts";
+import { type BirdProtocol, parseProtocols } from "./bird-status.ts";
+import { isRefusal } from "./reply-reader.ts";
+
+export interface BirdSupervisorOptions {
+  readonly paths: BirdPaths;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether the kernel has routes of an earlier BIRD of ours. */
+  readonly hasRoutes: () => boolean;
+}
+
+const RETRY_FIRST_MS = 100;
+const RETRY_LAST_MS = 10_000;
+/** A BIRD that ran this long was well: its next end is a first one. */
+const HEALTHY_MS = 10_000;
+
+export class BirdSupervisor {
+  readonly #options: BirdSupervisorOptions;
+  readonly #stop = new AbortController();
+  #wanted: string | undefined;
+  #configured: string | undefined;
+  #configuring = Promise.resolve();
+  #control: BirdControl | undefined;
+  #failure: string | undefined = "BIRD is not started yet";
+  #refused: string | undefined;
+  #restarts = 0;
+  #delayMs = RETRY_FIRST_MS;
+  #running: Promise<void> | undefined;
+
+  constructor(options: BirdSupervisorOptions) {
+    this.#options = options;
+  }
+
+  /** Why BIRD does not route as it should; undefined when it does. */
+  get failure(): string | undefined {
+    return this.#failure ?? this.#refused;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  get version(): string | undefined {
+    return this.#control?.version;
+  }
+
+  get pid(): number | undefined {
+    return this.#control === undefined ? undefined : birdPid(this.#options.paths);
+  }
+
+  /** The configuration that is wanted; the first one starts BIRD. */
+  configure(text: string): void {
+    if (this.#wanted === text) return;
+    this.#wanted = text;
+    if (this.#running === undefined) this.#running = this.#run();
+    else if (this.#control !== undefined) void this.#apply(this.#control);
+  }
+
+  /** What BIRD says of its protocols; none while it does not run. @throws BreakwaterError BW_BGP_CONTROL */
+  async protocols(): Promise<BirdProtocol[]> {
+    if (this.#control === undefined) return [];
+    const reply = await this.#control.command("show protocols all");
+    return isRefusal(reply) ? [] : parseProtocols(reply);
+  }
+
+  /** BIRD is left as it is. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#control?.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, log } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const started = clock.now();
+      try {
+        const control = await this.#attach();
+        this.#configured = undefined;
+        await this.#apply(control);
+        if (!signal.aborted) this.#control = control;
+        this.#failure = undefined;
+        // What was wanted meanwhile.
+        await this.#apply(control);
+        if (signal.aborted) control.close();
+        await control.closed;
+        if (signal.aborted) return;
+        this.#failure = "BIRD has ended";
+        log.warn({}, "BIRD has ended; its routes stay, and it is started anew");
+      } catch (error) {
+        const failure = describeError(error);
+        if (failure !== this.#failure) log.error({ error: failure }, "cannot run BIRD; trying again");
+        this.#failure = failure;
+      }
+      this.#control = undefined;
+      if (clock.now() - started > HEALTHY_MS) this.#delayMs = RETRY_FIRST_MS;
+      await pause(clock, this.#delayMs, signal);
+      this.#delayMs = Math.min(2 * this.#delayMs, RETRY_LAST_MS);
+    }
+  }
+
+  /** The BIRD that is there, or a new one. */
+  async #attach(): Promise<BirdControl> {
+    const { paths, log, hasRoutes } = this.#options;
+    const found = await tryOpen(paths.socket).catch((error: unknown) => {
+      log.error({ error: messageOf(error) }, "BIRD hangs; ending it");
+      killBird(paths);
+      return undefined;
+    });
+    if (found !== undefined) {
+      log.info({ version: found.version }, "BIRD runs already");
+      return found;
+    }
+    this.#write();
+    const recovering = hasRoutes();
+    const control = await startBird(paths, recovering);
+    if (this.#failure === "BIRD has ended") this.#restarts++;
+    log.info({ version: control.version, recovering }, "BIRD started");
+    return control;
+  }
+
+  #write(): void {
+    // Passwords are in it.
+    writeFileAtomic(this.#options.paths.config, this.#wanted ?? "", 0o600);
+  }
+
+  /** One at a time: BIRD reads the file while others may want the next. */
+  #apply(control: BirdControl): Promise<void> {
+    this.#configuring = this.#configuring
+      .then(() => this.#applyNow(control))
+      .catch((error: unknown) => {
+        // The connection ends with it, and that is what the loop waits for.
+        this.#options.log.error({ error: messageOf(error) }, "cannot configure BIRD");
+        control.close();
+      });
+    return this.#configuring;
+  }
+
+  async #applyNow(control: BirdControl): Promise<void> {
+    const text = this.#wanted;
+    if (text === this.#configured || text === undefined) return;
+    this.#write();
+    const reply = await control.command(`configure "${this.#options.paths.config}"`);
+    this.#configured = text;
+    if (!isRefusal(reply)) {
+      this.#refused = undefined;
+      return;
+    }
+    const why = reply.lines.map((line) => line.text).join("; ");
+    const error = new BreakwaterError(
+      "BW_BGP_CONFIG",
+      `BIRD refuses its configuration and keeps the one before: ${why}`,
+      {
+        operation: "configure BIRD",
+        object: this.#options.paths.config,
+        remedy: "Is this BIRD 2.0.8 or newer? Report the line that it names",
+      },
+    );
+    this.#refused = describeError(error);
+    this.#options.log.error({ error: this.#refused }, "BIRD refuses its configuration");
+  }
+}

@@ -1,0 +1,53 @@
+/** What a node says of its BGP: the document behind `breakwater bgp`. */
+import type { Family, Ip } from "./ip.ts";
+import type { Prefix } from "./prefix.ts";
+import type { Problem } from "./state.ts";
+
+/** One family of a session, as BIRD counts. */
+export interface BgpChannelReport {
+  readonly family: Family;
+  readonly up: boolean;
+  /** Prefixes that are taken, announced, and those taken that lead somewhere from here. */
+  readonly imported: number;
+  readonly exported: number;
+  readonly preferred: number;
+  /** Announcements that the import filter refused, since BIRD runs. */
+  readonly refused: number;
+  /** Announcements beyond the prefix limit, since BIRD runs. */
+  readonly beyondLimit: number;
+  /** The prefix limit is reached: what is beyond is not taken. */
+  readonly limitReached: boolean;
+}
+
+export interface BgpSessionReport {
+  readonly protocol: string;
+  readonly kind: "node" | "peer";
+  /** Name of the Node or BGPPeer. */
+  readonly peer: string;
+  readonly address: Ip;
+  readonly asNumber: number;
+  /** Of RFC 4271, section 8.2.2: Idle, Connect, Active, OpenSent, OpenConfirm, Established; "Unknown" without BIRD. */
+  readonly state: string;
+  /** Since when, seconds since 1970; null where BIRD does not say. */
+  readonly since: number | null;
+  readonly channels: readonly BgpChannelReport[];
+  readonly lastError: string | null;
+}
+
+export interface BgpReport {
+  readonly node: string;
+  readonly routerId: Ip | null;
+  readonly bird: {
+    readonly running: boolean;
+    readonly version: string | null;
+    readonly pid: number | null;
+    /** Times that this agent started BIRD anew because it had ended. */
+    readonly restarts: number;
+  };
+  /** Why routing by BGP does not work as a whole; null when it does. */
+  readonly failure: string | null;
+  /** The node's own prefixes, announced to every peer. */
+  readonly announced: readonly Prefix[];
+  readonly sessions: readonly BgpSessionReport[];
+  readonly problems: readonly Problem[];
+}

@@ -1,0 +1,111 @@
+/**
+ * What BIRD is to do on one node: its sessions with other nodes and with the operator's peers, and what each may bring and
+ * hear. Pure and sorted: the same input gives the same bytes. docs/design/bgp.md has the rules and their reasons.
+ */
+import type { BgpPeerSpec, BgpPlan, BgpSession } from "../../model/bgp.ts";
+import type { ClusterNode } from "../../model/cluster.ts";
+import { comparePrefix, type Prefix } from "../../model/prefix.ts";
+import { matchesSelector } from "../../model/selector.ts";
+import type { PlannedPath, Problem } from "../../model/state.ts";
+import type { BgpInput } from "./input.ts";
+import { routerId } from "./names.ts";
+import { planNodeSession } from "./node-sessions.ts";
+import { planPeerSession } from "./peer-sessions.ts";
+
+export function planBgp(input: BgpInput): BgpPlan {
+  const { own, state } = input;
+  const peers = planPeers(input);
+  const taken = new Set(peers.sessions.map(({ address }) => address));
+  const mesh = planMesh(input, taken);
+  return {
+    nodeName: own.name,
+    routerId: routerId(own.name, own.internalIps),
+    podCidrs: [...state.podCidrs].sort(comparePrefix),
+    otherPodCidrs: state.paths.flatMap(({ podCidrs }) => podCidrs).sort(comparePrefix),
+    narrow: planNarrow(state.paths),
+    sessions: [...peers.sessions, ...mesh.sessions].sort(byProtocol),
+    problems: [...peers.problems, ...mesh.problems, ...(peers.sessions.length > 0 ? [] : lonely(input))],
+  };
+}
+
+/** Of two peers with one address, the one whose name comes first has the session: BIRD takes no two. */
+function planPeers(input: BgpInput): { sessions: BgpSession[]; problems: Problem[] } {
+  const mine = input.peers.filter(({ nodes }) => matchesSelector(nodes, input.own.labels));
+  const byAddress = new Map<string, BgpPeerSpec>();
+  const [sessions, problems]: [BgpSession[], Problem[]] = [[], []];
+  for (const peer of [...mine].sort(byName)) {
+    const winner = byAddress.get(peer.address);
+    if (winner !== undefined) {
+      problems.push(sameAddress(peer, winner));
+      continue;
+    }
+    byAddress.set(peer.address, peer);
+    const plan = planPeerSession(input, peer);
+    if ("session" in plan) sessions.push(plan.session);
+    else problems.push(plan.problem);
+  }
+  return { sessions, problems };
+}
+
+/** @param taken addresses that the operator's peers have: what they say of a session counts */
+function planMesh(input: BgpInput, taken: ReadonlySet<string>): { sessions: BgpSession[]; problems: Problem[] } {
+  const { settings, nodes, own } = input;
+  const [sessions, problems]: [BgpSession[], Problem[]] = [[], []];
+  if (!settings.nodeMesh) return { sessions, problems };
+  const { routeReflectors } = settings;
+  const reflects = (node: ClusterNode | undefined) =>
+    routeReflectors !== undefined && node !== undefined && matchesSelector(routeReflectors, node.labels);
+  const some = routeReflectors !== undefined && [...nodes.values()].some(reflects);
+  const ours = reflects(own);
+  for (const path of input.state.paths) {
+    const theirs = reflects(nodes.get(path.node));
+    if ((some && !ours && !theirs) || taken.has(path.peer)) continue;
+    const plan = planNodeSession(input, path, { ours: some && ours, theirs: some && theirs });
+    if (plan === undefined) continue;
+    if ("session" in plan) sessions.push(plan.session);
+    else problems.push(plan.problem);
+  }
+  return { sessions, problems };
+}
+
+/** Grouped by size: a filter asks once a group. */
+function planNarrow(paths: readonly PlannedPath[]): BgpPlan["narrow"] {
+  const groups = new Map<number, Prefix[]>();
+  for (const { mtuBytes, underlayMtuBytes, podCidrs } of paths) {
+    if (mtuBytes >= underlayMtuBytes) continue;
+    groups.set(mtuBytes, [...(groups.get(mtuBytes) ?? []), ...podCidrs]);
+  }
+  return [...groups]
+    .sort(([a], [b]) => a - b)
+    .map(([mtuBytes, prefixes]) => ({ mtuBytes, prefixes: prefixes.sort(comparePrefix) }));
+}
+
+/** There are other nodes, and no session brings any of their prefixes. */
+function lonely({ own, state, settings }: BgpInput): Problem[] {
+  if (state.paths.length === 0 || settings.nodeMesh) return [];
+  return [
+    {
+      code: "BW_BGP_NO_PEER",
+      object: `Node ${own.name}`,
+      message: `Node ${own.name} has no BGP peer: no route to the pods of ${state.paths.length} other nodes`,
+      remedy: "Make a BGPPeer that selects this node, or let nodes have sessions with each other (nodeMesh)",
+    },
+  ];
+}
+
+function sameAddress(peer: BgpPeerSpec, winner: BgpPeerSpec): Problem {
+  return {
+    code: "BW_BGP_PEER_TAKEN",
+    object: `BGPPeer ${peer.name}`,
+    message: `BGPPeer ${peer.name} has the address ${peer.address} of BGPPeer ${winner.name}: only that one has a session`,
+    remedy: `Delete one of them, or let them select different nodes`,
+  };
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}
+
+function byProtocol(a: BgpSession, b: BgpSession): number {
+  return a.protocol < b.protocol ? -1 : 1;
+}
