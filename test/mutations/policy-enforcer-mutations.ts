@@ -2,6 +2,7 @@
 import type { Mutation } from "./mutant.ts";
 
 const ENFORCER = "src/agent/policies/policy-enforcer.ts";
+const INPUT = "src/plan/policies/policy-input.ts";
 const CUTTER = "src/agent/policies/flow-cutter.ts";
 const TEST = "src/agent/policies/policy-enforcer.test.ts";
 
@@ -39,9 +40,9 @@ export const enforcerMutations: readonly Mutation[] = [
   },
   {
     what: "an address belongs to the pod that the API still tells of",
-    file: ENFORCER,
-    find: "      if (isHere && pod.ips.some((ip) => taken.has(ip))) continue;\n",
-    replace: "",
+    file: "src/plan/policies/policy-input.ts",
+    find: "(names.has(key) || pod.ips.some((ip) => taken.has(ip)))",
+    replace: "names.has(key)",
     test: [TEST, "PolicyEnforcer gives an address to the pod that has it here, not to one that the API still tells of"],
   },
 ];
