@@ -16,6 +16,11 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => performance.now(),
   schedule: (delayMs, callback) => {
+    if (delayMs <= 0) {
+      // A timer of 0 ms takes one.
+      const soon = setImmediate(callback);
+      return () => clearImmediate(soon);
+    }
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);
   },

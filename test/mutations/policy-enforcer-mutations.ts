@@ -40,7 +40,7 @@ export const enforcerMutations: readonly Mutation[] = [
   },
   {
     what: "an address belongs to the pod that the API still tells of",
-    file: "src/plan/policies/policy-input.ts",
+    file: INPUT,
     find: "(names.has(key) || pod.ips.some((ip) => taken.has(ip)))",
     replace: "names.has(key)",
     test: [TEST, "PolicyEnforcer gives an address to the pod that has it here, not to one that the API still tells of"],

@@ -52,7 +52,10 @@ interface KnownLocal {
 
 const FAMILIES = [4, 6] as const;
 
-/** Rounds are no closer than this: an event storm becomes few transactions. */
+/**
+ * Behind a transaction nothing follows for so long: an event storm becomes few of them. A round that changed nothing rests as
+ * long as it took: one watch tells of a pod's labels before the other that policies are planned from.
+ */
 const PAUSE_MS = 20;
 const REPAIR_MS = 50;
 const RETRY_MIN_MS = 100;
@@ -68,7 +71,8 @@ export class PolicyEnforcer implements Disposable {
   #local = new Map<string, KnownLocal>();
   /** The kernel holds what the last round planned. */
   #started = false;
-  #endedAt = Number.NEGATIVE_INFINITY;
+  /** When the next round may be. */
+  #restsUntil = Number.NEGATIVE_INFINITY;
   #retryMs = RETRY_MIN_MS;
   #failure: string | undefined = "NetworkPolicies have not been read from the API yet";
   #cancel: (() => void) | undefined;
@@ -101,7 +105,7 @@ export class PolicyEnforcer implements Disposable {
 
   /** Something changed: a round follows. */
   request(): void {
-    this.#schedule(Math.max(0, this.#endedAt + PAUSE_MS - this.#options.clock.now()));
+    this.#schedule(Math.max(0, this.#restsUntil - this.#options.clock.now()));
   }
 
   /**
@@ -157,6 +161,8 @@ export class PolicyEnforcer implements Disposable {
 
   #run(): void {
     const { clock, log, source } = this.#options;
+    const startedAt = clock.now();
+    let changed = true;
     if (!source.complete()) {
       // Peers that are not known would be denied, and their connections cut.
       this.#failure = "the pods that NetworkPolicies speak of have not been read from the API yet";
@@ -167,7 +173,8 @@ export class PolicyEnforcer implements Disposable {
       const found = this.#started ? undefined : this.#read();
       // Until both families are done nobody knows what the kernel holds.
       this.#started = false;
-      for (const family of FAMILIES) this.#enforce(family, input, found);
+      const steps = FAMILIES.map((family) => this.#enforce(family, input, found));
+      changed = steps.some((count) => count > 0);
       this.#started = true;
       if (this.#failure !== undefined) log.info({ policies: input.policies.length }, "NetworkPolicies are enforced");
       this.#failure = undefined;
@@ -183,7 +190,8 @@ export class PolicyEnforcer implements Disposable {
       this.#schedule(this.#retryMs);
       this.#retryMs = Math.min(RETRY_MAX_MS, 2 * this.#retryMs);
     }
-    this.#endedAt = clock.now();
+    const now = clock.now();
+    this.#restsUntil = now + (changed ? PAUSE_MS : now - startedAt);
   }
 
   #read(): Map<Family, ObservedTable | undefined> {
@@ -191,12 +199,13 @@ export class PolicyEnforcer implements Disposable {
     return new Map(FAMILIES.map((family) => [family, nftables.table(POLICY_TABLES[family])]));
   }
 
-  /** @param found what the kernel holds; undefined: what the last round left there */
-  #enforce(family: Family, input: PolicyInput, found: Map<Family, ObservedTable | undefined> | undefined): void {
+  /** @param found what the kernel holds; undefined: what the last round left there @returns how many steps that took */
+  #enforce(family: Family, input: PolicyInput, found: Map<Family, ObservedTable | undefined> | undefined): number {
     const planner = this.#planners[family];
     const { wanted, before } = planner.update(input);
     const changes = found === undefined ? diffNft(wanted, before) : diffNft(planner.table(), found.get(family));
     if (changes.length > 0) this.#options.nftables.commit(POLICY_TABLES[family], changes);
+    return changes.length;
   }
 
   #input(): PolicyInput {
