@@ -5,12 +5,14 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stringify } from "yaml";
+import { createBgpMetrics } from "../src/agent/bgp/bgp-metrics.ts";
 import { createKubeProxyMetrics } from "../src/agent/kube-proxy-metrics.ts";
 import { createMetrics } from "../src/agent/metrics.ts";
 import { createPolicyMetrics } from "../src/agent/policies/policy-metrics.ts";
 import { createServiceMetrics } from "../src/agent/services/service-metrics.ts";
 import { agentSpec } from "../src/cli/agent.ts";
 import { benchSpec } from "../src/cli/bench.ts";
+import { bgpSpec } from "../src/cli/bgp.ts";
 import { cleanupSpec } from "../src/cli/cleanup.ts";
 import { labDemoSpec } from "../src/cli/lab-demo.ts";
 import { labExecSpec } from "../src/cli/lab-exec.ts";
@@ -48,6 +50,7 @@ const specs: readonly CommandSpec[] = [
   policyExplainSpec,
   policyAuditSpec,
   policyStatusSpec,
+  bgpSpec,
   cleanupSpec,
   benchSpec,
   labDemoSpec,
@@ -89,6 +92,7 @@ async function metricsPage(): Promise<string> {
   createServiceMetrics(registry);
   createPolicyMetrics(registry);
   createKubeProxyMetrics(registry);
+  createBgpMetrics(registry);
   const metrics = await registry.getMetricsAsJSON();
   const own = metrics.filter(({ name }) => /^(breakwater|kubeproxy)_/.test(name));
   const rows = own.map(({ name, type, help }) => [`\`${name}\``, String(type), help]);
@@ -133,6 +137,11 @@ function faultsPage(): string {
 function marksPage(): string {
   const rows: [string, string, string][] = [
     ["route protocol", String(marks.ROUTE_PROTOCOL), "every route of ours (`ip route show proto 98`)"],
+    [
+      "route protocol and metric",
+      `${marks.BIRD_PROTOCOL}, ${marks.BGP_METRIC}`,
+      "routes that our BIRD makes with `--routing bgp` (`ip route show proto bird`)",
+    ],
     [
       "link names",
       "names",

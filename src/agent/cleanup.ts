@@ -12,6 +12,7 @@ import {
 import { formatOperation } from "../model/operation.ts";
 import type { DesiredState } from "../model/state.ts";
 import { applyOperations } from "./apply.ts";
+import { bgpRoutes, deleteBgpRoute } from "./bgp/bird-cleanup.ts";
 import { Mirror } from "./mirror.ts";
 import { createPodLinks } from "./pod-links.ts";
 
@@ -54,12 +55,14 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
   const tables = [...Object.values(SERVICE_TABLES), ...Object.values(POLICY_TABLES)].filter(
     (name) => kernel.nftables.table(name) !== undefined,
   );
+  const ofBgp = bgpRoutes(kernel.routes);
   if (dryRun) {
     return [
       ...tables.map(({ family, name }) => ({ text: `delete nftables table ${family} ${name}` })),
       ...operations.map((operation) => ({ text: formatOperation(operation) })),
       ...doomed.map(({ name }) => ({ text: `delete link ${name}` })),
       ...rules.map(({ priority, family }) => ({ text: `delete IPv${family} rule ${priority}` })),
+      ...ofBgp.map(({ destination }) => ({ text: `delete BIRD's route to ${destination}` })),
     ];
   }
   const results = applyOperations(operations, kernel, mirror, createPodLinks(kernel, mirror));
@@ -73,6 +76,9 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
     ...doomed.map(({ name, index }) => attempt(`delete link ${name}`, () => kernel.routes.deleteLink(index))),
     ...rules.map((rule) =>
       attempt(`delete IPv${rule.family} rule ${rule.priority}`, () => kernel.routes.deleteRule(rule)),
+    ),
+    ...ofBgp.map((route) =>
+      attempt(`delete BIRD's route to ${route.destination}`, () => deleteBgpRoute(kernel.routes, route)),
     ),
   ];
 }

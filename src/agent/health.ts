@@ -71,7 +71,8 @@ async function sendDocument(
 ): Promise<void> {
   try {
     const document = await source.document?.(new URL(path, "http://agent"));
-    if (document === undefined) send(404, "There is /healthz, /readyz, /metrics, /mtu, /services and /policies\n");
+    if (document === undefined)
+      send(404, "There is /healthz, /readyz, /metrics, /mtu, /services, /policies and /bgp\n");
     else send(200, `${JSON.stringify(document)}\n`, "application/json");
   } catch (error) {
     send(500, `${messageOf(error)}\n`);

@@ -1,6 +1,8 @@
 /** `breakwater cleanup`: takes Breakwater off this node. */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { endBird, hasBird } from "../agent/bgp/bird-cleanup.ts";
+import { birdPaths } from "../agent/bgp/bird-process.ts";
 import { cleanUpKernel } from "../agent/cleanup.ts";
 import { CONFLIST_FILE, PLUGIN_TYPE, removeConflist } from "../cni/conflist.ts";
 import { answers } from "../cni/listen-socket.ts";
@@ -37,6 +39,11 @@ export async function cleanup(args: readonly string[]): Promise<number> {
   // The configuration goes first: from now on the runtime starts no pod here.
   if (!dryRun && removeConflist(values["cni-conf-dir"]))
     say(`removed the CNI configuration from ${values["cni-conf-dir"]}`);
+  // Before its routes: it would put them back.
+  if (hasBird(stateDir)) {
+    const outcome = dryRun ? "end BIRD, if it runs" : await endBird(stateDir);
+    if (outcome !== undefined) say(outcome);
+  }
   using kernel = openKernel();
   const steps = cleanUpKernel(kernel, dryRun);
   for (const { text, error } of steps) say(error === undefined ? text : `FAILED ${text}: ${describeError(error)}`);
@@ -47,6 +54,7 @@ export async function cleanup(args: readonly string[]): Promise<number> {
     join(stateDir, JOURNAL_FILE),
     join(stateDir, "cni.sock"),
     join(stateDir, "pending-del"),
+    birdPaths(stateDir).folder,
   ];
   for (const file of files.filter((path) => existsSync(path))) {
     say(`remove ${file}`);

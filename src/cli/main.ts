@@ -34,6 +34,10 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: "Explain why a connection is allowed or denied by NetworkPolicies, or audit them",
     load: async () => (await import("./policy.ts")).policy,
   },
+  bgp: {
+    summary: "Print this node's BGP sessions: state, since when, prefixes, the last error",
+    load: async () => (await import("./bgp.ts")).bgp,
+  },
   cleanup: {
     summary: "Remove everything Breakwater made on this node, and nothing else",
     load: async () => (await import("./cleanup.ts")).cleanup,

@@ -18,6 +18,7 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   ),
   BW_API_LISTEN: code("The lab's API server cannot listen", "End the program that has the port, or choose another"),
   BW_BENCH_PEER: code("One end of a measurement ended too early", "Read what it said"),
+  BW_BGP: code("This node's agent does not route by BGP", "Start it with --routing bgp"),
   BW_BGP_BIRD: code(
     "BIRD is not installed, or does not start: routing by BGP needs it",
     "apt-get install bird2; where it is, read bird/bird.log in the state directory",

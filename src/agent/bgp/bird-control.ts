@@ -7,7 +7,7 @@ import { BreakwaterError, messageOf } from "../../model/errors.ts";
 import { type BirdReply, ReplyReader } from "./reply-reader.ts";
 
 /** Reading the configuration of a thousand peers, or printing as many, is done well within this. */
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 5000;
 /** BIRD's greeting. */
 const WELCOME = 1;
 
@@ -27,6 +27,7 @@ export class BirdControl {
   readonly #deadlineMs: number;
   #timer: NodeJS.Timeout | undefined;
   #version = "";
+  #hung = false;
 
   private constructor(path: string, socket: Socket, deadlineMs: number) {
     this.path = path;
@@ -65,6 +66,11 @@ export class BirdControl {
     return this.#version.replace(/ ready\.$/, "");
   }
 
+  /** BIRD was there and did not answer in time. */
+  get hung(): boolean {
+    return this.#hung;
+  }
+
   /** @throws BreakwaterError BW_BGP_CONTROL when there is no answer in time, or the connection is gone */
   command(text: string): Promise<BirdReply> {
     return this.#expect(text);
@@ -88,6 +94,7 @@ export class BirdControl {
     const [next] = this.#queue;
     if (next === undefined) return;
     this.#timer = setTimeout(() => {
+      this.#hung = true;
       this.#fail(`no answer within ${this.#deadlineMs / 1000} s to ${JSON.stringify(next.command)}`, "ETIMEDOUT");
       this.#socket.destroy();
     }, this.#deadlineMs);

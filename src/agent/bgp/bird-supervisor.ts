@@ -19,6 +19,7 @@ export interface BirdSupervisorOptions {
   readonly hasRoutes: () => boolean;
 }
 
+const ENDED = "BIRD has ended";
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 10_000;
 /** A BIRD that ran this long was well: its next end is a first one. */
@@ -96,8 +97,10 @@ export class BirdSupervisor {
         if (signal.aborted) control.close();
         await control.closed;
         if (signal.aborted) return;
-        this.#failure = "BIRD has ended";
-        log.warn({}, "BIRD has ended; its routes stay, and it is started anew");
+        if (control.hung) killBird(this.#options.paths);
+        this.#failure = ENDED;
+        const what = control.hung ? "BIRD did not answer, and was ended" : "BIRD has ended";
+        log.warn({}, `${what}; its routes stay, and it is started anew`);
       } catch (error) {
         const failure = describeError(error);
         if (failure !== this.#failure) log.error({ error: failure }, "cannot run BIRD; trying again");
@@ -125,7 +128,7 @@ export class BirdSupervisor {
     this.#write();
     const recovering = hasRoutes();
     const control = await startBird(paths, recovering);
-    if (this.#failure === "BIRD has ended") this.#restarts++;
+    if (this.#failure === ENDED) this.#restarts++;
     log.info({ version: control.version, recovering }, "BIRD started");
     return control;
   }

@@ -1,0 +1,98 @@
+/** `breakwater bgp`: the BGP sessions of this node, as its BIRD says. */
+import type { BgpReport, BgpSessionReport } from "../model/bgp-report.ts";
+import { BreakwaterError } from "../model/errors.ts";
+import { agentAddressOption, askAgent } from "./agent-documents.ts";
+import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { formatTable } from "./table.ts";
+
+const options = {
+  ...agentAddressOption,
+  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+} as const satisfies OptionTable;
+
+export const bgpSpec = {
+  usage: "breakwater bgp [options]",
+  summary:
+    "Prints the BGP sessions of this node: state and since when, prefixes in and out, the last error; what it announces, and what keeps a peer from having a session.",
+  options,
+} as const satisfies CommandSpec;
+
+export async function bgp(args: readonly string[]): Promise<number> {
+  const parsed = parseOptions(bgpSpec, args);
+  if (parsed === undefined) {
+    process.stdout.write(formatHelp(bgpSpec));
+    return 0;
+  }
+  const { values } = parsed;
+  const format = choiceOption(bgpSpec, "output", values.output, ["text", "json"]);
+  const report = await askAgent<BgpReport>(values["metrics-address"], "/bgp");
+  if (report === undefined) throw noBgp(values["metrics-address"]);
+  const text = format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgp(report, Date.now() / 1000);
+  process.stdout.write(text);
+  return isWell(report) ? 0 : 1;
+}
+
+function isWell({ failure, sessions, problems }: BgpReport): boolean {
+  return failure === null && problems.length === 0 && sessions.every(({ state }) => state === "Established");
+}
+
+function noBgp(address: string): BreakwaterError {
+  return new BreakwaterError("BW_BGP", "This node's agent does not route by BGP", {
+    operation: "ask the agent",
+    object: address,
+    remedy: "Start it with --routing bgp",
+  });
+}
+
+/** @param now seconds since 1970 */
+export function formatBgp(report: BgpReport, now: number): string {
+  const { node, routerId, bird, failure, announced, sessions, problems } = report;
+  const version = bird.running ? `${bird.version}, pid ${bird.pid ?? "unknown"}` : "BIRD does not run";
+  const head = [
+    `Node ${node}, router id ${routerId ?? "-"}: ${version}, started anew ${bird.restarts} times`,
+    ...(failure === null ? [] : [`Routing by BGP does NOT work: ${failure}`]),
+    `Announced: ${announced.join(", ") || "nothing"}`,
+    "",
+  ];
+  const rows = sessions.map((session) => [
+    session.peer,
+    session.kind,
+    session.address,
+    String(session.asNumber),
+    session.state,
+    session.since === null ? "-" : formatAge(now - session.since),
+    count(session, "imported"),
+    count(session, "exported"),
+    remark(session),
+  ]);
+  const columns = ["PEER", "KIND", "ADDRESS", "AS", "STATE", "SINCE", "IN", "OUT", "REMARK"];
+  const body = sessions.length === 0 ? "No sessions.\n" : formatTable(columns, rows);
+  const tail = problems.map(({ message, remedy, code }) => `${message} (${code})\n  -> ${remedy}\n`);
+  return `${head.join("\n")}\n${body}${tail.length === 0 ? "" : `\n${tail.join("")}`}`;
+}
+
+/** "1" for one family, "1+1" for IPv4 and IPv6. */
+function count({ channels }: BgpSessionReport, direction: "imported" | "exported"): string {
+  return channels.length === 0 ? "-" : channels.map((channel) => channel[direction]).join("+");
+}
+
+function remark({ channels, lastError }: BgpSessionReport): string {
+  const words = [
+    ...(lastError === null ? [] : [lastError]),
+    ...channels.filter(({ limitReached }) => limitReached).map(({ family }) => `IPv${family}: prefix limit reached`),
+    ...channels.filter(({ refused }) => refused > 0).map(({ family, refused }) => `IPv${family}: ${refused} refused`),
+  ];
+  return words.join("; ") || "-";
+}
+
+const UNITS = [
+  [86_400, "d"],
+  [3600, "h"],
+  [60, "m"],
+] as const;
+
+/** As kubectl prints ages: "45s", "12m", "3h", "9d". @param seconds may be fractional */
+export function formatAge(seconds: number): string {
+  for (const [size, letter] of UNITS) if (seconds >= 2 * size) return `${Math.floor(seconds / size)}${letter}`;
+  return `${Math.max(0, Math.floor(seconds))}s`;
+}

@@ -1,0 +1,202 @@
+/** A dual-stack cluster whose nodes tell each other their pod CIDRs by BGP: seen from pods, from the kernel, from BIRD. */
+import assert from "node:assert/strict";
+import { join, resolve } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import type { BgpReport } from "../../src/model/bgp-report.ts";
+import { eventually, LabHome, podManifest } from "./lab-fixture.ts";
+
+const home = new LabHome();
+const NAME = "bgp";
+const PODS = ["a", "b", "c"] as const;
+const NODES = ["node1", "node2", "node3"] as const;
+const lab = (verb: string, ...args: string[]) => home.lab(NAME, verb, ...args);
+const onNode = (node: string, command: string) => lab("exec", `node/${node}`, "--", "sh", "-c", command);
+const exec = async (target: string, ...command: string[]) => {
+  const outcome = await lab("exec", target, "--", ...command);
+  assert.equal(outcome.code, 0, `${target}: ${command.join(" ")}: ${outcome.stderr}`);
+  return outcome.stdout;
+};
+const addresses = new Map<string, string[]>();
+
+before(async () => {
+  const items = PODS.map((name, i) => podManifest(name, { nodeName: NODES[i] }));
+  const file = home.write("pods.json", JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+  const up = await lab("up", "--routing", "bgp", "--dual-stack", "--manifests", file);
+  assert.equal(up.code, 0, up.stderr);
+  const { stdout } = await home.kubectl(NAME, ["get", "pods", "-o", "json"]);
+  for (const { metadata, status } of JSON.parse(stdout).items) {
+    addresses.set(
+      metadata.name,
+      status.podIPs.map(({ ip }: { ip: string }) => ip),
+    );
+  }
+});
+
+afterEach(() => lab("fault", "clear"));
+after(() => home.close());
+
+async function bgpOf(node: string): Promise<BgpReport> {
+  const { stdout } = await lab("exec", `node/${node}`, "--", resolve("bin/breakwater"), "bgp", "-o", "json");
+  return JSON.parse(stdout) as BgpReport;
+}
+
+/** Packets from pod a to pod c, one every 5 ms, while something happens. @returns how many of them got no answer */
+async function lostWhile(seconds: number, happens: () => Promise<void>): Promise<number> {
+  const [ip = ""] = addresses.get("c") ?? [];
+  const count = String(seconds * 200);
+  const stream = exec("default/a", "ping", "-n", "-q", "-i", "0.005", "-c", count, "-W", "2", ip);
+  await happens();
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(await stream) ?? [];
+  assert.equal(sent, count);
+  return Number(sent) - Number(received);
+}
+
+/** What the kernel is told of routes on a node meanwhile, of one family. */
+async function routeChangesWhile(node: string, happens: () => Promise<void>): Promise<string[]> {
+  const file = join(home.folder, `routes-${node}`);
+  await onNode(node, `ip -4 monitor route > ${file} 2>&1 < /dev/null & echo $! > ${file}.pid`);
+  await happens();
+  const { stdout } = await onNode(node, `kill $(cat ${file}.pid); cat ${file}`);
+  return stdout.split("\n").filter((line) => line.includes("proto bird"));
+}
+
+test("every pod reaches every pod by TCP and UDP, IPv4 and IPv6, as soon as the lab is up", async () => {
+  const probes = PODS.flatMap((from) =>
+    PODS.flatMap((to) =>
+      (addresses.get(to) ?? []).flatMap((ip) => [
+        { from: `default/${from}`, to: ip, port: 80, protocol: "TCP" },
+        { from: `default/${from}`, to: ip, port: 53, protocol: "UDP" },
+      ]),
+    ),
+  );
+  assert.equal(probes.length, 36, "three pods with two addresses each");
+  const batch = home.write("batch.json", JSON.stringify(probes));
+  const answers = JSON.parse((await lab("probe", "--batch", batch, "-o", "json")).stdout);
+  for (const [i, probe] of probes.entries())
+    assert.equal(answers[i].allowed, true, JSON.stringify({ ...probe, ...answers[i] }));
+});
+
+test("routes between nodes are BIRD's, straight over the underlay: no tunnel, no route of ours, the whole MTU", async () => {
+  const routes = await exec("node/node1", "ip", "route");
+  assert.match(routes, /^10\.244\.2\.0\/24 via 192\.168\.1\.12 dev eth0 proto bird metric 9800 $/m);
+  assert.match(routes, /^10\.244\.3\.0\/24 via 192\.168\.1\.13 dev eth0 proto bird metric 9800 $/m);
+  // What no pod has is not sent back to the fabric.
+  assert.match(routes, /^unreachable 10\.244\.1\.0\/24 proto bird metric 9800 $/m);
+  const routes6 = await exec("node/node1", "ip", "-6", "route");
+  assert.match(routes6, /^fd00:10:244:2::\/64 via fd00:192:168:1::c dev eth0 proto bird metric 9800 /m);
+  assert.doesNotMatch(`${routes}${routes6}`, /10\.244\.[23]\.0\/24 .*proto 98|fd00:10:244:[23]::\/64 .*proto 98/);
+  const links = await exec("node/node1", "ip", "-o", "link");
+  assert.doesNotMatch(links, /bwvxlan/);
+  assert.match(await exec("default/a", "ip", "link", "show", "eth0"), /mtu 1500 /);
+});
+
+test("pods see each other's own addresses: nothing is masqueraded between nodes", async () => {
+  const [to = ""] = addresses.get("c") ?? [];
+  const [from = ""] = addresses.get("a") ?? [];
+  const answer = await exec("default/a", "ping", "-c", "1", "-W", "2", "-R", to);
+  assert.match(answer, new RegExp(`RR:[^]*${from.replaceAll(".", "\\.")}`));
+});
+
+test("breakwater bgp says who is established, since when, and what goes in and out", async () => {
+  for (const node of NODES) {
+    const report = await bgpOf(node);
+    assert.equal(report.failure, null);
+    assert.deepEqual(report.problems, []);
+    assert.deepEqual(
+      report.sessions.map(({ peer, kind, state, asNumber, lastError }) => [peer, kind, state, asNumber, lastError]),
+      NODES.filter((other) => other !== node).map((other) => [other, "node", "Established", 64512, null]),
+    );
+    for (const { since, channels } of report.sessions) {
+      assert.ok(since !== null && Math.abs(Date.now() / 1000 - since) < 300, `since ${since}`);
+      assert.deepEqual(
+        channels.map(({ family, up, imported, exported, preferred }) => [family, up, imported, exported, preferred]),
+        [
+          [4, true, 1, 1, 1],
+          [6, true, 1, 1, 1],
+        ],
+      );
+    }
+  }
+  const text = await exec("node/node1", resolve("bin/breakwater"), "bgp");
+  assert.match(text, /^Announced: 10\.244\.1\.0\/24, fd00:10:244:1::\/64$/m);
+  assert.match(text, /^node2 +node +192\.168\.1\.12 +64512 +Established +\d+[smh] +1\+1 +1\+1 +-$/m);
+});
+
+test("a killed BIRD costs no packet, comes back, and no route changes", async () => {
+  const before = await bgpOf("node1");
+  const changes = await routeChangesWhile("node3", async () => {
+    const lost = await lostWhile(8, async () => {
+      for (const node of ["node1", "node3"]) await onNode(node, `kill -9 ${(await bgpOf(node)).bird.pid}`);
+      await eventually(10_000, async () => {
+        const now = await bgpOf("node1");
+        assert.notEqual(now.bird.pid, before.bird.pid);
+        assert.deepEqual([now.bird.running, now.bird.restarts], [true, 1]);
+        assert.ok(now.sessions.every(({ state }) => state === "Established"));
+      });
+    });
+    assert.equal(lost, 0);
+  });
+  assert.deepEqual(changes, []);
+});
+
+test("a killed agent costs no packet; BIRD outlives it, and its successor finds it", async () => {
+  const before = await bgpOf("node1");
+  const lost = await lostWhile(6, async () => {
+    await lab("fault", "add", "kill-agent", "--node", "node1");
+    const gone = await lab("exec", "node/node1", "--", resolve("bin/breakwater"), "bgp");
+    assert.match(gone.stderr, /BW_AGENT_AWAY/);
+    await lab("fault", "clear", "kill-agent");
+    await eventually(10_000, async () => {
+      const now = await bgpOf("node1");
+      assert.deepEqual([now.failure, now.bird.pid, now.bird.restarts], [null, before.bird.pid, 0]);
+      assert.deepEqual(
+        now.sessions.map(({ since }) => since),
+        before.sessions.map(({ since }) => since),
+        "no session was lost",
+      );
+    });
+  });
+  assert.equal(lost, 0);
+});
+
+test("a BIRD that hangs is ended and started anew, and costs no packet", async () => {
+  const before = await bgpOf("node2");
+  await onNode("node2", `kill -STOP ${before.bird.pid}`);
+  const lost = await lostWhile(20, () =>
+    eventually(40_000, async () => {
+      const now = await bgpOf("node2");
+      assert.notEqual(now.bird.pid, before.bird.pid);
+      assert.ok(now.bird.running && now.sessions.every(({ state }) => state === "Established"), JSON.stringify(now));
+    }),
+  );
+  assert.equal(lost, 0);
+});
+
+test("a route of BIRD's that somebody deletes is back", async () => {
+  await exec("node/node1", "ip", "route", "del", "10.244.2.0/24", "proto", "bird");
+  await eventually(30_000, async () => assert.match(await exec("node/node1", "ip", "route"), /10\.244\.2\.0\/24 via/));
+});
+
+test("cleanup ends BIRD and takes its routes away, and no others", async () => {
+  await exec("node/node3", "ip", "route", "add", "10.99.0.0/16", "via", "192.168.1.1", "proto", "bird");
+  await lab("fault", "add", "kill-agent", "--node", "node3");
+  const own = join(home.folder, "labs", NAME, "nodes", "node3");
+  const command = `${resolve("bin/breakwater")} cleanup --state-dir ${own}/run --cni-conf-dir ${own}/cni/net.d --cni-bin-dir ${own}/cni/bin`;
+  const { stdout, stderr, code } = await onNode("node3", command);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /BIRD has ended/);
+  const routes = await exec("node/node3", "ip", "route");
+  assert.doesNotMatch(routes, /metric 9800/);
+  assert.match(routes, /^10\.99\.0\.0\/16 .*proto bird/m);
+  assert.doesNotMatch(await exec("node/node3", "ip", "-6", "route"), /metric 9800/);
+  // A BIRD that was told to go is no crash: the others drop its routes at once.
+  await eventually(10_000, async () =>
+    assert.doesNotMatch(await exec("node/node1", "ip", "route"), /10\.244\.3\.0\/24/),
+  );
+});
+
+test("a lab with BGP and a router that knows none is refused", async () => {
+  const { code, stderr } = await home.lab("refused", "up", "--routing", "bgp", "--nodes", "2", "--subnets", "2");
+  assert.equal(code, 1);
+  assert.match(stderr, /router speaks no BGP.*BW_USAGE/);
+});
