@@ -168,6 +168,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
   network.adopt(cni.records());
+  policies?.begin();
   if (journalWasLost) spareUnknownPods(options, network);
   log.info({ health: health?.address, socket: options.cniSocket, routing: config.routing }, "agent started");
   source.synced.then(

@@ -177,3 +177,13 @@ test("entries() lists two thousand flows whole", (t) => {
   );
   assert.equal(ports.size, 2000);
 });
+
+test("entriesOf() lists the flows of one family, all of them", (t) => {
+  const { conntrack, flow } = trackedNamespace(t);
+  flow("127.0.0.1", 7001, "UDP");
+  flow("127.0.0.1", 7002, "TCP");
+  flow("::1", 7003, "UDP");
+  const ports = (family: Family) => conntrack.entriesOf(family).map(({ original }) => original.destinationPort);
+  assert.deepEqual(ports(4).sort(), [7001, 7002]);
+  assert.deepEqual(ports(6), [7003]);
+});

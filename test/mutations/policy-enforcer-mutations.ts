@@ -3,6 +3,7 @@ import type { Mutation } from "./mutant.ts";
 
 const ENFORCER = "src/agent/policies/policy-enforcer.ts";
 const INPUT = "src/plan/policies/policy-input.ts";
+const FORMER = "src/agent/policies/former-flows.ts";
 const CUTTER = "src/agent/policies/flow-cutter.ts";
 const TEST = "src/agent/policies/policy-enforcer.test.ts";
 
@@ -10,8 +11,8 @@ export const enforcerMutations: readonly Mutation[] = [
   {
     what: "a pod is let in before its rules are in the kernel",
     file: ENFORCER,
-    find: "    this.#run();\n    const failure = this.#failure ?? this.#cutFormer(pod);",
-    replace: "    this.request();\n    const failure = this.#failure ?? this.#cutFormer(pod);",
+    find: "    this.#run();\n    const failure = this.#failure ?? this.#cutFormer(former);",
+    replace: "    this.request();\n    const failure = this.#failure ?? this.#cutFormer(former);",
     test: [TEST, "PolicyEnforcer.admit() puts a pod's rules into the kernel before it returns"],
   },
   {
@@ -26,10 +27,27 @@ export const enforcerMutations: readonly Mutation[] = [
   },
   {
     what: "flows of a former pod stay",
-    file: CUTTER,
-    find: "    conntrack.deleteMatching({ family, reply: { source } });\n",
+    file: FORMER,
+    find: "      conntrack.deleteMatching({ family: 4, reply: { source } });\n",
     replace: "",
     test: [TEST, "PolicyEnforcer.admit() cuts what is tracked of a pod that had the address before, and nothing else"],
+  },
+  {
+    what: "flows of a pod that has a former one's address are cut",
+    file: FORMER,
+    find: "      this.#left.delete(ip);\n",
+    replace: "",
+    test: [TEST, "PolicyEnforcer cuts no flow of a pod that has an address which another pod has left"],
+  },
+  {
+    what: "an agent that starts takes away the rules of pods that it has not read yet",
+    file: "src/agent/policies/policy-parts.ts",
+    find: "if (!this.#synced || !this.#begun) return;",
+    replace: "if (!this.#synced) return;",
+    test: [
+      "src/agent/policies/policy-parts.test.ts",
+      "PolicyParts leave the kernel's rules alone, and let no pod in, until the node's own pods are known",
+    ],
   },
   {
     what: "flows that are admitted are cut, too",

@@ -1,7 +1,7 @@
 /** Deletes tracked flows that policies forbid, one by one: what follows of them is looked at as new, and dropped. */
 import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { ConntrackEntry } from "../../model/conntrack.ts";
-import { type Ip, ipFamily } from "../../model/ip.ts";
+import type { Ip } from "../../model/ip.ts";
 import type { PolicyPod } from "../../model/policy.ts";
 import type { ServiceProtocol } from "../../model/service.ts";
 import { type JudgedFlow, judge } from "../../plan/policies/judge.ts";
@@ -9,41 +9,46 @@ import type { PolicyInput } from "../../plan/policies/table.ts";
 
 const PROTOCOLS: Readonly<Record<number, ServiceProtocol>> = { 6: "TCP", 17: "UDP", 132: "SCTP" };
 
-/** @returns how many were cut @throws BreakwaterError BW_NETLINK */
-export function cutForbidden(conntrack: Conntrack, input: PolicyInput): number {
+/**
+ * A flow that the kernel does not let go keeps no other one from being cut.
+ * @returns how many were cut
+ * @throws BreakwaterError BW_NETLINK when one or more could not be cut: the first reason
+ */
+export function cutForbidden(conntrack: Pick<Conntrack, "entries" | "deleteEntry">, input: PolicyInput): number {
   const byIp = new Map<Ip, PolicyPod>();
-  for (const pod of input.pods) for (const ip of pod.ips) byIp.set(ip, pod);
+  // Pods of this node come first: an address of theirs is theirs, whatever the API still tells of.
+  for (const pod of input.pods) for (const ip of pod.ips) if (!byIp.has(ip)) byIp.set(ip, pod);
   const isHere = (ip: Ip) => byIp.get(ip)?.nodeName === input.nodeName;
+  const failures: unknown[] = [];
   let cut = 0;
   for (const entry of conntrack.entries()) {
     const flow = flowOf(entry, byIp);
-    if (flow === undefined || (!isHere(flow.from.ip) && !isHere(flow.to.ip))) continue;
+    if (!isHere(flow.from.ip) && !isHere(flow.to.ip)) continue;
     const forbidden = (["ingress", "egress"] as const).some((direction) => {
       const own = direction === "ingress" ? flow.to : flow.from;
       return isHere(own.ip) && !judge(direction, flow, input.policies, input).admitted;
     });
-    if (forbidden && conntrack.deleteEntry(entry)) cut++;
+    if (!forbidden) continue;
+    try {
+      if (conntrack.deleteEntry(entry)) cut++;
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
   return cut;
 }
 
 /**
- * Deletes what is tracked of addresses that a new pod is given: flows of a pod that had them before would pass as established,
- * whatever the policies of the new one say. Both directions; behind a Service's address the endpoint is who answers.
- * @throws BreakwaterError BW_NETLINK
+ * Whom it was sent by, and who answers: behind a Service's address that is the endpoint. A ping that goes on is one flow, as
+ * is what other protocols send.
  */
-export function cutFormer(conntrack: Conntrack, ips: readonly Ip[]): void {
-  for (const source of ips) {
-    const family = ipFamily(source);
-    conntrack.deleteMatching({ family, original: { source } });
-    conntrack.deleteMatching({ family, reply: { source } });
-  }
-}
-
-/** Whom it was sent by, and who answers: behind a Service's address that is the endpoint. */
-function flowOf({ original, reply }: ConntrackEntry, byIp: ReadonlyMap<Ip, PolicyPod>): JudgedFlow | undefined {
-  const protocol = PROTOCOLS[original.protocol];
-  if (protocol === undefined || reply.sourcePort === undefined) return undefined;
+function flowOf({ original, reply }: ConntrackEntry, byIp: ReadonlyMap<Ip, PolicyPod>): JudgedFlow {
   const end = (ip: Ip) => ({ ip, pod: byIp.get(ip) });
-  return { from: end(original.source), to: end(reply.source), protocol, port: reply.sourcePort };
+  return {
+    from: end(original.source),
+    to: end(reply.source),
+    protocol: PROTOCOLS[original.protocol],
+    port: reply.sourcePort ?? 0,
+  };
 }

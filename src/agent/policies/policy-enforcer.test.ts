@@ -215,6 +215,42 @@ test("PolicyEnforcer.admit() cuts what is tracked of a pod that had the address 
   assert.deepEqual(rig.conntrack.flows(), others);
 });
 
+const FORMER_6 = [
+  "udp [fd00::9]:4000 > [fd00::7]:80, [fd00::7]:80 > [fd00::9]:4000",
+  "tcp [fd00::7]:4002 > [2001:db8::9]:80, [2001:db8::9]:80 > [fd00::7]:4002",
+];
+
+test("PolicyEnforcer.admit() cuts flows of IPv6, too, and lists them only where a former pod may have left some", async () => {
+  using rig = await shut();
+  const dual = { ...local("x/new", "10.244.1.7"), ips: ["10.244.1.7", "fd00::7"] };
+  rig.known.set("x/new", clusterPod("x/new"));
+  for (const flow of FORMER_6) rig.conntrack.track(flow);
+  await rig.enforcer.admit(dual);
+  assert.deepEqual(rig.conntrack.flows(), [], "of pods before this agent's time");
+  for (const flow of FORMER_6) rig.conntrack.track(flow);
+  rig.attached.push(dual);
+  await rig.follow();
+  rig.attached.pop();
+  rig.enforcer.forget(dual);
+  await rig.elapse();
+  assert.deepEqual(rig.conntrack.flows(), [], "behind the pod that has gone");
+  const { lists } = rig.conntrack;
+  await rig.enforcer.admit(dual);
+  assert.equal(rig.conntrack.lists, lists, "nothing is looked for twice");
+});
+
+test("PolicyEnforcer cuts no flow of a pod that has an address which another pod has left", async () => {
+  using rig = await shut();
+  const dual = { ...local("x/new", "10.244.1.7"), ips: ["10.244.1.7", "fd00::7"] };
+  rig.known.set("x/new", clusterPod("x/new"));
+  await rig.enforcer.admit(dual);
+  rig.enforcer.forget(dual);
+  await rig.enforcer.admit(dual);
+  for (const flow of [...FORMER, ...FORMER_6]) rig.conntrack.track(flow);
+  await rig.elapse();
+  assert.deepEqual(rig.conntrack.flows(), [...FORMER, ...FORMER_6]);
+});
+
 test("PolicyEnforcer.admit() throws when it cannot cut what is tracked of the address", async () => {
   using rig = await shut();
   rig.known.set("x/new", clusterPod("x/new"));

@@ -20,7 +20,8 @@ import type { DeniedLog } from "../../plan/policies/chains.ts";
 import { PolicyPlanner } from "../../plan/policies/planner.ts";
 import { type PolicyInput, podsOfCluster } from "../../plan/policies/policy-input.ts";
 import type { Log } from "../log.ts";
-import { cutForbidden, cutFormer } from "./flow-cutter.ts";
+import { cutForbidden } from "./flow-cutter.ts";
+import { FormerFlows } from "./former-flows.ts";
 
 export interface PolicyEnforcerOptions {
   readonly nodeName: string;
@@ -64,6 +65,7 @@ const RETRY_MAX_MS = 10_000;
 export class PolicyEnforcer implements Disposable {
   readonly #options: PolicyEnforcerOptions;
   readonly #watches: Disposable[];
+  readonly #former: FormerFlows;
   readonly #planners: Readonly<Record<Family, PolicyPlanner>> = { 4: new PolicyPlanner(4), 6: new PolicyPlanner(6) };
   /** Pods that are being attached, or that the watch does not know yet, by `namespace/name`. */
   readonly #arriving = new Map<string, PolicyPod>();
@@ -81,6 +83,7 @@ export class PolicyEnforcer implements Disposable {
 
   constructor(options: PolicyEnforcerOptions) {
     this.#options = options;
+    this.#former = new FormerFlows(options);
     const repair = () => {
       this.#started = false;
       this.#schedule(REPAIR_MS);
@@ -90,6 +93,7 @@ export class PolicyEnforcer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#cancel?.();
+    this.#former[Symbol.dispose]();
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 
@@ -113,6 +117,7 @@ export class PolicyEnforcer implements Disposable {
    * @throws BreakwaterError BW_POLICY when that cannot be done: the pod must not start
    */
   async admit(pod: LocalPod): Promise<void> {
+    const former = this.#former.take(pod.ips);
     if (this.#failure !== undefined) throw this.#refusal(pod, this.#failure);
     const { source, namespaces } = this.#options;
     const isSubject = source.clusterNetworkPolicies().size > 0;
@@ -128,16 +133,16 @@ export class PolicyEnforcer implements Disposable {
     if (found === undefined) throw this.#refusal(pod, "the API does not know the pod");
     this.#arriving.set(pod.name, { ...asPolicyPod(found), ips: pod.ips, nodeName: this.#options.nodeName });
     this.#run();
-    const failure = this.#failure ?? this.#cutFormer(pod);
+    const failure = this.#failure ?? this.#cutFormer(former);
     if (failure === undefined) return;
     this.#arriving.delete(pod.name);
     throw this.#refusal(pod, failure);
   }
 
   /** Behind the rules, so that no packet opens anew what is cut. @returns why that could not be done */
-  #cutFormer({ ips }: LocalPod): string | undefined {
+  #cutFormer(ips: readonly Ip[]): string | undefined {
     try {
-      cutFormer(this.#options.conntrack, ips);
+      this.#former.cut(ips);
       return undefined;
     } catch (error) {
       return messageOf(error);
@@ -256,7 +261,14 @@ export class PolicyEnforcer implements Disposable {
   forget(pod: LocalPod | undefined): void {
     if (pod !== undefined && this.#arriving.get(pod.name)?.ips.join() === pod.ips.join())
       this.#arriving.delete(pod.name);
+    if (pod !== undefined && this.#isolates) this.#former.leave(pod.ips);
     if (this.#started) this.request();
+  }
+
+  /** Whether there is any policy: without one nothing is looked at. */
+  get #isolates(): boolean {
+    const { source } = this.#options;
+    return source.policies().size > 0 || source.clusterNetworkPolicies().size > 0;
   }
 
   /** Established flows pass without a look: where policies changed, those that they forbid now are cut. */

@@ -48,7 +48,7 @@ class Agent {
   constructor(
     api: ScriptedApi,
     nodeName: string,
-    { logDenied = 0, hasNflog = true, rulesCanLog = true, clusterNetworkPolicies = false } = {},
+    { logDenied = 0, hasNflog = true, rulesCanLog = true, clusterNetworkPolicies = false, begins = true } = {},
   ) {
     const path = `/run/netns/${nodeName}`;
     this.hand = this.host.addNamespace(path);
@@ -79,6 +79,7 @@ class Agent {
       log,
       clock,
     });
+    if (begins) this.parts.begin();
     cleanups.push(async () => {
       await this.parts.stop();
       await source.stop();
@@ -122,6 +123,21 @@ function events(api: ScriptedApi): WrittenEvent[] {
     return { name: metadata.name, type, message };
   });
 }
+
+test("PolicyParts leave the kernel's rules alone, and let no pod in, until the node's own pods are known", async () => {
+  const api = await cluster();
+  putPolicy(api, []);
+  const agent = new Agent(api, "node1", { begins: false });
+  const lists = (resource: string) => () => api.requests.some(({ path }) => path.endsWith(`/${resource}`));
+  for (const resource of ["networkpolicies", "pods", "namespaces"])
+    await until(`${resource} are read`, lists(resource));
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(agent.hand.nftables.table(POLICY_TABLES[4]), undefined);
+  assert.match(agent.parts.enforcer.failure ?? "", /have not been read/);
+  agent.parts.begin();
+  await agent.denying();
+  assert.equal(agent.parts.enforcer.failure, undefined);
+});
 
 test("PolicyParts of every node say in one Event what of a policy is not understood, and that it is mended", async () => {
   const api = await cluster();

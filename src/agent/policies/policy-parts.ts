@@ -49,6 +49,7 @@ export class PolicyParts {
   readonly #events: PolicyEvents;
   readonly #status: ClusterPolicyStatus;
   #synced = false;
+  #begun = false;
 
   constructor({ config, kernel, client, cluster, attached, metrics, log, clock = systemClock }: PolicyPartsOptions) {
     this.#source = startPolicySource({
@@ -121,10 +122,19 @@ export class PolicyParts {
     );
   }
 
+  /**
+   * Pods that were attached before this agent started are known from here on. Rules that are planned without them would take
+   * theirs out of the kernel.
+   */
+  begin(): void {
+    this.#begun = true;
+    this.follow();
+  }
+
   /** Pods, namespaces or policies may have changed. */
   follow(): void {
     this.#denied.follow();
-    if (!this.#synced) return;
+    if (!this.#synced || !this.#begun) return;
     this.enforcer.request();
     this.#events.follow();
     this.#status.follow();

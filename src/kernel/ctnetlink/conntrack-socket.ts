@@ -1,5 +1,6 @@
 /** Connection tracking of the real kernel, over ctnetlink. */
 import type { ConntrackEntry, ConntrackFilter } from "../../model/conntrack.ts";
+import type { Family } from "../../model/ip.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { isNotFound } from "../netlink/error.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
@@ -8,6 +9,7 @@ import {
   deleteMatchingRequest,
   deleteRequest,
   kernelCompares,
+  listFamilyRequest,
   listRequest,
   matchesFilter,
 } from "./messages.ts";
@@ -28,6 +30,10 @@ class ConntrackSocket implements Conntrack {
   entries(filter?: ConntrackFilter): ConntrackEntry[] {
     const entries = this.#socket.dump(listRequest(filter), decodeEntry);
     return filter === undefined ? entries : entries.filter((entry) => matchesFilter(entry, filter));
+  }
+
+  entriesOf(family: Family): ConntrackEntry[] {
+    return this.#socket.dump(listFamilyRequest(family), decodeEntry);
   }
 
   deleteEntry(entry: Pick<ConntrackEntry, "family" | "original" | "id" | "zone">): boolean {

@@ -80,6 +80,12 @@ export function listRequest(filter: ConntrackFilter | undefined): NetlinkRequest
   return { ...purpose, object, body: (w) => conntrack.write(w, { family: AF[filter.family] }, {}) };
 }
 
+export function listFamilyRequest(family: Family): NetlinkRequest {
+  const object = `tracked connections of IPv${family}`;
+  const body: NetlinkRequest["body"] = (w) => conntrack.write(w, { family: AF[family] }, {});
+  return { operation: "list", object, type: CT_GET, flags: 0, body };
+}
+
 /** Deletes the entry with this tuple, and only when its id is this one too (ENOENT otherwise). */
 export function deleteRequest(entry: Pick<ConntrackEntry, "family" | "original" | "id" | "zone">): NetlinkRequest {
   const { family, original, id, zone } = entry;

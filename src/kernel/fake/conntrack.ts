@@ -1,6 +1,6 @@
 /** Connection tracking in memory: flows that tests put there, and what was asked of them, in the log. */
 import { formatConntrackTuple } from "../../model/conntrack.ts";
-import { ipFamily } from "../../model/ip.ts";
+import { type Family, ipFamily } from "../../model/ip.ts";
 import { matchesFilter } from "../ctnetlink/messages.ts";
 import type { Conntrack, ConntrackEntry, ConntrackFilter, ConntrackTuple } from "../ctnetlink/types.ts";
 import type { Supervision } from "./supervision.ts";
@@ -42,6 +42,10 @@ export class FakeConntrack implements Conntrack {
     const purpose = { operation: "list", object: "conntrack entries" };
     const matches = (entry: ConntrackEntry) => filter === undefined || matchesFilter(entry, filter);
     return this.#supervision.list("conntrackEntries", purpose, () => this.#entries.filter(matches));
+  }
+
+  entriesOf(family: Family): ConntrackEntry[] {
+    return this.entries().filter((entry) => entry.family === family);
   }
 
   deleteEntry({ id, original }: Pick<ConntrackEntry, "family" | "original" | "id" | "zone">): boolean {
