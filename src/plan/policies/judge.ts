@@ -26,8 +26,9 @@ export interface FlowEnd {
 export interface JudgedFlow {
   readonly from: FlowEnd;
   readonly to: FlowEnd;
-  readonly protocol: ServiceProtocol;
-  /** That is dialled. */
+  /** Undefined: one that no rule with ports is about, as ICMP. */
+  readonly protocol: ServiceProtocol | undefined;
+  /** That is dialled; 0 where the protocol has none. */
   readonly port: number;
 }
 
