@@ -19,7 +19,10 @@ function tracer(input: PolicyInput, family: Family): PacketTracer {
   return new PacketTracer({ tables: [table], addresses: [address], sourceAddress: () => address, route: () => "eth0" });
 }
 
-function isSent(through: PacketTracer, { from, to, protocol, port }: JudgedFlow): boolean {
+/** Of a protocol that has ports. */
+type Dial = JudgedFlow & { readonly protocol: ServiceProtocol };
+
+function isSent(through: PacketTracer, { from, to, protocol, port }: Dial): boolean {
   const name = protocol.toLowerCase() as "tcp" | "udp" | "sctp";
   const outcome = through.send({
     source: from.ip,
@@ -40,7 +43,7 @@ function isAdmitted(input: PolicyInput, flow: JudgedFlow): boolean {
 }
 
 /** A flow between pods, nodes and an address outside of the cluster. */
-function randomFlow(random: Random, input: PolicyInput, family: Family): JudgedFlow {
+function randomFlow(random: Random, input: PolicyInput, family: Family): Dial {
   const nodes = [...(input.nodes?.values() ?? [])].flatMap(({ internalIps, externalIps = [] }) => [
     ...internalIps,
     ...externalIps,
