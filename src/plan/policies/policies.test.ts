@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Family, ipFamily } from "../../model/ip.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
+import type { ServiceProtocol } from "../../model/service.ts";
 import { type Random, randomNumbers } from "../services/testing/random-services.ts";
 import { PacketTracer } from "../testing/packet-tracer.ts";
 import { type JudgedFlow, judge } from "./judge.ts";
