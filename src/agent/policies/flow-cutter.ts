@@ -3,6 +3,7 @@ import type { Conntrack } from "../../kernel/ctnetlink/types.ts";
 import type { ConntrackEntry } from "../../model/conntrack.ts";
 import type { Ip } from "../../model/ip.ts";
 import type { PolicyPod } from "../../model/policy.ts";
+import { prefixAddress } from "../../model/prefix.ts";
 import type { ServiceProtocol } from "../../model/service.ts";
 import { type JudgedFlow, judge } from "../../plan/policies/judge.ts";
 import type { PolicyInput } from "../../plan/policies/table.ts";
@@ -19,14 +20,17 @@ export function cutForbidden(conntrack: Pick<Conntrack, "entries" | "deleteEntry
   // Pods of this node come first: an address of theirs is theirs, whatever the API still tells of.
   for (const pod of input.pods) for (const ip of pod.ips) if (!byIp.has(ip)) byIp.set(ip, pod);
   const isHere = (ip: Ip) => byIp.get(ip)?.nodeName === input.nodeName;
+  const own = ownAddresses(input);
   const failures: unknown[] = [];
   let cut = 0;
   for (const entry of conntrack.entries()) {
     const flow = flowOf(entry, byIp);
     if (!isHere(flow.from.ip) && !isHere(flow.to.ip)) continue;
+    // Between a pod and its node nothing is looked at; cut, what goes by a Service's address would lose its translation.
+    if (own.has(flow.from.ip) || own.has(flow.to.ip)) continue;
     const forbidden = (["ingress", "egress"] as const).some((direction) => {
-      const own = direction === "ingress" ? flow.to : flow.from;
-      return isHere(own.ip) && !judge(direction, flow, input.policies, input).admitted;
+      const end = direction === "ingress" ? flow.to : flow.from;
+      return isHere(end.ip) && !judge(direction, flow, input.policies, input).admitted;
     });
     if (!forbidden) continue;
     try {
@@ -37,6 +41,13 @@ export function cutForbidden(conntrack: Pick<Conntrack, "entries" | "deleteEntry
   }
   if (failures.length > 0) throw failures[0];
   return cut;
+}
+
+/** Of this node: those that the API has, and the first one of each pod CIDR, on the VXLAN device. */
+function ownAddresses({ nodes, nodeName }: PolicyInput): ReadonlySet<Ip> {
+  const node = nodes?.get(nodeName);
+  if (node === undefined) return new Set();
+  return new Set([...node.internalIps, ...(node.externalIps ?? []), ...node.podCidrs.map(prefixAddress)]);
 }
 
 /**
