@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { stringify } from "yaml";
 import { createBgpMetrics } from "../src/agent/bgp/bgp-metrics.ts";
 import { createKubeProxyMetrics } from "../src/agent/kube-proxy-metrics.ts";
+import { createLoadBalancerMetrics } from "../src/agent/load-balancer/load-balancer-metrics.ts";
 import { createMetrics } from "../src/agent/metrics.ts";
 import { createPolicyMetrics } from "../src/agent/policies/policy-metrics.ts";
 import { createServiceMetrics } from "../src/agent/services/service-metrics.ts";
@@ -93,6 +94,7 @@ async function metricsPage(): Promise<string> {
   createPolicyMetrics(registry);
   createKubeProxyMetrics(registry);
   createBgpMetrics(registry);
+  createLoadBalancerMetrics(registry);
   const metrics = await registry.getMetricsAsJSON();
   const own = metrics.filter(({ name }) => /^(breakwater|kubeproxy)_/.test(name));
   const rows = own.map(({ name, type, help }) => [`\`${name}\``, String(type), help]);

@@ -21,6 +21,7 @@ import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
 import { createKubeProxyMetrics } from "./kube-proxy-metrics.ts";
 import { KubeProxyTakeover } from "./kube-proxy-takeover.ts";
+import { giveAddresses } from "./load-balancer/load-balancer-parts.ts";
 import type { Log } from "./log.ts";
 import { type AgentMetrics, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
@@ -118,6 +119,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     state: () => reconciler.status.state,
     onChange: () => reconciler.request("bgp"),
   });
+  const balancer = giveAddresses(config, { client, metrics, log });
   const dropFormer = dropBgp(options, () => reconciler.status);
   const takeover = watchKubeProxy(options, metrics, services);
   const reconciler: Reconciler = new Reconciler({
@@ -161,6 +163,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       services?.collect();
       policies?.collect();
       bgp?.collect();
+      balancer?.collect();
       for (const { code } of takeover.problems) metrics.problems.set({ code }, 1);
     },
     document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url) ?? bgp?.document(url),
@@ -187,6 +190,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     await services?.stop();
     await policies?.stop();
     await bgp?.stop();
+    await balancer?.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };
   return { stop };

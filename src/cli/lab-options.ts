@@ -47,6 +47,10 @@ export const clusterOptions = {
     type: "boolean",
     help: "Install the definition of ClusterNetworkPolicies, and as of the agent: enforce them",
   },
+  "load-balancer": {
+    type: "boolean",
+    help: "Install the definition of LoadBalancerPools, and as of the agent: Services of type LoadBalancer get addresses",
+  },
   "log-denied": {
     type: "string",
     value: "N",
@@ -89,6 +93,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     ...(values["log-denied"] === undefined
       ? {}
       : { logDenied: integerOption(spec, "log-denied", values["log-denied"], 1, MOST_LINES) }),
+    ...(values["load-balancer"] ? { loadBalancer: true } : {}),
     ...(values["cluster-network-policies"] ? { clusterNetworkPolicies: true } : {}),
     cniChain: chainOption(spec, values["cni-chain"]),
   };

@@ -83,6 +83,10 @@ export const nodeOptions = {
     help: "Let TCP segments outside the window pass, where the node sees one direction only, instead of dropping them",
   },
   "service-counters": { type: "boolean", help: "Count the new connections of each Service address" },
+  "load-balancer": {
+    type: "boolean",
+    help: "Give Services of type LoadBalancer addresses of LoadBalancerPools: of all agents with this option one does",
+  },
   "forbidden-connections": {
     type: "string",
     value: "WHAT",
@@ -126,6 +130,7 @@ export function nodeConfig(spec: CommandSpec, values: OptionValues<typeof nodeOp
     masqueradeExceptions,
     ...(values.flowtable ? { flowtable: true } : {}),
     ...serviceConfig(spec, values),
+    ...(values["load-balancer"] ? { loadBalancer: true } : {}),
     networkPolicy: !values["no-network-policy"],
     ...clusterPolicyConfig(spec, values),
     ...logDeniedConfig(spec, values),

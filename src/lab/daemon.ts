@@ -7,13 +7,13 @@ import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openServerSocket } from "../kernel/inet-socket.ts";
 import * as libc from "../kernel/libc.ts";
-import { CLUSTER_NETWORK_POLICY_CRD } from "../kube/cluster-network-policy-crd.ts";
 import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { BIRD_PROTOCOL, ROUTE_PROTOCOL } from "../model/marks.ts";
 import { type ApiServer, createApiServer } from "./api/server.ts";
 import { makeCertificate } from "./certificates.ts";
 import type { ControlMethods, LabStatus, NodeStatus, PathRow, ProbeRequest } from "./control-protocol.ts";
 import { serveControl } from "./control-server.ts";
+import { definitionsFor } from "./definitions.ts";
 import { type DialResult, dial } from "./dial.ts";
 import { Faults } from "./faults/catalogue.ts";
 import { faultPods } from "./faults/pods.ts";
@@ -78,7 +78,7 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
       topology.nodes.slice(0, 1).map((node) => ({ ip: node.addresses[0]?.address ?? "", port: API_PORT })),
     podLog: (namespace, name) => podLogStream(paths, namespace, name),
   });
-  if (config.options.clusterNetworkPolicies === true) api.store.create(structuredClone(CLUSTER_NETWORK_POLICY_CRD));
+  for (const definition of definitionsFor(config.options)) api.store.create(structuredClone(definition));
   await serveApi(config, topology, underlay, api);
   writeFileSync(paths.kubeconfig, formatKubeconfig(`https://127.0.0.1:${config.apiPort}`, cert, token), {
     mode: 0o600,
@@ -135,6 +135,7 @@ function agentProcess(
     ...(options.flowtable === true ? ["--flowtable"] : []),
     ...(options.logDenied === undefined ? [] : ["--log-denied", String(options.logDenied)]),
     ...(options.clusterNetworkPolicies === true ? ["--cluster-network-policies"] : []),
+    ...(options.loadBalancer === true ? ["--load-balancer"] : []),
     ...planTopology(options).serviceCidrs.flatMap((cidr) => ["--service-cidr", cidr]),
   );
   return new SupervisedProcess({

@@ -21,6 +21,8 @@ export interface LabOptions {
   readonly flowtable?: boolean;
   /** The API knows ClusterNetworkPolicies, and agents enforce them. */
   readonly clusterNetworkPolicies?: boolean;
+  /** The API knows LoadBalancerPools, and agents give addresses of them. */
+  readonly loadBalancer?: boolean;
   /** Agents have --log-denied with this number. */
   readonly logDenied?: number;
   /** Debian's plugins behind ours: "portmap", "bandwidth". */

@@ -27,6 +27,8 @@ export interface NodeConfig {
   readonly networkPolicy?: boolean;
   /** ClusterNetworkPolicies are enforced, too. */
   readonly clusterNetworkPolicies?: boolean;
+  /** This agent may be the one that gives LoadBalancer Services their addresses. */
+  readonly loadBalancer?: boolean;
   /** Lines a second of the log that tell of packets that policies denied; absent: none. */
   readonly logDenied?: number;
   /** What becomes of established connections that a new policy forbids. @default "cut" */
