@@ -39,8 +39,8 @@ const START_DEADLINE_MS = 10_000;
 const START_POLL_MS = 20;
 
 /** @throws BreakwaterError BW_BGP_BIRD when it is not installed */
-export function findBird(path = process.env["PATH"] ?? ""): string {
-  for (const folder of [...path.split(delimiter), ...DAEMON_FOLDERS]) {
+export function findBird(path = process.env["PATH"] ?? "", others: readonly string[] = DAEMON_FOLDERS): string {
+  for (const folder of [...path.split(delimiter), ...others]) {
     const file = join(folder, "bird");
     if (folder !== "" && existsSync(file)) return file;
   }

@@ -77,7 +77,7 @@ function channels(lines: readonly string[]): BgpChannelReport[] {
 function channel(family: Family, lines: readonly string[]): BgpChannelReport {
   const routes = field(lines, "Routes") ?? "";
   const count = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(routes)?.[1] ?? 0);
-  // Columns: received, rejected, filtered, ignored, accepted. BIRD counts as "rejected" what a limit kept out.
+  // Columns: received, rejected, filtered, ignored, accepted. "ignored" is what a limit kept out.
   const updates = (field(lines, "Import updates") ?? "").split(/\s+/);
   return {
     family,

@@ -17,6 +17,8 @@ export interface BirdSupervisorOptions {
   readonly log: Log;
   /** Whether the kernel has routes of an earlier BIRD of ours. */
   readonly hasRoutes: () => boolean;
+  /** @default startBird */
+  readonly start?: typeof startBird;
 }
 
 const ENDED = "BIRD has ended";
@@ -115,7 +117,7 @@ export class BirdSupervisor {
 
   /** The BIRD that is there, or a new one. */
   async #attach(): Promise<BirdControl> {
-    const { paths, log, hasRoutes } = this.#options;
+    const { paths, log, hasRoutes, start = startBird } = this.#options;
     const found = await tryOpen(paths.socket).catch((error: unknown) => {
       log.error({ error: messageOf(error) }, "BIRD hangs; ending it");
       killBird(paths);
@@ -127,7 +129,7 @@ export class BirdSupervisor {
     }
     this.#write();
     const recovering = hasRoutes();
-    const control = await startBird(paths, recovering);
+    const control = await start(paths, recovering);
     if (this.#failure === ENDED) this.#restarts++;
     log.info({ version: control.version, recovering }, "BIRD started");
     return control;

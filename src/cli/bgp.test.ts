@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { BgpChannelReport, BgpReport } from "../model/bgp-report.ts";
+import { formatAge, formatBgp } from "./bgp.ts";
+
+const channel: BgpChannelReport = {
+  family: 4,
+  up: true,
+  imported: 1,
+  exported: 2,
+  preferred: 1,
+  refused: 0,
+  beyondLimit: 0,
+  limitReached: false,
+};
+const session = {
+  protocol: "mesh-node2",
+  kind: "node",
+  peer: "node2",
+  address: "192.168.1.12",
+  asNumber: 64512,
+  state: "Established",
+  since: 1000,
+  channels: [channel, { ...channel, family: 6, imported: 3 }],
+  lastError: null,
+} as const;
+const report: BgpReport = {
+  node: "node1",
+  routerId: "192.168.1.11",
+  bird: { running: true, version: "BIRD 2.0.12", pid: 42, restarts: 0 },
+  failure: null,
+  announced: ["10.244.1.0/24"],
+  sessions: [session],
+  problems: [],
+};
+
+test("formatBgp() prints a session a line, families with a plus", () => {
+  assert.equal(
+    formatBgp(report, 1200),
+    [
+      "Node node1, router id 192.168.1.11: BIRD 2.0.12, pid 42, started anew 0 times",
+      "Announced: 10.244.1.0/24",
+      "",
+      "PEER    KIND   ADDRESS        AS      STATE         SINCE   IN    OUT   REMARK",
+      "node2   node   192.168.1.12   64512   Established   3m      1+3   2+2   -",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("formatBgp() says what is wrong: with BIRD, with a session, with a peer that has none", () => {
+  const text = formatBgp(
+    {
+      ...report,
+      bird: { running: false, version: null, pid: null, restarts: 3 },
+      failure: "BIRD is not installed",
+      sessions: [
+        { ...session, state: "Active", since: null, channels: [], lastError: "Socket: Connection refused" },
+        { ...session, peer: "tor", channels: [{ ...channel, limitReached: true, refused: 7 }] },
+      ],
+      problems: [
+        { code: "BW_BGP_PASSWORD", object: "BGPPeer b", message: "BGPPeer b has no session", remedy: "Make it" },
+      ],
+    },
+    1200,
+  );
+  assert.match(text, /BIRD does not run, started anew 3 times\nRouting by BGP does NOT work: BIRD is not installed\n/);
+  assert.match(text, /Active +- +- +- +Socket: Connection refused\n/);
+  assert.match(text, /IPv4: prefix limit reached; IPv4: 7 refused\n/);
+  assert.match(text, /\nBGPPeer b has no session \(BW_BGP_PASSWORD\)\n {2}-> Make it\n$/);
+});
+
+test("formatAge() goes from seconds to days", () => {
+  assert.deepEqual([-5, 0.4, 59, 119, 120, 7199, 7200, 172_799, 172_800].map(formatAge), [
+    "0s",
+    "0s",
+    "59s",
+    "119s",
+    "2m",
+    "119m",
+    "2h",
+    "47h",
+    "2d",
+  ]);
+});

@@ -1,0 +1,346 @@
+/** The configuration that is planned, in a real BIRD beside a router that means no good: what its filters let through. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { bgpRoutes, deleteBgpRoute, endBird } from "../../src/agent/bgp/bird-cleanup.ts";
+import type { BirdControl } from "../../src/agent/bgp/bird-control.ts";
+import { type BirdPaths, birdPaths, birdPid, findBird, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
+import { type BirdProtocol, parseProtocols } from "../../src/agent/bgp/bird-status.ts";
+import { BirdSupervisor } from "../../src/agent/bgp/bird-supervisor.ts";
+import { isRefusal } from "../../src/agent/bgp/reply-reader.ts";
+import { writeFileAtomic } from "../../src/cni/atomic-file.ts";
+import { openNamespace } from "../../src/kernel/netns.ts";
+import { systemClock } from "../../src/kube/clock.ts";
+import type { BgpPeerSpec } from "../../src/model/bgp.ts";
+import { formatBirdConfig } from "../../src/plan/bgp/config-text.ts";
+import { planBgp } from "../../src/plan/bgp/plan.ts";
+import { bgpInput, peer } from "../../src/plan/bgp/testing/scenarios.ts";
+import { node } from "../../src/plan/testing/scenarios.ts";
+import { eventually } from "../e2e/lab-fixture.ts";
+import { linkOf, type TestNamespace, testNamespace } from "./namespaces.ts";
+
+const NODE = { address: "192.168.1.1", length: 24 };
+const ROUTER = { address: "192.168.1.254", length: 24 };
+
+/** A node and a router on one wire. */
+function wire(t: TestContext): { node: TestNamespace; router: TestNamespace } {
+  const [one, other] = [testNamespace(t, "node"), testNamespace(t, "router")];
+  using far = openNamespace(other.path);
+  const end = { name: "eth0", mac: "02:00:00:00:00:fe", mtuBytes: 1500, namespaceFd: far.fd };
+  one.routes.createLink({ name: "eth0", mtuBytes: 1500, up: true, kind: { type: "veth", peer: end } });
+  other.routes.changeLink(linkOf(other, "eth0").index, { up: true });
+  one.routes.addAddress({ index: linkOf(one, "eth0").index, ...NODE });
+  other.routes.addAddress({ index: linkOf(other, "eth0").index, ...ROUTER });
+  return { node: one, router: other };
+}
+
+function stateFolder(t: TestContext): BirdPaths {
+  const folder = mkdtempSync(join(tmpdir(), "breakwater-bird-"));
+  const paths = birdPaths(folder);
+  t.after(() => {
+    killBird(paths);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return paths;
+}
+
+async function runBird(
+  t: TestContext,
+  place: TestNamespace,
+  config: (paths: BirdPaths) => string,
+): Promise<BirdControl> {
+  const paths = stateFolder(t);
+  writeFileAtomic(paths.config, config(paths), 0o600);
+  const control = await place.run(() => startBird(paths, false));
+  t.after(() => control.close());
+  return control;
+}
+
+/** node1's configuration with one peer, the router. */
+function nodeConfig(paths: BirdPaths, change: Partial<BgpPeerSpec> = {}, others = 1): string {
+  const nodes = [node(1, [NODE.address])];
+  for (let i = 2; i < 2 + others; i++) nodes.push(node(i, [`192.168.9.${i}`]));
+  const input = bgpInput({ nodes, peers: [peer("tor", change)] });
+  return formatBirdConfig(planBgp(input), paths);
+}
+
+/** A router of AS 65001 that announces what it likes. */
+function routerConfig(paths: BirdPaths, routes: readonly string[], more = ""): string {
+  return `log "${paths.log}" all;
+router id ${ROUTER.address};
+protocol device { }
+protocol static { ipv4; ${routes.map((route) => `route ${route} blackhole;`).join("\n")} }
+protocol bgp tonode {
+  local ${ROUTER.address} as 65001;
+  neighbor ${NODE.address} as 64512;
+  direct; ${more}
+  connect delay time 1; error wait time 1, 2;
+  ipv4 { import all; export all; };
+}
+`;
+}
+
+async function protocol(control: BirdControl, name: string): Promise<BirdProtocol> {
+  const found = parseProtocols(await control.command("show protocols all")).find((each) => each.name === name);
+  assert.ok(found, name);
+  return found;
+}
+
+const isEstablished = (control: BirdControl, name: string) =>
+  eventually(15_000, async () => assert.equal((await protocol(control, name)).bgpState, "Established"));
+
+/** Destinations of BIRD's routes in the kernel, sorted. */
+const destinations = (place: TestNamespace) =>
+  bgpRoutes(place.routes)
+    .map(({ destination }) => destination)
+    .sort();
+
+test("a router that leaks a default route, our own pods and foreign networks brings only what is allowed", async (t) => {
+  const { node: host, router } = wire(t);
+  await runBird(t, router, (paths) =>
+    routerConfig(paths, [
+      "0.0.0.0/0",
+      "10.244.1.0/24",
+      "10.244.1.128/25",
+      "10.244.2.0/24",
+      "10.244.2.128/25",
+      "10.9.0.0/16",
+      "172.16.0.0/12",
+      "172.16.5.0/24",
+    ]),
+  );
+  const bird = await runBird(t, host, (paths) => nodeConfig(paths, { importAllow: ["172.16.0.0/12"] }));
+  await isEstablished(bird, "peer-tor");
+  await eventually(5000, async () =>
+    assert.deepEqual(destinations(host), ["10.244.1.0/24", "10.244.2.0/24", "172.16.0.0/12", "172.16.5.0/24"]),
+  );
+  const own = bgpRoutes(host.routes).find(({ destination }) => destination === "10.244.1.0/24");
+  assert.equal(own?.type, "unreachable", "still the node's own");
+  const { channels } = await protocol(bird, "peer-tor");
+  assert.deepEqual([channels[0]?.imported, channels[0]?.refused, channels[0]?.limitReached], [3, 5, false]);
+});
+
+test("an operator who allows everything still gets no default route, and keeps the node's own pods", async (t) => {
+  const { node: host, router } = wire(t);
+  await runBird(t, router, (paths) => routerConfig(paths, ["0.0.0.0/0", "10.244.1.128/25", "10.9.0.0/16"]));
+  const bird = await runBird(t, host, (paths) => nodeConfig(paths, { importAllow: ["0.0.0.0/0"] }));
+  await isEstablished(bird, "peer-tor");
+  await eventually(5000, async () => assert.deepEqual(destinations(host), ["10.244.1.0/24", "10.9.0.0/16"]));
+});
+
+test("a flood of prefixes stops at the peer's limit, and the session stays", async (t) => {
+  const { node: host, router } = wire(t);
+  const flood = Array.from({ length: 20_000 }, (_, i) => `172.16.${i >> 6}.${(i & 63) << 2}/30`).filter(
+    (each) => !/\.(?:2[5-9]\d|[3-9]\d\d)\./.test(each),
+  );
+  await runBird(t, router, (paths) => routerConfig(paths, flood));
+  const bird = await runBird(t, host, (paths) =>
+    nodeConfig(paths, { importAllow: ["172.16.0.0/12"], maxPrefixes: 50 }),
+  );
+  await isEstablished(bird, "peer-tor");
+  await eventually(10_000, async () => {
+    const { channels, bgpState } = await protocol(bird, "peer-tor");
+    assert.equal(bgpState, "Established");
+    const { imported, beyondLimit, limitReached } = channels[0] ?? {};
+    assert.deepEqual([imported, beyondLimit, limitReached], [50, flood.length - 50, true]);
+  });
+  assert.equal(destinations(host).length, 51, "and the node's own");
+});
+
+test("the router hears the node's pod CIDR and nothing else, with the communities that were asked for", async (t) => {
+  const { node: host, router } = wire(t);
+  const far = await runBird(t, router, (paths) => routerConfig(paths, ["10.9.0.0/16"]));
+  await runBird(t, host, (paths) =>
+    nodeConfig(paths, {
+      importAllow: ["10.0.0.0/8"],
+      communities: [
+        [64512, 7],
+        [64512, 8, 9],
+      ],
+    }),
+  );
+  await isEstablished(far, "tonode");
+  await eventually(5000, async () => {
+    const { lines } = await far.command("show route all protocol tonode");
+    const text = lines.map((line) => line.text).join("\n");
+    assert.match(
+      text,
+      /10\.244\.1\.0\/24 .*\[AS64512i\][\s\S]*via 192\.168\.1\.1 on eth0[\s\S]*\(64512,7\)[\s\S]*\(64512, 8, 9\)/,
+    );
+    assert.doesNotMatch(text, /10\.9\.|10\.244\.2/);
+  });
+});
+
+test("a wrong password and a wrong AS give no session, and BIRD says why", async (t) => {
+  const { node: host, router } = wire(t);
+  const far = await runBird(t, router, (paths) => routerConfig(paths, ["10.244.2.0/24"], 'password "other";'));
+  const paths = stateFolder(t);
+  const secret = { name: "bgp", key: "tor" };
+  const given = (password: string) =>
+    bgpInput({
+      nodes: [node(1, [NODE.address]), node(2, ["192.168.9.2"])],
+      peers: [peer("tor", { passwordSecret: secret })],
+      passwords: [["tor", password]],
+    });
+  writeFileAtomic(paths.config, formatBirdConfig(planBgp(given("wrong")), paths), 0o600);
+  const bird = await host.run(() => startBird(paths, false));
+  t.after(() => bird.close());
+  await new Promise((next) => setTimeout(next, 3000));
+  assert.notEqual((await protocol(bird, "peer-tor")).bgpState, "Established");
+  writeFileAtomic(paths.config, formatBirdConfig(planBgp(given("other")), paths), 0o600);
+  assert.ok(!isRefusal(await bird.command("configure")));
+  await isEstablished(bird, "peer-tor");
+  const wrongAs = nodeConfig(paths, { asNumber: 65009, passwordSecret: secret });
+  assert.doesNotMatch(wrongAs, /65009/, "no session without its password");
+  writeFileAtomic(
+    paths.config,
+    formatBirdConfig(
+      planBgp({ ...given("other"), peers: [peer("tor", { asNumber: 65009, passwordSecret: secret })] }),
+      paths,
+    ),
+    0o600,
+  );
+  await bird.command("configure");
+  await eventually(15_000, async () => {
+    const { bgpState, lastError } = await protocol(bird, "peer-tor");
+    assert.notEqual(bgpState, "Established");
+    assert.match(lastError ?? "", /Bad peer AS/);
+  });
+  assert.ok(far.version);
+});
+
+function supervised(t: TestContext, host: TestNamespace, paths: BirdPaths) {
+  const said: string[] = [];
+  const say = (_fields: object, message: string) => void said.push(message);
+  const supervisor = new BirdSupervisor({
+    paths,
+    clock: systemClock,
+    log: { debug: say, info: say, warn: say, error: say },
+    hasRoutes: () => bgpRoutes(host.routes).length > 0,
+    start: (at, recovering) => host.run(() => startBird(at, recovering)),
+  });
+  t.after(() => supervisor.stop());
+  return { supervisor, said };
+}
+
+const runs = (supervisor: BirdSupervisor) =>
+  eventually(10_000, async () =>
+    assert.deepEqual([supervisor.failure, supervisor.version?.slice(0, 6)], [undefined, "BIRD 2"]),
+  );
+
+test("BirdSupervisor configures without a restart; one peer more costs the others nothing", async (t) => {
+  const { node: host, router } = wire(t);
+  await runBird(t, router, (paths) => routerConfig(paths, ["10.244.2.0/24"]));
+  const paths = stateFolder(t);
+  const { supervisor } = supervised(t, host, paths);
+  supervisor.configure(nodeConfig(paths));
+  await runs(supervisor);
+  const session = async () => (await supervisor.protocols()).find(({ name }) => name === "peer-tor");
+  await eventually(15_000, async () => assert.equal((await session())?.bgpState, "Established"));
+  const [before, pid] = [await session(), supervisor.pid];
+  const more = planBgp(
+    bgpInput({
+      nodes: [node(1, [NODE.address]), node(2, ["192.168.9.2"]), node(3, ["192.168.1.3"])],
+      peers: [peer("tor", { importAllow: ["172.16.0.0/12"] }), peer("second", { address: "192.168.1.253" })],
+    }),
+  );
+  supervisor.configure(formatBirdConfig(more, paths));
+  await eventually(5000, async () =>
+    assert.equal((await supervisor.protocols()).filter(({ kind }) => kind === "BGP").length, 3),
+  );
+  assert.deepEqual(
+    [(await session())?.since, (await session())?.bgpState, supervisor.pid],
+    [before?.since, "Established", pid],
+  );
+  assert.equal(supervisor.restarts, 0);
+});
+
+test("BirdSupervisor says what BIRD refuses, and the configuration before goes on", async (t) => {
+  const { node: host } = wire(t);
+  const paths = stateFolder(t);
+  const { supervisor, said } = supervised(t, host, paths);
+  supervisor.configure(nodeConfig(paths));
+  await runs(supervisor);
+  supervisor.configure(`${nodeConfig(paths)}\nnonsense;\n`);
+  await eventually(5000, async () =>
+    assert.match(supervisor.failure ?? "", /bird\.conf:\d+:\d+ syntax error.*BW_BGP_CONFIG/),
+  );
+  assert.ok((await supervisor.protocols()).some(({ name }) => name === "peer-tor"));
+  supervisor.configure(nodeConfig(paths));
+  await runs(supervisor);
+  assert.ok(said.includes("BIRD refuses its configuration"));
+});
+
+test("BirdSupervisor starts a BIRD anew that is killed again and again; its routes stay all the time", async (t) => {
+  const { node: host } = wire(t);
+  const paths = stateFolder(t);
+  const { supervisor } = supervised(t, host, paths);
+  supervisor.configure(nodeConfig(paths));
+  await runs(supervisor);
+  await eventually(5000, async () => assert.deepEqual(destinations(host), ["10.244.1.0/24"]));
+  for (let times = 1; times <= 4; times++) {
+    killBird(paths);
+    await eventually(10_000, async () => assert.equal(supervisor.restarts, times));
+    assert.deepEqual(destinations(host), ["10.244.1.0/24"]);
+    await runs(supervisor);
+  }
+});
+
+test("a second BirdSupervisor finds the BIRD of the first, also one that left without a word", async (t) => {
+  const { node: host } = wire(t);
+  const paths = stateFolder(t);
+  const first = supervised(t, host, paths);
+  first.supervisor.configure(nodeConfig(paths));
+  await runs(first.supervisor);
+  const pid = birdPid(paths);
+  await first.supervisor.stop();
+  assert.equal(birdPid(paths), pid, "BIRD outlives its agent");
+  const second = supervised(t, host, paths);
+  second.supervisor.configure(nodeConfig(paths, { importAllow: ["10.0.0.0/8"] }));
+  await runs(second.supervisor);
+  assert.deepEqual([birdPid(paths), second.said], [pid, ["BIRD runs already"]]);
+});
+
+test("a BIRD that cannot start says why, and is tried again", async (t) => {
+  const { node: host } = wire(t);
+  const paths = stateFolder(t);
+  const { supervisor } = supervised(t, host, paths);
+  supervisor.configure("nonsense;");
+  await eventually(5000, async () =>
+    assert.match(supervisor.failure ?? "", /BIRD does not start: .*syntax error.*BW_BGP_BIRD/),
+  );
+  supervisor.configure(nodeConfig(paths));
+  await runs(supervisor);
+});
+
+test("findBird() names the package where BIRD is not installed", () => {
+  assert.throws(() => findBird("/nowhere", []), { code: "BW_BGP_BIRD", remedy: /apt-get install bird2/ });
+  assert.ok(existsSync(findBird()));
+});
+
+test("endBird() and deleteBgpRoute() leave nothing of BIRD's, and another's routes alone", async (t) => {
+  const { node: host, router } = wire(t);
+  await runBird(t, router, (paths) => routerConfig(paths, ["10.244.2.0/24"]));
+  const paths = stateFolder(t);
+  writeFileAtomic(paths.config, nodeConfig(paths), 0o600);
+  const control = await host.run(() => startBird(paths, false));
+  await isEstablished(control, "peer-tor");
+  await eventually(5000, async () => assert.deepEqual(destinations(host), ["10.244.1.0/24", "10.244.2.0/24"]));
+  host.routes.setRoute({
+    destination: "10.99.0.0/16",
+    gateway: ROUTER.address,
+    oif: linkOf(host, "eth0").index,
+    protocol: 12,
+  });
+  control.close();
+  assert.equal(await endBird(join(paths.folder, "..")), "BIRD has ended");
+  assert.deepEqual(destinations(host), ["10.244.1.0/24", "10.244.2.0/24"], "routes outlive BIRD");
+  for (const route of bgpRoutes(host.routes)) deleteBgpRoute(host.routes, route);
+  assert.deepEqual(
+    host.routes.routes({ protocol: 12 }).map(({ destination }) => destination),
+    ["10.99.0.0/16"],
+  );
+  assert.equal(await endBird(join(paths.folder, "..")), undefined);
+});
