@@ -2,21 +2,10 @@
  * Clusters as users write them, drawn at random: the same ones for the same numbers. One field in some thirty is nonsense that
  * a server would refuse, since not every server is the newest one.
  */
+import { type Random, randomNumbers } from "../../../src/plan/services/testing/random-services.ts";
 import type { Connection, Protocol, Raw, RawCluster } from "./evaluator.ts";
 
-/** A number below its argument. */
-export type Random = (below: number) => number;
-
-/** Tommy Ettinger's mulberry32: its low bits are as good as its high ones, which a choice among eight needs. */
-export function randomNumbers(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
+export { type Random, randomNumbers };
 
 export const NODES = { node1: ["192.168.1.11", "fd00:1::11"], node2: ["192.168.1.12", "fd00:1::12"] } as const;
 export const OUTSIDE = ["198.51.100.7", "203.0.113.9", "2001:db8::7", "fd00:77::1"] as const;

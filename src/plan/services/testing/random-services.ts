@@ -6,11 +6,14 @@ import { anEndpoint } from "./objects.ts";
 /** A number below its argument. */
 export type Random = (below: number) => number;
 
+/** Tommy Ettinger's mulberry32: its low bits are as good as its high ones, which a choice among two, four or eight needs. */
 export function randomNumbers(seed: number): Random {
-  let value = seed;
+  let state = seed;
   return (below) => {
-    value = (Math.imul(value, 1103515245) + 12345) & 0x7fffffff;
-    return (value >> 8) % below;
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
   };
 }
 
