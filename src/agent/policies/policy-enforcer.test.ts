@@ -296,6 +296,35 @@ test("PolicyEnforcer cuts the flows that a new policy forbids, and no others", a
   assert.deepEqual(rig.conntrack.flows(), others);
 });
 
+test("PolicyEnforcer tries again to cut what it could not", async () => {
+  using rig = await shut();
+  rig.conntrack.track("tcp 10.244.2.9:4000 > 10.244.1.1:80, 10.244.1.1:80 > 10.244.2.9:4000");
+  rig.host.failures.fail({ operation: "conntrackEntries", errno: "ENOBUFS" });
+  rig.setPolicy("x/deny", { ingress: [], egress: [] });
+  await rig.follow();
+  for (let round = 0; round < 3; round++) await rig.elapse();
+  assert.equal(rig.host.failures.pending, 0);
+  assert.deepEqual(rig.conntrack.flows(), []);
+  assert.equal(rig.enforcer.failure, undefined);
+  const { lists } = rig.conntrack;
+  for (let round = 0; round < 3; round++) await rig.follow();
+  assert.equal(rig.conntrack.lists, lists, "and then no more");
+});
+
+test("PolicyEnforcer goes on to isolate a pod that the API has forgotten, until it has gone from here", async () => {
+  using rig = await shut();
+  rig.pods.delete("x/one");
+  await rig.follow();
+  assert.deepEqual(rig.isolated("ingress"), ["10.244.1.1"]);
+  rig.setPolicy("x/more", { ingress: [], egress: [] });
+  await rig.follow();
+  assert.deepEqual(rig.isolated("egress"), ["10.244.1.1"], "new policies count for it, too");
+  rig.attached = [];
+  rig.enforcer.forget(local("x/one", "10.244.1.1"));
+  await rig.elapse();
+  assert.equal(rig.isolated("ingress"), undefined);
+});
+
 test("PolicyEnforcer gives an address to the pod that has it here, not to one that the API still tells of", async () => {
   using rig = new Rig();
   rig.addPod("x/new", "10.244.1.1");

@@ -78,7 +78,7 @@ export class PolicyEnforcer implements Disposable {
   #retryMs = RETRY_MIN_MS;
   #failure: string | undefined = "NetworkPolicies have not been read from the API yet";
   #cancel: (() => void) | undefined;
-  /** What was enforced last: policies decide about flows that are there. */
+  /** By which the flows that are there were judged last. */
   #enforced: ReadonlySet<ClusterPolicy | ClusterNetworkPolicy> = new Set();
 
   constructor(options: PolicyEnforcerOptions) {
@@ -183,20 +183,21 @@ export class PolicyEnforcer implements Disposable {
       this.#started = true;
       if (this.#failure !== undefined) log.info({ policies: input.policies.length }, "NetworkPolicies are enforced");
       this.#failure = undefined;
-      this.#retryMs = RETRY_MIN_MS;
       this.#cut(input);
     } catch (error) {
       this.#started = false;
       this.#failure = messageOf(error);
-      log.error(
-        { error: this.#failure, retryInMs: this.#retryMs },
-        "cannot enforce NetworkPolicies; the last rules stand",
-      );
-      this.#schedule(this.#retryMs);
-      this.#retryMs = Math.min(RETRY_MAX_MS, 2 * this.#retryMs);
+      this.#retry(this.#failure, "cannot enforce NetworkPolicies; the last rules stand");
     }
     const now = clock.now();
     this.#restsUntil = now + (changed ? PAUSE_MS : now - startedAt);
+  }
+
+  /** A round later, and later each time. */
+  #retry(error: string, what: string): void {
+    this.#options.log.error({ error, retryInMs: this.#retryMs }, what);
+    this.#schedule(this.#retryMs);
+    this.#retryMs = Math.min(RETRY_MAX_MS, 2 * this.#retryMs);
   }
 
   #read(): Map<Family, ObservedTable | undefined> {
@@ -235,8 +236,11 @@ export class PolicyEnforcer implements Disposable {
       const watched = source.pods().get(name);
       const arrived = this.#arriving.get(name);
       if (arrived !== undefined && watched?.uid === arrived.uid) this.#arriving.delete(name);
-      const known = this.#arriving.get(name) ?? watched ?? own;
-      return known === undefined ? [] : [this.#localPod(name, known, ips, before.get(name))];
+      const last = before.get(name);
+      // Deleted by force, it goes on to run until the runtime has ended it: it stays what it was, or nothing would isolate it.
+      const former = last?.pod.ips.join() === ips.join() ? last?.known : undefined;
+      const known = this.#arriving.get(name) ?? watched ?? own ?? former;
+      return known === undefined ? [] : [this.#localPod(name, known, ips, last)];
     });
     const attachedNames = new Set(here.map(({ name }) => name));
     for (const [name, pod] of this.#arriving) if (!attachedNames.has(name)) pods.push(pod);
@@ -277,13 +281,13 @@ export class PolicyEnforcer implements Disposable {
     const before = this.#enforced;
     const now = [...input.policies, ...(input.clusterNetworkPolicies ?? [])];
     const isSame = before.size === now.length && now.every((policy) => before.has(policy));
-    this.#enforced = new Set(now);
-    if (isSame || forbiddenConnections === "keep") return;
     try {
-      const cut = cutForbidden(conntrack, input);
+      const cut = isSame || forbiddenConnections === "keep" ? 0 : cutForbidden(conntrack, input);
       if (cut > 0) log.info({ cut }, "connections that NetworkPolicies forbid now are cut");
+      this.#enforced = new Set(now);
+      this.#retryMs = RETRY_MIN_MS;
     } catch (error) {
-      log.error({ error: messageOf(error) }, "cannot cut connections that NetworkPolicies forbid now");
+      this.#retry(messageOf(error), "cannot cut connections that NetworkPolicies forbid now");
     }
   }
 }
