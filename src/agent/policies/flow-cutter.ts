@@ -20,17 +20,17 @@ export function cutForbidden(conntrack: Pick<Conntrack, "entries" | "deleteEntry
   // Pods of this node come first: an address of theirs is theirs, whatever the API still tells of.
   for (const pod of input.pods) for (const ip of pod.ips) if (!byIp.has(ip)) byIp.set(ip, pod);
   const isHere = (ip: Ip) => byIp.get(ip)?.nodeName === input.nodeName;
-  const own = ownAddresses(input);
+  const ofNode = ownAddresses(input);
   const failures: unknown[] = [];
   let cut = 0;
   for (const entry of conntrack.entries()) {
     const flow = flowOf(entry, byIp);
     if (!isHere(flow.from.ip) && !isHere(flow.to.ip)) continue;
     // Between a pod and its node nothing is looked at; cut, what goes by a Service's address would lose its translation.
-    if (own.has(flow.from.ip) || own.has(flow.to.ip)) continue;
+    if (ofNode.has(flow.from.ip) || ofNode.has(flow.to.ip)) continue;
     const forbidden = (["ingress", "egress"] as const).some((direction) => {
-      const end = direction === "ingress" ? flow.to : flow.from;
-      return isHere(end.ip) && !judge(direction, flow, input.policies, input).admitted;
+      const own = direction === "ingress" ? flow.to : flow.from;
+      return isHere(own.ip) && !judge(direction, flow, input.policies, input).admitted;
     });
     if (!forbidden) continue;
     try {
