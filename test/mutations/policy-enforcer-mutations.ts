@@ -52,8 +52,8 @@ export const enforcerMutations: readonly Mutation[] = [
   {
     what: "flows that are admitted are cut, too",
     file: CUTTER,
-    find: "isHere(own.ip) && !judge(",
-    replace: "isHere(own.ip) && null !== judge(",
+    find: "!judge(direction, flow, input.policies, input).admitted",
+    replace: "true",
     test: [TEST, "PolicyEnforcer cuts the flows that a new policy forbids, and no others"],
   },
   {
