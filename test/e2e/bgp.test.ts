@@ -1,5 +1,6 @@
 /** A dual-stack cluster whose nodes tell each other their pod CIDRs by BGP: seen from pods, from the kernel, from BIRD. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import type { BgpReport } from "../../src/model/bgp-report.ts";
@@ -175,6 +176,36 @@ test("a BIRD that hangs is ended and started anew, and costs no packet", async (
 test("a route of BIRD's that somebody deletes is back", async () => {
   await exec("node/node1", "ip", "route", "del", "10.244.2.0/24", "proto", "bird");
   await eventually(30_000, async () => assert.match(await exec("node/node1", "ip", "route"), /10\.244\.2\.0\/24 via/));
+});
+
+test("an agent that routes otherwise ends the BIRD of the one before once its own routes are there; the next one starts BIRD again", async () => {
+  const own = join(home.folder, "labs", NAME, "nodes", "node1");
+  const log = join(home.folder, "agent-auto.log");
+  await lab("fault", "add", "kill-agent", "--node", "node1");
+  const words = [
+    ...["agent", "--node-name", "node1", "--kubeconfig", join(home.folder, "labs", NAME, "node-kubeconfig")],
+    ...["--routing", "auto", "--state-dir", `${own}/run`, "--cni-conf-dir", `${own}/cni/net.d`],
+    ...["--cni-bin-dir", `${own}/cni/bin`, "--cni-chain", "none"],
+  ];
+  await onNode(
+    "node1",
+    `${resolve("bin/breakwater")} ${words.join(" ")} > ${log} 2>&1 < /dev/null & echo $! > ${log}.pid`,
+  );
+  await eventually(10_000, async () => {
+    const routes = await exec("node/node1", "sh", "-c", "ip route; ip -6 route");
+    assert.match(routes, /^10\.244\.3\.0\/24 via 192\.168\.1\.13 dev eth0 proto 98/m);
+    assert.doesNotMatch(routes, /proto bird/, readFileSync(log, "utf8"));
+  });
+  // Agents of other nodes go on with BGP, and heard that this one left it: they have no route until it is back.
+  await onNode("node1", `kill $(cat ${log}.pid)`);
+  await lab("fault", "clear", "kill-agent");
+  await eventually(20_000, async () => {
+    const { sessions } = await bgpOf("node1");
+    assert.ok(sessions.length === 2 && sessions.every(({ state }) => state === "Established"));
+  });
+  const probe = await lab("probe", "--from", "default/a", "--to", "default/c", "--port", "80");
+  assert.equal(probe.code, 0, probe.stdout);
+  assert.match(readFileSync(log, "utf8"), /routing is by BGP no more/);
 });
 
 test("cleanup ends BIRD and takes its routes away, and no others", async () => {

@@ -4,9 +4,11 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { verifyBgp } from "../../src/agent/bgp/bgp-verifier.ts";
 import { bgpRoutes, deleteBgpRoute, endBird } from "../../src/agent/bgp/bird-cleanup.ts";
 import type { BirdControl } from "../../src/agent/bgp/bird-control.ts";
 import { type BirdPaths, birdPaths, birdPid, findBird, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
+import { parseRoutes } from "../../src/agent/bgp/bird-routes.ts";
 import { type BirdProtocol, parseProtocols } from "../../src/agent/bgp/bird-status.ts";
 import { BirdSupervisor } from "../../src/agent/bgp/bird-supervisor.ts";
 import { isRefusal } from "../../src/agent/bgp/reply-reader.ts";
@@ -343,4 +345,35 @@ test("endBird() and deleteBgpRoute() leave nothing of BIRD's, and another's rout
     ["10.99.0.0/16"],
   );
   assert.equal(await endBird(join(paths.folder, "..")), undefined);
+});
+
+test("two routers that announce the same share the traffic, and BIRD's routes are those of the kernel", async (t) => {
+  const { node: host, router } = wire(t);
+  const second = "192.168.1.253";
+  router.routes.addAddress({ index: linkOf(router, "eth0").index, address: second, length: 24 });
+  for (const address of [ROUTER.address, second]) {
+    await runBird(t, router, (paths) =>
+      routerConfig(paths, ["10.244.2.0/24"])
+        .replaceAll(ROUTER.address, address)
+        .replace("direct;", "direct; strict bind yes;"),
+    );
+  }
+  const nodes = [node(1, [NODE.address]), node(2, ["192.168.9.2"])];
+  const input = bgpInput({ nodes, peers: [peer("a"), peer("b", { address: second })] });
+  const plan = planBgp(input);
+  const bird = await runBird(t, host, (paths) => formatBirdConfig(plan, paths));
+  await isEstablished(bird, "peer-a");
+  await isEstablished(bird, "peer-b");
+  const verified = () =>
+    verifyBgp({ nodeName: "node1", plan, state: input.state, routes: host.routes, ask: (text) => bird.command(text) });
+  await eventually(5000, async () => {
+    assert.deepEqual(await verified(), { node: "node1", failure: null, prefixes: 2, differences: [] });
+    const held = parseRoutes(await bird.command("show route export kernel4"));
+    assert.deepEqual(held.get("10.244.2.0/24"), [second, ROUTER.address]);
+  });
+  for (const route of bgpRoutes(host.routes)) deleteBgpRoute(host.routes, route);
+  assert.deepEqual((await verified()).differences, [
+    { prefix: "10.244.1.0/24", api: "this node", bird: "unreachable", kernel: null },
+    { prefix: "10.244.2.0/24", api: "Node node2", bird: `via ${second}, ${ROUTER.address}`, kernel: null },
+  ]);
 });
