@@ -16,7 +16,7 @@ import type { ApiConnection } from "../kube/connection.ts";
 import { messageOf } from "../model/errors.ts";
 import { SERVICE_TABLES } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
-import { dropBgp, routeByBgp } from "./bgp/bgp-start.ts";
+import { type BgpParts, dropBgp, routeByBgp } from "./bgp/bgp-start.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
 import { createKubeProxyMetrics } from "./kube-proxy-metrics.ts";
@@ -111,13 +111,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     state: () => reconciler.status.state,
     onProven: () => reconciler.request("proof"),
   });
-  const services = serveServices(options, { client, mirror, metrics, nodes, onActivity: () => collector.touch() });
-  const bgp = routeByBgp(options, {
+  const services = serveServices(options, {
+    client,
+    mirror,
+    metrics,
+    nodes,
+    onActivity: () => collector.touch(),
+    onChange: () => bgp?.follow(),
+  });
+  const bgp: BgpParts | undefined = routeByBgp(options, {
     registry: metrics.registry,
     nodes,
     facts: () => mirror.facts(config),
     state: () => reconciler.status.state,
     onChange: () => reconciler.request("bgp"),
+    client,
+    onApiError: (resource) => metrics.apiErrors.inc({ resource }),
+    ...(services === undefined ? {} : { services: () => services.view() }),
   });
   const balancer = giveAddresses(config, { client, metrics, log });
   const dropFormer = dropBgp(options, () => reconciler.status);
@@ -235,7 +245,7 @@ function enforcePolicies(
 
 type ServiceSurroundings = Pick<
   ConstructorParameters<typeof ServiceParts>[0],
-  "client" | "mirror" | "metrics" | "nodes" | "onActivity"
+  "client" | "mirror" | "metrics" | "nodes" | "onActivity" | "onChange"
 >;
 
 /** Serves Services; where another proxy does, the tables that an earlier agent left are removed. */

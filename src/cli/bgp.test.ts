@@ -30,9 +30,30 @@ const report: BgpReport = {
   bird: { running: true, version: "BIRD 2.0.12", pid: 42, restarts: 0 },
   failure: null,
   announced: ["10.244.1.0/24"],
+  services: [],
+  withheld: [],
   sessions: [session],
   problems: [],
 };
+
+test("formatBgp() says which Service addresses are announced for whom, and which are not, and why", () => {
+  const reasons = [
+    { service: "default/web", kind: "LoadBalancer" },
+    { service: "mail/smtp", kind: "LoadBalancer" },
+  ];
+  const services = [{ prefix: "192.0.2.1/32", reasons }];
+  const withheld = [{ address: "8.8.8.8", service: "x/y", kind: "ExternalIP", why: "it is outside" }];
+  const lines = formatBgp({ ...report, services, withheld }, 1200).split("\n");
+  assert.deepEqual(lines.slice(1, 5), [
+    "Announced: 10.244.1.0/24",
+    "Announced: 192.0.2.1/32 for default/web (LoadBalancer), mail/smtp (LoadBalancer)",
+    "Not announced: 8.8.8.8 of x/y (ExternalIP): it is outside",
+    "",
+  ]);
+  const many = Array.from({ length: 60 }, (_, i) => ({ prefix: `192.0.2.${i}/32`, reasons }));
+  const text = formatBgp({ ...report, services: many }, 1200);
+  assert.match(text, /192\.0\.2\.49\/32 for .*\nAnnounced: 10 more Service addresses, by -o json\n/);
+});
 
 test("formatBgp() prints a session a line, families with a plus", () => {
   assert.equal(

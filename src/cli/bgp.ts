@@ -52,6 +52,16 @@ export function formatBgp(report: BgpReport, now: number): string {
     `Node ${node}, router id ${routerId ?? "-"}: ${version}, started anew ${bird.restarts} times`,
     ...(failure === null ? [] : [`Routing by BGP does NOT work: ${failure}`]),
     `Announced: ${announced.join(", ") || "nothing"}`,
+    ...some(
+      "Announced",
+      report.services.map(({ prefix, reasons }) => `${prefix} for ${reasons.map(reasonText).join(", ")}`),
+    ),
+    ...some(
+      "Not announced",
+      report.withheld.map(
+        ({ address, service, kind, why }) => `${address} of ${reasonText({ service, kind })}: ${why}`,
+      ),
+    ),
     "",
   ];
   const rows = sessions.map((session) => [
@@ -69,6 +79,19 @@ export function formatBgp(report: BgpReport, now: number): string {
   const body = sessions.length === 0 ? "No sessions.\n" : formatTable(columns, rows);
   const tail = problems.map(({ message, remedy, code }) => `${message} (${code})\n  -> ${remedy}\n`);
   return `${head.join("\n")}\n${body}${tail.length === 0 ? "" : `\n${tail.join("")}`}`;
+}
+
+/** More lines than this are for programs. */
+const MOST_LINES = 50;
+
+function some(word: string, lines: readonly string[]): string[] {
+  const shown = lines.slice(0, MOST_LINES).map((line) => `${word}: ${line}`);
+  const left = lines.length - shown.length;
+  return left === 0 ? shown : [...shown, `${word}: ${left} more Service addresses, by -o json`];
+}
+
+function reasonText({ service, kind }: { readonly service: string; readonly kind: string }): string {
+  return `${service} (${kind})`;
 }
 
 /** "1" for one family, "1+1" for IPv4 and IPv6. */

@@ -48,6 +48,18 @@ export interface BgpReport {
   readonly failure: string | null;
   /** The node's own prefixes, announced to every peer. */
   readonly announced: readonly Prefix[];
+  /** Service addresses that are announced to peers, and which Services ask for it. */
+  readonly services: readonly {
+    readonly prefix: Prefix;
+    readonly reasons: readonly { readonly service: string; readonly kind: string }[];
+  }[];
+  /** Service addresses that this node does not announce although their kind is announced. */
+  readonly withheld: readonly {
+    readonly address: Ip;
+    readonly service: string;
+    readonly kind: string;
+    readonly why: string;
+  }[];
   readonly sessions: readonly BgpSessionReport[];
   readonly problems: readonly Problem[];
 }

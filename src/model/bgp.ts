@@ -155,6 +155,8 @@ export interface BgpPlan {
   readonly routerId: Ip;
   /** The node's own pod CIDRs, announced as they are; in the kernel each is "unreachable" behind its pods' routes. */
   readonly podCidrs: readonly Prefix[];
+  /** Service addresses that the node announces to peers, sorted; absent where no kind of them is to be announced. */
+  readonly serviceAddresses?: readonly Prefix[];
   /** Of all other nodes. */
   readonly otherPodCidrs: readonly Prefix[];
   /** Prefixes whose routes carry an MTU (RTAX_MTU), bytes: the proven path is narrower than the device. */

@@ -1,12 +1,15 @@
 /** Everything about BGP on a node, put together: the plan, BIRD, and what BIRD says. docs/design/bgp.md. */
 import type { Registry } from "prom-client";
 import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
+import type { BgpSource, BgpWanted } from "../../kube/bgp-source.ts";
 import { type Clock, systemClock } from "../../kube/clock.ts";
-import { type BgpClusterConfig, type BgpPeerSpec, type BgpPlan, DEFAULT_BGP_CONFIG } from "../../model/bgp.ts";
+import { type BgpClusterConfig, type BgpPlan, DEFAULT_BGP_CONFIG } from "../../model/bgp.ts";
 import type { BgpReport, BgpSessionReport } from "../../model/bgp-report.ts";
 import type { ClusterNode } from "../../model/cluster.ts";
 import { messageOf } from "../../model/errors.ts";
+import type { Prefix } from "../../model/prefix.ts";
 import type { DesiredState, NodeFacts, Problem } from "../../model/state.ts";
+import type { AnnouncementPlan } from "../../plan/bgp/announcements.ts";
 import { formatBirdConfig } from "../../plan/bgp/config-text.ts";
 import { planBgp } from "../../plan/bgp/plan.ts";
 import { Remembered } from "../../plan/memo.ts";
@@ -17,14 +20,11 @@ import { birdPaths } from "./bird-process.ts";
 import type { BirdProtocol } from "./bird-status.ts";
 import { BirdSupervisor } from "./bird-supervisor.ts";
 
-/** What the operator asks for; changes are followed at the next round. */
-export interface BgpWishes {
-  readonly settings: BgpClusterConfig;
-  readonly peers: readonly BgpPeerSpec[];
-  readonly passwords: ReadonlyMap<string, string>;
-}
-
-const NO_WISHES: BgpWishes = { settings: DEFAULT_BGP_CONFIG, peers: [], passwords: new Map() };
+const NO_WISHES: Pick<BgpWanted, "settings" | "peers" | "passwords"> = {
+  settings: DEFAULT_BGP_CONFIG,
+  peers: [],
+  passwords: new Map(),
+};
 
 export interface BgpPartsOptions {
   readonly nodeName: string;
@@ -34,7 +34,12 @@ export interface BgpPartsOptions {
   readonly facts: () => NodeFacts;
   /** The node's own plan; undefined while there is none. */
   readonly state: () => DesiredState | undefined;
-  readonly wishes?: () => BgpWishes;
+  /** What the operator asks for; absent: nothing. While it is not known, what is configured stays. */
+  readonly source?: Pick<BgpSource, "wanted" | "follow" | "stop">;
+  /** Which Service addresses are announced; undefined while Services are not known. Absent: the node serves none. */
+  readonly announcements?: (advertise: BgpClusterConfig["advertise"]) => AnnouncementPlan | undefined;
+  /** Told how the sessions are, whenever BIRD was asked. */
+  readonly onSessions?: (sessions: readonly BgpSessionReport[], problems: readonly Problem[]) => void;
   readonly registry: Registry;
   readonly log: Log;
   /** The node may have become ready. */
@@ -54,6 +59,9 @@ export class BgpParts {
   readonly #supervisor: BirdSupervisor;
   readonly #metrics: BgpMetrics;
   readonly #planned = new Remembered<BgpPlan>();
+  #announced: AnnouncementPlan | undefined;
+  /** The same list while it says the same. */
+  #serviceAddresses: readonly Prefix[] | undefined;
   readonly #established = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   #plan: BgpPlan | undefined;
@@ -86,7 +94,8 @@ export class BgpParts {
 
   /** Why the node's pods would have no way to others; undefined when they have. */
   notReadyReason(): string | undefined {
-    if (this.#plan === undefined) return "BGP is not planned yet";
+    if (this.#plan === undefined)
+      return "BGP is not planned: nodes, BGPPeers, Secrets or the BGPConfiguration are not known";
     if (this.#isReady) return undefined;
     return this.#supervisor.failure ?? "BGP sessions are not established yet";
   }
@@ -119,15 +128,21 @@ export class BgpParts {
   /** BIRD and its routes stay. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#options.source?.stop();
     await this.#supervisor.stop();
     await this.#looking;
   }
 
   #makePlan(): BgpPlan | undefined {
-    const { nodeName, nodes, facts, state, wishes } = this.#options;
+    const { nodeName, nodes, facts, state, source } = this.#options;
     const [all, own, desired] = [nodes(), nodes()?.get(nodeName), state()];
     if (all === undefined || own === undefined || desired === undefined) return undefined;
-    const { settings, peers, passwords } = wishes?.() ?? NO_WISHES;
+    // The node's labels may be others.
+    source?.follow();
+    const wanted = source === undefined ? NO_WISHES : source.wanted();
+    if (wanted === undefined || !this.#announce(wanted.settings.advertise)) return undefined;
+    const { settings, peers, passwords } = wanted;
+    const serviceAddresses = this.#serviceAddresses;
     const known = facts();
     const labels = settings.routeReflectors === undefined ? undefined : all;
     const inputs = [
@@ -139,10 +154,31 @@ export class BgpParts {
       peers,
       passwords,
       labels,
+      serviceAddresses,
     ];
     return this.#planned.get(inputs, () =>
-      planBgp({ own, facts: known, nodes: all, state: desired, settings, peers, passwords }),
+      planBgp({
+        ...{ own, facts: known, nodes: all, state: desired, settings, peers, passwords },
+        ...(serviceAddresses === undefined ? {} : { serviceAddresses }),
+      }),
     );
+  }
+
+  /** @returns false while Services are not known: to announce less would take from peers what they have */
+  #announce(advertise: BgpClusterConfig["advertise"]): boolean {
+    const { announcements } = this.#options;
+    const { clusterIPs, externalIPs, loadBalancerIPs } = advertise;
+    if (announcements === undefined || !(clusterIPs || externalIPs || loadBalancerIPs)) {
+      this.#announced = undefined;
+      this.#serviceAddresses = undefined;
+      return true;
+    }
+    const plan = announcements(advertise);
+    if (plan === undefined) return false;
+    this.#announced = plan;
+    const prefixes = plan.announced.map(({ prefix }) => prefix);
+    if (this.#serviceAddresses?.join() !== prefixes.join()) this.#serviceAddresses = prefixes;
+    return true;
   }
 
   #tell(problems: readonly Problem[]): void {
@@ -169,6 +205,7 @@ export class BgpParts {
     }
     this.#sessions = this.#describe(protocols);
     this.#noticeChanges();
+    this.#options.onSessions?.(this.#sessions, this.problems);
     if (!this.#isReady) this.#becomeReady();
   }
 
@@ -224,6 +261,8 @@ export class BgpParts {
       bird: { running: version !== undefined, version: version ?? null, pid: pid ?? null, restarts },
       failure: failure ?? null,
       announced: this.#plan?.podCidrs ?? [],
+      services: this.#announced?.announced ?? [],
+      withheld: this.#announced?.withheld ?? [],
       sessions: this.#sessions,
       problems: this.problems,
     };

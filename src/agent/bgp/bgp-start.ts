@@ -1,7 +1,12 @@
 /** Whether this node routes by BGP; where it did and does not any more, what BIRD left is taken away. */
 import type { Kernel } from "../../kernel/kernel.ts";
+import { startBgpSource } from "../../kube/bgp-source.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import type { ServiceSource } from "../../kube/service-source.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig } from "../../model/node-config.ts";
+import { matchesSelector } from "../../model/selector.ts";
+import { AnnouncementPlanner } from "../../plan/bgp/announcements.ts";
 import type { Log } from "../log.ts";
 import type { ReconcilerStatus } from "../reconciler.ts";
 import { BgpParts, type BgpPartsOptions } from "./bgp-parts.ts";
@@ -16,12 +21,56 @@ interface AgentSide {
   readonly log: Log;
 }
 
-type Surroundings = Pick<BgpPartsOptions, "registry" | "nodes" | "facts" | "state" | "onChange">;
+interface Surroundings extends Pick<BgpPartsOptions, "registry" | "nodes" | "facts" | "state" | "onChange"> {
+  readonly client: KubeClient;
+  /** A list or watch failed. */
+  readonly onApiError: (resource: string) => void;
+  /** Absent: this agent serves no Services, and announces none. */
+  readonly services?: () => Pick<ServiceSource, "services" | "slicesOf"> | undefined;
+}
 
 /** @returns undefined in other routing modes */
 export function routeByBgp({ config, kernel, stateDir, log }: AgentSide, around: Surroundings): BgpParts | undefined {
   if (config.routing !== "bgp") return undefined;
-  return new BgpParts({ ...around, nodeName: config.nodeName, stateDir, routes: kernel.routes, log });
+  const { client, nodes, services, onApiError } = around;
+  const { nodeName } = config;
+  const own = () => nodes()?.get(nodeName);
+  const source = startBgpSource({
+    client,
+    namespace: client.connection.namespace,
+    concerns: (peer) => matchesSelector(peer.nodes, own()?.labels ?? {}),
+    onChange: () => parts.follow(),
+    onProblem: ({ resource, key, field, why }) => log.warn({ resource, key, field }, why),
+    onError: (resource, error, retryInMs) => {
+      onApiError(resource);
+      log.warn({ resource, retryInMs, error: messageOf(error) }, "the API cannot be read; the last known state stands");
+    },
+  });
+  const parts: BgpParts = new BgpParts({
+    ...around,
+    nodeName,
+    stateDir,
+    routes: kernel.routes,
+    log,
+    source,
+    ...(services === undefined ? {} : { announcements: announcer(services, nodes, nodeName) }),
+  });
+  return parts;
+}
+
+/** Which Service addresses this node announces; undefined while Services or nodes are not known. */
+function announcer(
+  services: () => Pick<ServiceSource, "services" | "slicesOf"> | undefined,
+  nodes: BgpPartsOptions["nodes"],
+  nodeName: string,
+): NonNullable<BgpPartsOptions["announcements"]> {
+  const planner = new AnnouncementPlanner();
+  return (advertise) => {
+    const [view, all] = [services(), nodes()];
+    const node = all?.get(nodeName);
+    if (view === undefined || all === undefined || node === undefined) return undefined;
+    return planner.plan({ node, nodes: all, advertise, services: view.services(), slicesOf: view.slicesOf });
+  };
 }
 
 /**

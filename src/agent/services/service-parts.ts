@@ -40,6 +40,8 @@ export interface ServicePartsOptions {
   /** All nodes of the cluster, or undefined before the first list. */
   readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
   readonly onActivity: () => void;
+  /** Services or endpoints changed, or are known now. */
+  readonly onChange?: () => void;
 }
 
 export class ServiceParts {
@@ -67,7 +69,9 @@ export class ServiceParts {
       client,
       onChange: () => {
         options.onActivity();
-        if (this.#synced) this.proxy.request();
+        if (!this.#synced) return;
+        this.proxy.request();
+        options.onChange?.();
       },
       onProblem: ({ resource, key, field, why }) => log.warn({ resource, key, field }, why),
       onError: (resource, error, retryInMs) => {
@@ -105,6 +109,7 @@ export class ServiceParts {
       () => {
         this.#synced = true;
         this.follow();
+        options.onChange?.();
       },
       () => undefined,
     );
@@ -113,6 +118,11 @@ export class ServiceParts {
   /** The node may have other addresses or labels. */
   follow(): void {
     if (this.#synced) this.proxy.setNode(this.#context());
+  }
+
+  /** Services and their endpoints as they are known; undefined until they were listed once. */
+  view(): Pick<ServiceSource, "services" | "slicesOf"> | undefined {
+    return this.#synced ? this.#source : undefined;
   }
 
   /** Resolves when Services and EndpointSlices were listed once. */

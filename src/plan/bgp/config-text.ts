@@ -75,6 +75,7 @@ function formatFamily(plan: BgpPlan, family: Family): string[] {
       `ipv${family};`,
       ...own.map((prefix) => `route ${prefix} unreachable;`),
     ]),
+    ...formatServices(plan, family),
     ...block(`filter to_kernel${family}`, [
       `if proto = "pods${family}" then accept;`,
       "if source != RTS_BGP then reject;",
@@ -94,6 +95,13 @@ function formatFamily(plan: BgpPlan, family: Family): string[] {
       `scan time ${SCAN_SECONDS};`,
     ]),
   ];
+}
+
+/** For peers alone: the filter of the kernel lets none of them through, for the node serves them without a route. */
+function formatServices({ serviceAddresses }: BgpPlan, family: Family): string[] {
+  if (serviceAddresses === undefined) return [];
+  const routes = ofFamily(serviceAddresses, family).map((prefix) => `route ${prefix} unreachable;`);
+  return block(`protocol static services${family}`, [`ipv${family};`, ...routes]);
 }
 
 function formatSession(session: BgpSession, plan: BgpPlan): string[] {
@@ -160,9 +168,14 @@ function exportRules(session: BgpSession, family: Family, plan: BgpPlan): string
     ...session.communities.map(addCommunity),
     "accept;",
   ];
+  const then = own.length === 1 ? own[0] : `{ ${own.join(" ")} }`;
   return [
     NO_DEFAULT_ROUTE,
-    `if proto = "pods${family}" then ${own.length === 1 ? own[0] : `{ ${own.join(" ")} }`}`,
+    `if proto = "pods${family}" then ${then}`,
+    // Nodes serve these addresses themselves.
+    ...(session.kind === "node" || plan.serviceAddresses === undefined
+      ? []
+      : [`if proto = "services${family}" then ${then}`]),
     ...tests(session.export, plan, family).map((test) => `if source = RTS_BGP && ${test} then accept;`),
     "reject;",
   ];

@@ -15,6 +15,8 @@ export interface BgpInput {
   readonly peers: readonly BgpPeerSpec[];
   /** By name of the peer; one that names a Secret and is not here has none that can be read. */
   readonly passwords: ReadonlyMap<string, string>;
+  /** Service addresses that the node announces, sorted; absent where no kind of them is to be announced. */
+  readonly serviceAddresses?: readonly Prefix[];
 }
 
 export type SessionPlan = { readonly session: BgpSession } | { readonly problem: Problem };

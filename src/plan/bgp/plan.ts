@@ -21,6 +21,7 @@ export function planBgp(input: BgpInput): BgpPlan {
     nodeName: own.name,
     routerId: routerId(own.name, own.internalIps),
     podCidrs: [...state.podCidrs].sort(comparePrefix),
+    ...(input.serviceAddresses === undefined ? {} : { serviceAddresses: input.serviceAddresses }),
     otherPodCidrs: state.paths.flatMap(({ podCidrs }) => podCidrs).sort(comparePrefix),
     narrow: planNarrow(state.paths),
     sessions: [...peers.sessions, ...mesh.sessions].sort(byProtocol),

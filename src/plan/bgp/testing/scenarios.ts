@@ -17,9 +17,18 @@ export interface Given {
   readonly peers?: readonly BgpPeerSpec[];
   readonly passwords?: readonly (readonly [string, string])[];
   readonly provenMtuBytes?: ReadonlyMap<string, number>;
+  readonly serviceAddresses?: readonly string[];
 }
 
-export function bgpInput({ nodes, interfaces, settings, peers = [], passwords = [], ...rest }: Given): BgpInput {
+export function bgpInput({
+  nodes,
+  interfaces,
+  settings,
+  peers = [],
+  passwords = [],
+  serviceAddresses,
+  ...rest
+}: Given): BgpInput {
   const given = input({
     nodes,
     config: { ...config, routing: "bgp" },
@@ -37,6 +46,7 @@ export function bgpInput({ nodes, interfaces, settings, peers = [], passwords = 
     settings: { ...DEFAULT_BGP_CONFIG, ...settings },
     peers,
     passwords: new Map(passwords),
+    ...(serviceAddresses === undefined ? {} : { serviceAddresses }),
   };
 }
 
@@ -73,6 +83,14 @@ export const scenarios: Readonly<Record<string, BgpInput>> = {
     nodes: oneSubnet,
     settings: { asNumber: 4_200_000_000, localPreference: 200, listenPort: 1790, communities: [[64512, 1]] },
   }),
+  "services-to-peers": bgpInput({
+    nodes: dualNodes.slice(0, 2),
+    interfaces: [dual],
+    settings: { communities: [[64512, 100]] },
+    peers: [peer("tor", { exportAllow: ["172.16.0.0/12"] })],
+    serviceAddresses: ["192.0.2.1/32", "192.0.2.7/32", "2001:db8::1/128"],
+  }),
+  "services-none-yet": bgpInput({ nodes: oneSubnet.slice(0, 2), peers: [peer("tor")], serviceAddresses: [] }),
   "reflector-client": bgpInput({
     nodes: [oneSubnet[0] as ClusterNode, labelled(node(2, ["192.168.1.2"]), reflector), node(3, ["192.168.1.3"])],
     settings: { routeReflectors: reflectors },
