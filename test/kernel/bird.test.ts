@@ -1,103 +1,34 @@
 /** The configuration that is planned, in a real BIRD beside a router that means no good: what its filters let through. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { verifyBgp } from "../../src/agent/bgp/bgp-verifier.ts";
 import { bgpRoutes, deleteBgpRoute, endBird } from "../../src/agent/bgp/bird-cleanup.ts";
-import type { BirdControl } from "../../src/agent/bgp/bird-control.ts";
-import { type BirdPaths, birdPaths, birdPid, findBird, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
+import { type BirdPaths, birdPid, findBird, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
 import { parseRoutes } from "../../src/agent/bgp/bird-routes.ts";
-import { type BirdProtocol, parseProtocols } from "../../src/agent/bgp/bird-status.ts";
 import { BirdSupervisor } from "../../src/agent/bgp/bird-supervisor.ts";
 import { isRefusal } from "../../src/agent/bgp/reply-reader.ts";
 import { writeFileAtomic } from "../../src/cni/atomic-file.ts";
-import { openNamespace } from "../../src/kernel/netns.ts";
 import { systemClock } from "../../src/kube/clock.ts";
-import type { BgpPeerSpec } from "../../src/model/bgp.ts";
 import { formatBirdConfig } from "../../src/plan/bgp/config-text.ts";
 import { planBgp } from "../../src/plan/bgp/plan.ts";
 import { bgpInput, peer } from "../../src/plan/bgp/testing/scenarios.ts";
 import { node } from "../../src/plan/testing/scenarios.ts";
 import { eventually } from "../e2e/lab-fixture.ts";
-import { linkOf, type TestNamespace, testNamespace } from "./namespaces.ts";
-
-const NODE = { address: "192.168.1.1", length: 24 };
-const ROUTER = { address: "192.168.1.254", length: 24 };
-
-/** A node and a router on one wire. */
-function wire(t: TestContext): { node: TestNamespace; router: TestNamespace } {
-  const [one, other] = [testNamespace(t, "node"), testNamespace(t, "router")];
-  using far = openNamespace(other.path);
-  const end = { name: "eth0", mac: "02:00:00:00:00:fe", mtuBytes: 1500, namespaceFd: far.fd };
-  one.routes.createLink({ name: "eth0", mtuBytes: 1500, up: true, kind: { type: "veth", peer: end } });
-  other.routes.changeLink(linkOf(other, "eth0").index, { up: true });
-  one.routes.addAddress({ index: linkOf(one, "eth0").index, ...NODE });
-  other.routes.addAddress({ index: linkOf(other, "eth0").index, ...ROUTER });
-  return { node: one, router: other };
-}
-
-function stateFolder(t: TestContext): BirdPaths {
-  const folder = mkdtempSync(join(tmpdir(), "breakwater-bird-"));
-  const paths = birdPaths(folder);
-  t.after(() => {
-    killBird(paths);
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return paths;
-}
-
-async function runBird(
-  t: TestContext,
-  place: TestNamespace,
-  config: (paths: BirdPaths) => string,
-): Promise<BirdControl> {
-  const paths = stateFolder(t);
-  writeFileAtomic(paths.config, config(paths), 0o600);
-  const control = await place.run(() => startBird(paths, false));
-  t.after(() => control.close());
-  return control;
-}
-
-/** node1's configuration with one peer, the router. */
-function nodeConfig(paths: BirdPaths, change: Partial<BgpPeerSpec> = {}, others = 1): string {
-  const nodes = [node(1, [NODE.address])];
-  for (let i = 2; i < 2 + others; i++) nodes.push(node(i, [`192.168.9.${i}`]));
-  const input = bgpInput({ nodes, peers: [peer("tor", change)] });
-  return formatBirdConfig(planBgp(input), paths);
-}
-
-/** A router of AS 65001 that announces what it likes. */
-function routerConfig(paths: BirdPaths, routes: readonly string[], more = ""): string {
-  return `log "${paths.log}" all;
-router id ${ROUTER.address};
-protocol device { }
-protocol static { ipv4; ${routes.map((route) => `route ${route} blackhole;`).join("\n")} }
-protocol bgp tonode {
-  local ${ROUTER.address} as 65001;
-  neighbor ${NODE.address} as 64512;
-  direct; ${more}
-  connect delay time 1; error wait time 1, 2;
-  ipv4 { import all; export all; };
-}
-`;
-}
-
-async function protocol(control: BirdControl, name: string): Promise<BirdProtocol> {
-  const found = parseProtocols(await control.command("show protocols all")).find((each) => each.name === name);
-  assert.ok(found, name);
-  return found;
-}
-
-const isEstablished = (control: BirdControl, name: string) =>
-  eventually(15_000, async () => assert.equal((await protocol(control, name)).bgpState, "Established"));
-
-/** Destinations of BIRD's routes in the kernel, sorted. */
-const destinations = (place: TestNamespace) =>
-  bgpRoutes(place.routes)
-    .map(({ destination }) => destination)
-    .sort();
+import {
+  destinations,
+  isEstablished,
+  NODE,
+  nodeConfig,
+  protocol,
+  ROUTER,
+  routerConfig,
+  runBird,
+  stateFolder,
+  wire,
+} from "./bird-place.ts";
+import { linkOf, type TestNamespace } from "./namespaces.ts";
 
 test("a router that leaks a default route, our own pods and foreign networks brings only what is allowed", async (t) => {
   const { node: host, router } = wire(t);
