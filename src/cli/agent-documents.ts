@@ -12,6 +12,8 @@ export const agentAddressOption = {
 } as const;
 
 const TIMEOUT_MS = 10_000;
+/** What of an agent's knowledge can be read from any machine. */
+const ELSEWHERE: Readonly<Record<string, string>> = { "/mtu": "; or 'breakwater mtu --all'" };
 
 /**
  * @param path "/mtu"
@@ -28,8 +30,7 @@ export async function askAgent<T>(address: string, path: string): Promise<T | un
       operation: "ask the agent",
       object: url,
       cause,
-      remedy:
-        "Run this on a node where 'breakwater agent' runs, with the agent's --metrics-address; or 'breakwater mtu --all'",
+      remedy: `Run this on a node where 'breakwater agent' runs, with the agent's --metrics-address${ELSEWHERE[path] ?? ""}`,
     });
   }
   if (response.status === 404) return undefined;
