@@ -53,11 +53,8 @@ interface KnownLocal {
 
 const FAMILIES = [4, 6] as const;
 
-/**
- * Behind a transaction nothing follows for so long: an event storm becomes few of them. A round that changed nothing rests as
- * long as it took: one watch tells of a pod's labels before the other that policies are planned from.
- */
-const PAUSE_MS = 20;
+/** A round rests as long as it took, and at least so long behind a transaction: an event storm becomes few of them. */
+const PAUSE_MS = 2;
 const REPAIR_MS = 50;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
@@ -190,7 +187,7 @@ export class PolicyEnforcer implements Disposable {
       this.#retry(this.#failure, "cannot enforce NetworkPolicies; the last rules stand");
     }
     const now = clock.now();
-    this.#restsUntil = now + (changed ? PAUSE_MS : now - startedAt);
+    this.#restsUntil = now + Math.max(changed ? PAUSE_MS : 0, now - startedAt);
   }
 
   /** A round later, and later each time. */
