@@ -174,7 +174,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       policies?.collect();
       bgp?.collect();
       balancer?.collect();
-      for (const { code } of takeover.problems) metrics.problems.set({ code }, 1);
+      for (const { code } of [...takeover.problems, ...(bgp?.problems ?? [])]) metrics.problems.set({ code }, 1);
     },
     document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url) ?? bgp?.document(url),
   });

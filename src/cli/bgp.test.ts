@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BgpChannelReport, BgpReport } from "../model/bgp-report.ts";
-import { formatAge, formatBgp } from "./bgp.ts";
+import { formatAge, formatBgp, formatBgpVerification } from "./bgp.ts";
 
 const channel: BgpChannelReport = {
   family: 4,
@@ -103,4 +103,18 @@ test("formatAge() goes from seconds to days", () => {
     "47h",
     "2d",
   ]);
+});
+
+test("formatBgpVerification() says that all agree, or on what not", () => {
+  const agreed = { node: "node1", failure: null, prefixes: 3, differences: [] };
+  assert.equal(formatBgpVerification(agreed), "Node node1: API, BIRD and kernel agree on 3 prefixes\n");
+  const difference = { prefix: "10.244.2.0/24", api: "Node node2", bird: "via 192.168.1.12", kernel: null };
+  assert.match(
+    formatBgpVerification({ ...agreed, differences: [difference] }),
+    /differ on 1 prefixes\n\nPREFIX +API +BIRD +KERNEL\n10\.244\.2\.0\/24 +Node node2 +via 192\.168\.1\.12 +-\n$/,
+  );
+  assert.match(
+    formatBgpVerification({ ...agreed, failure: "BIRD does not run" }),
+    /cannot be compared: BIRD does not run/,
+  );
 });

@@ -1,8 +1,9 @@
 /** `breakwater bgp`: the BGP sessions of this node, as its BIRD says. */
 import type { BgpReport, BgpSessionReport } from "../model/bgp-report.ts";
+import type { BgpVerification } from "../model/bgp-verification.ts";
 import { BreakwaterError } from "../model/errors.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
-import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions, usageError } from "./options.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
@@ -11,9 +12,10 @@ const options = {
 } as const satisfies OptionTable;
 
 export const bgpSpec = {
-  usage: "breakwater bgp [options]",
+  usage: "breakwater bgp [verify] [options]",
   summary:
-    "Prints the BGP sessions of this node: state and since when, prefixes in and out, the last error; what it announces, and what keeps a peer from having a session.",
+    "Prints the BGP sessions of this node: state and since when, prefixes in and out, the last error; what it announces, and what keeps a peer from having a session; verify: compares the routes of the API, of BIRD and of the kernel.",
+  positionals: [0, 1],
   options,
 } as const satisfies CommandSpec;
 
@@ -23,13 +25,30 @@ export async function bgp(args: readonly string[]): Promise<number> {
     process.stdout.write(formatHelp(bgpSpec));
     return 0;
   }
-  const { values } = parsed;
+  const { values, positionals } = parsed;
   const format = choiceOption(bgpSpec, "output", values.output, ["text", "json"]);
+  const [action] = positionals;
+  if (action !== undefined && action !== "verify") throw usageError(bgpSpec, `Unknown word "${action}"`);
+  if (action === "verify") return verify(values["metrics-address"], format);
   const report = await askAgent<BgpReport>(values["metrics-address"], "/bgp");
   if (report === undefined) throw noBgp(values["metrics-address"]);
   const text = format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgp(report, Date.now() / 1000);
   process.stdout.write(text);
   return isWell(report) ? 0 : 1;
+}
+
+async function verify(address: string, format: string): Promise<number> {
+  const report = await askAgent<BgpVerification>(address, "/bgp/verify");
+  if (report === undefined) throw noBgp(address);
+  process.stdout.write(format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgpVerification(report));
+  return report.failure === null && report.differences.length === 0 ? 0 : 1;
+}
+
+export function formatBgpVerification({ node, failure, prefixes, differences }: BgpVerification): string {
+  if (failure !== null) return `Routes of node ${node} cannot be compared: ${failure}\n`;
+  if (differences.length === 0) return `Node ${node}: API, BIRD and kernel agree on ${prefixes} prefixes\n`;
+  const rows = differences.map(({ prefix, api, bird, kernel }) => [prefix, api ?? "-", bird ?? "-", kernel ?? "-"]);
+  return `Node ${node}: they differ on ${differences.length} prefixes\n\n${formatTable(["PREFIX", "API", "BIRD", "KERNEL"], rows)}`;
 }
 
 function isWell({ failure, sessions, problems }: BgpReport): boolean {

@@ -173,8 +173,13 @@ test("a BIRD that hangs is ended and started anew, and costs no packet", async (
   assert.equal(lost, 0);
 });
 
-test("a route of BIRD's that somebody deletes is back", async () => {
-  await exec("node/node1", "ip", "route", "del", "10.244.2.0/24", "proto", "bird");
+test("a route of BIRD's that somebody deletes is told of by breakwater bgp verify, and back", async () => {
+  const verify = [resolve("bin/breakwater"), "bgp", "verify"];
+  // Two families: the node's own prefixes and those of two others.
+  assert.match(await exec("node/node1", ...verify), /API, BIRD and kernel agree on 6 prefixes/);
+  const { code, stdout } = await onNode("node1", `ip route del 10.244.2.0/24 proto bird; ${verify.join(" ")}`);
+  assert.equal(code, 1);
+  assert.match(stdout, /^10\.244\.2\.0\/24 +Node node2 +via 192\.168\.1\.12 +-$/m);
   await eventually(30_000, async () => assert.match(await exec("node/node1", "ip", "route"), /10\.244\.2\.0\/24 via/));
 });
 

@@ -5,6 +5,7 @@ import type { BgpSource, BgpWanted } from "../../kube/bgp-source.ts";
 import { type Clock, systemClock } from "../../kube/clock.ts";
 import { type BgpClusterConfig, type BgpPlan, DEFAULT_BGP_CONFIG } from "../../model/bgp.ts";
 import type { BgpReport, BgpSessionReport } from "../../model/bgp-report.ts";
+import type { BgpVerification } from "../../model/bgp-verification.ts";
 import type { ClusterNode } from "../../model/cluster.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Prefix } from "../../model/prefix.ts";
@@ -15,6 +16,7 @@ import { planBgp } from "../../plan/bgp/plan.ts";
 import { Remembered } from "../../plan/memo.ts";
 import type { Log } from "../log.ts";
 import { type BgpMetrics, createBgpMetrics } from "./bgp-metrics.ts";
+import { verifyBgp } from "./bgp-verifier.ts";
 import { bgpRoutes } from "./bird-cleanup.ts";
 import { birdPaths } from "./bird-process.ts";
 import type { BirdProtocol } from "./bird-status.ts";
@@ -104,8 +106,9 @@ export class BgpParts {
     return this.#plan?.problems ?? [];
   }
 
-  /** @returns the document behind /bgp */
-  document(url: URL): Promise<BgpReport> | undefined {
+  /** @returns the document behind /bgp or /bgp/verify */
+  document(url: URL): Promise<BgpReport | BgpVerification> | undefined {
+    if (url.pathname === "/bgp/verify") return this.#verify();
     return url.pathname === "/bgp" ? this.#report() : undefined;
   }
 
@@ -237,6 +240,8 @@ export class BgpParts {
   }
 
   #noticeChanges(): void {
+    const wanted = new Set(this.#sessions.map(({ protocol }) => protocol));
+    for (const protocol of this.#established) if (!wanted.has(protocol)) this.#established.delete(protocol);
     for (const { protocol, peer, address, state, lastError } of this.#sessions) {
       const was = this.#established.has(protocol);
       const is = state === "Established";
@@ -250,6 +255,12 @@ export class BgpParts {
         this.#options.log.warn({ peer, address, state, lastError }, "BGP session lost");
       }
     }
+  }
+
+  #verify(): Promise<BgpVerification> {
+    const { nodeName, routes, state } = this.#options;
+    const ask = (command: string) => this.#supervisor.ask(command);
+    return verifyBgp({ nodeName, plan: this.#plan, state: state(), routes, ask });
   }
 
   async #report(): Promise<BgpReport> {

@@ -9,7 +9,7 @@ import type { Log } from "../log.ts";
 import type { BirdControl } from "./bird-control.ts";
 import { type BirdPaths, birdPid, killBird, startBird, tryOpen } from "./bird-process.ts";
 import { type BirdProtocol, parseProtocols } from "./bird-status.ts";
-import { isRefusal } from "./reply-reader.ts";
+import { type BirdReply, isRefusal } from "./reply-reader.ts";
 
 export interface BirdSupervisorOptions {
   readonly paths: BirdPaths;
@@ -71,9 +71,13 @@ export class BirdSupervisor {
 
   /** What BIRD says of its protocols; none while it does not run. @throws BreakwaterError BW_BGP_CONTROL */
   async protocols(): Promise<BirdProtocol[]> {
-    if (this.#control === undefined) return [];
-    const reply = await this.#control.command("show protocols all");
-    return isRefusal(reply) ? [] : parseProtocols(reply);
+    const reply = await this.ask("show protocols all");
+    return reply === undefined || isRefusal(reply) ? [] : parseProtocols(reply);
+  }
+
+  /** BIRD's reply; undefined while it does not run. @throws BreakwaterError BW_BGP_CONTROL */
+  async ask(command: string): Promise<BirdReply | undefined> {
+    return this.#control?.command(command);
   }
 
   /** BIRD is left as it is. */

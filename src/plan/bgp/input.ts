@@ -15,13 +15,15 @@ export interface BgpInput {
   readonly peers: readonly BgpPeerSpec[];
   /** By name of the peer; one that names a Secret and is not here has none that can be read. */
   readonly passwords: ReadonlyMap<string, string>;
+  /** Why a peer's password cannot be read, by name of the peer. */
+  readonly withoutPassword?: ReadonlyMap<string, string>;
   /** Service addresses that the node announces, sorted; absent where no kind of them is to be announced. */
   readonly serviceAddresses?: readonly Prefix[];
 }
 
 export type SessionPlan = { readonly session: BgpSession } | { readonly problem: Problem };
 
-/** Families of pods, IPv4 first: here and anywhere in the cluster. */
+/** Families of pods, IPv4 first: here and anywhere in the cluster. Passes over all nodes: not for each session. */
 export function podFamilies({ podCidrs, paths }: BgpInput["state"]): Family[] {
   const has = (family: Family) => (prefix: Prefix) => ipFamily(prefix) === family;
   return ([4, 6] as const).filter(

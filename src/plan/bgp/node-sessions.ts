@@ -4,11 +4,11 @@
  * the pod CIDRs, which is for a fabric that speaks BGP.
  */
 import { type BgpSession, DEFAULT_MAX_PREFIXES, DEFAULT_RESTART_SECONDS } from "../../model/bgp.ts";
-import { ipFamily } from "../../model/ip.ts";
+import { type Family, ipFamily } from "../../model/ip.ts";
 import { comparePrefix } from "../../model/prefix.ts";
 import type { PlannedPath, Problem } from "../../model/state.ts";
 import { addressOfFamily, isOnLink } from "../underlay.ts";
-import { type BgpInput, podFamilies, type SessionPlan } from "./input.ts";
+import type { BgpInput, SessionPlan } from "./input.ts";
 import { protocolName } from "./names.ts";
 
 /** Which of the two reflects routes. */
@@ -17,12 +17,24 @@ export interface Reflectors {
   readonly theirs: boolean;
 }
 
+/** The same for all sessions of the mesh. */
+export interface Mesh {
+  readonly families: readonly Family[];
+  /** The node has sessions with routers, which may know the way behind them. */
+  readonly hasFabric: boolean;
+}
+
 /** @returns undefined where no session is due and none is missed: the fabric's peers bring what is behind a router */
-export function planNodeSession(input: BgpInput, path: PlannedPath, reflectors: Reflectors): SessionPlan | undefined {
-  const { own, facts, settings, state, peers } = input;
+export function planNodeSession(
+  input: BgpInput,
+  path: PlannedPath,
+  reflectors: Reflectors,
+  { families, hasFabric }: Mesh,
+): SessionPlan | undefined {
+  const { own, facts, settings, state } = input;
   const device = facts.interfaces.find(({ name }) => name === path.device);
   if (device === undefined || !isOnLink(device, path.peer)) {
-    return peers.length > 0 ? undefined : { problem: behindRouter(path) };
+    return hasFabric ? undefined : { problem: behindRouter(path) };
   }
   const local = addressOfFamily(own.internalIps, ipFamily(path.peer));
   if (local === undefined) return { problem: behindRouter(path) };
@@ -36,7 +48,7 @@ export function planNodeSession(input: BgpInput, path: PlannedPath, reflectors: 
     local,
     localAsNumber: settings.asNumber,
     localPort: settings.listenPort,
-    nextHops: podFamilies(state).flatMap((family) => {
+    nextHops: families.flatMap((family) => {
       const address = addressOfFamily(own.internalIps, family);
       return address === undefined ? [] : [{ family, address }];
     }),

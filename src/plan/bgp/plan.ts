@@ -7,7 +7,7 @@ import type { ClusterNode } from "../../model/cluster.ts";
 import { comparePrefix, type Prefix } from "../../model/prefix.ts";
 import { matchesSelector } from "../../model/selector.ts";
 import type { PlannedPath, Problem } from "../../model/state.ts";
-import type { BgpInput } from "./input.ts";
+import { type BgpInput, podFamilies } from "./input.ts";
 import { routerId } from "./names.ts";
 import { planNodeSession } from "./node-sessions.ts";
 import { planPeerSession } from "./peer-sessions.ts";
@@ -58,10 +58,11 @@ function planMesh(input: BgpInput, taken: ReadonlySet<string>): { sessions: BgpS
     routeReflectors !== undefined && node !== undefined && matchesSelector(routeReflectors, node.labels);
   const some = routeReflectors !== undefined && [...nodes.values()].some(reflects);
   const ours = reflects(own);
+  const mesh = { families: podFamilies(input.state), hasFabric: taken.size > 0 };
   for (const path of input.state.paths) {
     const theirs = reflects(nodes.get(path.node));
     if ((some && !ours && !theirs) || taken.has(path.peer)) continue;
-    const plan = planNodeSession(input, path, { ours: some && ours, theirs: some && theirs });
+    const plan = planNodeSession(input, path, { ours: some && ours, theirs: some && theirs }, mesh);
     if (plan === undefined) continue;
     if ("session" in plan) sessions.push(plan.session);
     else problems.push(plan.problem);
