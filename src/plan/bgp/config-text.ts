@@ -21,6 +21,8 @@ const MOST_NEXT_HOPS = 16;
 const RECOVERY_SECONDS = 60;
 /** RFC 4271, section 10, suggests 90 and a third of it. */
 const HOLD_SECONDS = 90;
+/** A session of which only one side knows is tried anew after this, seconds; RFC 4271 suggests four minutes. */
+const STARTUP_HOLD_SECONDS = 30;
 
 export function formatBirdConfig(plan: BgpPlan, files: BirdFiles): string {
   const families = familiesOf(plan);
@@ -121,6 +123,7 @@ function formatSession(session: BgpSession, plan: BgpPlan): string[] {
       : ["graceful restart yes;", `graceful restart time ${session.restartSeconds};`]),
     `hold time ${HOLD_SECONDS};`,
     `keepalive time ${HOLD_SECONDS / 3};`,
+    `startup hold time ${STARTUP_HOLD_SECONDS};`,
     "connect delay time 1;",
     "connect retry time 10;",
     "error wait time 1, 30;",
