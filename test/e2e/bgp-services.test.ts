@@ -78,6 +78,17 @@ async function bgpOf(node: string): Promise<BgpReport> {
   return JSON.parse(stdout) as BgpReport;
 }
 
+interface Status {
+  readonly conditions?: readonly { readonly status: string }[];
+  readonly sessions?: readonly { readonly node: string; readonly state: string }[];
+}
+
+/** What the peer's status says of each node. */
+async function sessionStates(): Promise<[string, string][]> {
+  const { status }: { status?: Status } = JSON.parse(await lab.kubectl("get", "bgppeer", "router", "-o", "json"));
+  return (status?.sessions ?? []).map(({ node, state }): [string, string] => [node, state]).sort();
+}
+
 before(async () => {
   const shape = ["--nodes", "3", "--routing", "bgp", "--load-balancer"];
   await lab.up([responder("web1", "web", "node1"), responder("web2", "web", "node2")], shape);
@@ -146,6 +157,39 @@ test("a password that changes ends the session, one that is right again brings i
       [["BW_BGP_PASSWORD", "BGPPeer router"]],
     );
   });
+  await eventually(SETTLED_MS, async () =>
+    assert.deepEqual(
+      await sessionStates(),
+      NODES.map((node) => [node, "Down"]),
+    ),
+  );
   await lab.apply(secret(PASSWORD));
   await announcedBy(VIP4, ["node1"], SESSION_MS);
+  const up = NODES.map((node) => [node, "Established"]);
+  await eventually(SETTLED_MS, async () => assert.deepEqual(await sessionStates(), up));
+  const events = await lab.kubectl("get", "events", "--field-selector", "involvedObject.name=router", "-o", "name");
+  assert.match(events, /event\/router\./);
+});
+
+test("a peer and a configuration say whether they are understood", async () => {
+  const conditions = async (kind: string) => {
+    const list = JSON.parse(await lab.kubectl("get", kind, "-o", "json"));
+    return list.items.map(({ metadata, status }: { metadata: { name: string }; status?: Status }) => [
+      metadata.name,
+      status?.conditions?.[0]?.status,
+    ]);
+  };
+  // The API server evaluates no rules of CEL: what a real one refuses comes as far as the agent here.
+  await lab.apply(own("BGPPeer", "odd", { address: "1.2.3", asNumber: 23456 }));
+  await lab.apply(own("BGPConfiguration", "mine", {}));
+  await eventually(SETTLED_MS, async () => {
+    assert.deepEqual(await conditions("bgppeers"), [
+      ["odd", "False"],
+      ["router", "True"],
+    ]);
+    assert.deepEqual(await conditions("bgpconfigurations"), [
+      ["default", "True"],
+      ["mine", "False"],
+    ]);
+  });
 });

@@ -1,7 +1,7 @@
 /** Everything about BGP on a node, put together: the plan, BIRD, and what BIRD says. docs/design/bgp.md. */
 import type { Registry } from "prom-client";
 import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
-import type { BgpSource, BgpWanted } from "../../kube/bgp-source.ts";
+import type { BgpWanted } from "../../kube/bgp-source.ts";
 import { type Clock, systemClock } from "../../kube/clock.ts";
 import { type BgpClusterConfig, type BgpPlan, DEFAULT_BGP_CONFIG } from "../../model/bgp.ts";
 import type { BgpReport, BgpSessionReport } from "../../model/bgp-report.ts";
@@ -15,6 +15,7 @@ import { formatBirdConfig } from "../../plan/bgp/config-text.ts";
 import { planBgp } from "../../plan/bgp/plan.ts";
 import { Remembered } from "../../plan/memo.ts";
 import type { Log } from "../log.ts";
+import type { BgpApi } from "./bgp-api.ts";
 import { type BgpMetrics, createBgpMetrics } from "./bgp-metrics.ts";
 import { verifyBgp } from "./bgp-verifier.ts";
 import { bgpRoutes } from "./bird-cleanup.ts";
@@ -22,10 +23,11 @@ import { birdPaths } from "./bird-process.ts";
 import type { BirdProtocol } from "./bird-status.ts";
 import { BirdSupervisor } from "./bird-supervisor.ts";
 
-const NO_WISHES: Pick<BgpWanted, "settings" | "peers" | "passwords"> = {
+const NO_WISHES: BgpWanted = {
   settings: DEFAULT_BGP_CONFIG,
   peers: [],
   passwords: new Map(),
+  withoutPassword: new Map(),
 };
 
 export interface BgpPartsOptions {
@@ -37,11 +39,9 @@ export interface BgpPartsOptions {
   /** The node's own plan; undefined while there is none. */
   readonly state: () => DesiredState | undefined;
   /** What the operator asks for; absent: nothing. While it is not known, what is configured stays. */
-  readonly source?: Pick<BgpSource, "wanted" | "follow" | "stop">;
+  readonly api?: BgpApi;
   /** Which Service addresses are announced; undefined while Services are not known. Absent: the node serves none. */
   readonly announcements?: (advertise: BgpClusterConfig["advertise"]) => AnnouncementPlan | undefined;
-  /** Told how the sessions are, whenever BIRD was asked. */
-  readonly onSessions?: (sessions: readonly BgpSessionReport[], problems: readonly Problem[]) => void;
   readonly registry: Registry;
   readonly log: Log;
   /** The node may have become ready. */
@@ -131,20 +131,20 @@ export class BgpParts {
   /** BIRD and its routes stay. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#options.source?.stop();
+    await this.#options.api?.stop();
     await this.#supervisor.stop();
     await this.#looking;
   }
 
   #makePlan(): BgpPlan | undefined {
-    const { nodeName, nodes, facts, state, source } = this.#options;
+    const { nodeName, nodes, facts, state, api } = this.#options;
     const [all, own, desired] = [nodes(), nodes()?.get(nodeName), state()];
     if (all === undefined || own === undefined || desired === undefined) return undefined;
     // The node's labels may be others.
-    source?.follow();
-    const wanted = source === undefined ? NO_WISHES : source.wanted();
+    api?.source.follow();
+    const wanted = api === undefined ? NO_WISHES : api.source.wanted();
     if (wanted === undefined || !this.#announce(wanted.settings.advertise)) return undefined;
-    const { settings, peers, passwords } = wanted;
+    const { settings, peers, passwords, withoutPassword } = wanted;
     const serviceAddresses = this.#serviceAddresses;
     const known = facts();
     const labels = settings.routeReflectors === undefined ? undefined : all;
@@ -156,12 +156,13 @@ export class BgpParts {
       settings,
       peers,
       passwords,
+      withoutPassword,
       labels,
       serviceAddresses,
     ];
     return this.#planned.get(inputs, () =>
       planBgp({
-        ...{ own, facts: known, nodes: all, state: desired, settings, peers, passwords },
+        ...{ own, facts: known, nodes: all, state: desired, settings, peers, passwords, withoutPassword },
         ...(serviceAddresses === undefined ? {} : { serviceAddresses }),
       }),
     );
@@ -208,7 +209,7 @@ export class BgpParts {
     }
     this.#sessions = this.#describe(protocols);
     this.#noticeChanges();
-    this.#options.onSessions?.(this.#sessions, this.problems);
+    this.#options.api?.tell(this.#sessions, this.problems);
     if (!this.#isReady) this.#becomeReady();
   }
 

@@ -1,14 +1,13 @@
 /** Whether this node routes by BGP; where it did and does not any more, what BIRD left is taken away. */
 import type { Kernel } from "../../kernel/kernel.ts";
-import { startBgpSource } from "../../kube/bgp-source.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig } from "../../model/node-config.ts";
-import { matchesSelector } from "../../model/selector.ts";
 import { AnnouncementPlanner } from "../../plan/bgp/announcements.ts";
 import type { Log } from "../log.ts";
 import type { ReconcilerStatus } from "../reconciler.ts";
+import { BgpApi } from "./bgp-api.ts";
 import { BgpParts, type BgpPartsOptions } from "./bgp-parts.ts";
 import { bgpRoutes, deleteBgpRoute, endBird, hasBird } from "./bird-cleanup.ts";
 
@@ -34,25 +33,14 @@ export function routeByBgp({ config, kernel, stateDir, log }: AgentSide, around:
   if (config.routing !== "bgp") return undefined;
   const { client, nodes, services, onApiError } = around;
   const { nodeName } = config;
-  const own = () => nodes()?.get(nodeName);
-  const source = startBgpSource({
-    client,
-    namespace: client.connection.namespace,
-    concerns: (peer) => matchesSelector(peer.nodes, own()?.labels ?? {}),
-    onChange: () => parts.follow(),
-    onProblem: ({ resource, key, field, why }) => log.warn({ resource, key, field }, why),
-    onError: (resource, error, retryInMs) => {
-      onApiError(resource);
-      log.warn({ resource, retryInMs, error: messageOf(error) }, "the API cannot be read; the last known state stands");
-    },
-  });
+  const api = new BgpApi({ nodeName, client, nodes, onChange: () => parts.follow(), onApiError, log });
   const parts: BgpParts = new BgpParts({
     ...around,
     nodeName,
     stateDir,
     routes: kernel.routes,
     log,
-    source,
+    api,
     ...(services === undefined ? {} : { announcements: announcer(services, nodes, nodeName) }),
   });
   return parts;

@@ -22,7 +22,10 @@ export function planPeerSession(input: BgpInput, peer: BgpPeerSpec): SessionPlan
   const local = localAddress(input, peer);
   if (local === undefined) return { problem: offLink(input, peer) };
   const password = passwords.get(peer.name);
-  const refused = peer.passwordSecret === undefined ? undefined : passwordProblem(peer, password);
+  const refused =
+    peer.passwordSecret === undefined
+      ? undefined
+      : passwordProblem(peer, password, input.withoutPassword?.get(peer.name));
   if (refused !== undefined) return { problem: refused };
   const localAsNumber = peer.localAsNumber ?? settings.asNumber;
   const isInternal = localAsNumber === peer.asNumber;
@@ -81,17 +84,21 @@ function nextHops({ own, facts, state }: BgpInput, local: Ip): { family: Family;
   });
 }
 
-function passwordProblem(peer: BgpPeerSpec, password: string | undefined): Problem | undefined {
+function passwordProblem(
+  peer: BgpPeerSpec,
+  password: string | undefined,
+  why: string | undefined,
+): Problem | undefined {
   const { name, key } = peer.passwordSecret ?? { name: "", key: "" };
-  const problem = (why: string, remedy: string): Problem => ({
+  const problem = (cause: string, remedy: string): Problem => ({
     code: "BW_BGP_PASSWORD",
     object: `BGPPeer ${peer.name}`,
-    message: `BGPPeer ${peer.name} has no session: ${why}`,
+    message: `BGPPeer ${peer.name} has no session: ${cause}`,
     remedy,
   });
   if (password === undefined) {
     return problem(
-      `Secret ${name} with the key ${key} cannot be read`,
+      why ?? `Secret ${name} with the key ${key} cannot be read`,
       `Make it: kubectl create secret generic ${name}`,
     );
   }
