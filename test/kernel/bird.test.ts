@@ -1,6 +1,6 @@
 /** The configuration that is planned, in a real BIRD beside a router that means no good: what its filters let through. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { verifyBgp } from "../../src/agent/bgp/bgp-verifier.ts";
@@ -230,6 +230,8 @@ test("a second BirdSupervisor finds the BIRD of the first, also one that left wi
   const pid = birdPid(paths);
   await first.supervisor.stop();
   assert.equal(birdPid(paths), pid, "BIRD outlives its agent");
+  const modes = [paths.folder, paths.config].map((path) => (statSync(path).mode & 0o777).toString(8));
+  assert.deepEqual(modes, ["700", "600"], "passwords are in there");
   const second = supervised(t, host, paths);
   second.supervisor.configure(nodeConfig(paths, { importAllow: ["10.0.0.0/8"] }));
   await runs(second.supervisor);

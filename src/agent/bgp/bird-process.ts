@@ -4,7 +4,7 @@
  * next agent finds it by its control socket.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { BreakwaterError, isBreakwaterError, messageOf } from "../../model/errors.ts";
 import { BirdControl } from "./bird-control.ts";
@@ -52,13 +52,12 @@ export function findBird(path = process.env["PATH"] ?? "", others: readonly stri
 }
 
 /**
- * Starts BIRD and waits until it answers.
+ * Starts BIRD, whose configuration is written, and waits until it answers.
  * @param recovering the kernel has routes of an earlier one: they stay until peers have sent theirs (graceful restart)
  * @throws BreakwaterError BW_BGP_BIRD with what BIRD said
  */
 export async function startBird(paths: BirdPaths, recovering: boolean): Promise<BirdControl> {
   const program = findBird();
-  mkdirSync(paths.folder, { recursive: true, mode: 0o700 });
   const output = openSync(paths.output, "w", 0o600);
   const args = ["-f", "-c", paths.config, "-s", paths.socket, "-P", paths.pid, ...(recovering ? ["-R"] : [])];
   let child: ChildProcess;

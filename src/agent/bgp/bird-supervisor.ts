@@ -2,6 +2,7 @@
  * Keeps one BIRD running with the configuration that is wanted: found or started, configured over its control socket
  * without a restart, watched by the end of that connection, started anew with backoff when it ended. Retry lives here.
  */
+import { mkdirSync } from "node:fs";
 import { writeFileAtomic } from "../../cni/atomic-file.ts";
 import { type Clock, pause } from "../../kube/clock.ts";
 import { BreakwaterError, describeError, messageOf } from "../../model/errors.ts";
@@ -140,7 +141,8 @@ export class BirdSupervisor {
   }
 
   #write(): void {
-    // Passwords are in it.
+    // Passwords are in it, and whoever may open the socket may end sessions.
+    mkdirSync(this.#options.paths.folder, { recursive: true, mode: 0o700 });
     writeFileAtomic(this.#options.paths.config, this.#wanted ?? "", 0o600);
   }
 
