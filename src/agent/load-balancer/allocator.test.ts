@@ -125,7 +125,8 @@ test("Allocator gives a deleted Service's address to whoever waits for one", asy
 test("Allocator writes an address where it goes behind where it is given back", async () => {
   const rig = new Rig();
   rig.put(aBalanced("a", { held: ["192.0.2.1"], wantedIps: ["192.0.2.2"] }));
-  rig.put(aBalanced("z", { wantedIps: ["192.0.2.1"] }));
+  // Older, and so its turn comes first.
+  rig.put(aBalanced("z", { wantedIps: ["192.0.2.1"], createdAt: "2025-01-01T00:00:00Z" }));
   await rig.round();
   assert.deepEqual(rig.writes, ["a 192.0.2.2", "z 192.0.2.1"]);
 });

@@ -15,6 +15,7 @@ const node = (name: string, index: number, labels: Record<string, string> = {}):
 });
 const NODES = new Map(["node1", "node2"].map((name, i) => [name, node(name, i + 1)]));
 const ALL = { clusterIPs: true, externalIPs: true, loadBalancerIPs: true, within: ["192.0.2.0/24", "2001:db8::/32"] };
+const EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers";
 const NONE = { clusterIPs: false, externalIPs: false, loadBalancerIPs: false };
 const BALANCED = { type: "LoadBalancer", clusterIps: [], loadBalancerIps: ["192.0.2.1"] } as const;
 const here = (fields: Partial<SliceEndpoint> = {}) => anEndpoint("10.244.1.5", { nodeName: "node1", ...fields });
@@ -162,7 +163,7 @@ const TABLE: readonly [string, AnnouncementInput, readonly string[], readonly st
   [
     "no balancer's address from a node that is left out",
     input(BALANCED, [here()], {
-      node: node("node1", 1, { "node.kubernetes.io/exclude-from-external-load-balancers": "" }),
+      node: node("node1", 1, { [EXCLUDED]: "" }),
     }),
     [],
     ["192.0.2.1: node node1 has the label node.kubernetes.io/exclude-from-external-load-balancers"],
@@ -197,22 +198,29 @@ test("AnnouncementPlanner that remembers says what a new one says, whatever came
   const old = new AnnouncementPlanner();
   let services = new Map<string, ClusterService>();
   const slices = new Map<string, readonly EndpointSlice[]>();
-  for (let step = 0; step < 300; step++) {
+  const none: readonly EndpointSlice[] = [];
+  let own = node("node1", 1);
+  let nodes: ReadonlyMap<string, ClusterNode> = NODES;
+  for (let step = 0; step < 1000; step++) {
     const name = `s${random(6)}`;
     const key = `default/${name}`;
     services = new Map(services);
+    const what = random(3);
     if (random(5) === 0) services.delete(key);
-    else {
+    else if (what === 0) {
       const externalPolicy = random(2) === 0 ? "Local" : "Cluster";
-      services.set(key, aService({ ...BALANCED, name, externalPolicy, loadBalancerIps: [`192.0.2.${random(4)}`] }));
+      const ips = { loadBalancerIps: [`192.0.2.${random(4)}`], externalIps: random(2) === 0 ? ["192.0.2.77"] : [] };
+      services.set(key, aService({ ...BALANCED, name, externalPolicy, ...ips }));
     }
     const endpoints = [here({ ready: random(2) === 0 }), there(random(3) === 0 ? goes : {})].filter(
       () => random(3) > 0,
     );
-    slices.set(key, endpoints.length === 0 ? [] : [aSlice(endpoints)]);
-    const none: readonly EndpointSlice[] = [];
+    if (what === 1) slices.set(key, endpoints.length === 0 ? [] : [aSlice(endpoints)]);
     const advertise = random(10) === 0 ? { ...ALL, within: ["192.0.2.0/31"] } : ALL;
-    const of = input({}, [], { services, slicesOf: (each) => slices.get(each) ?? none, advertise });
+    if (random(8) === 0) own = node("node1", 1, random(2) === 0 ? { [EXCLUDED]: "" } : {});
+    if (random(8) === 0)
+      nodes = new Map(NODES).set("node3", { ...node("node3", 3), internalIps: [`192.0.2.${76 + random(2)}`] });
+    const of = input({}, [], { services, slicesOf: (each) => slices.get(each) ?? none, advertise, node: own, nodes });
     assert.deepEqual(old.plan(of), new AnnouncementPlanner().plan(of), `step ${step}`);
   }
 });
