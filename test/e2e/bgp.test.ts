@@ -127,7 +127,7 @@ test("a killed BIRD costs no packet, comes back, and no route changes", async ()
   const before = await bgpOf("node1");
   const changes = await routeChangesWhile("node3", async () => {
     const lost = await lostWhile(8, async () => {
-      for (const node of ["node1", "node3"]) await onNode(node, `kill -9 ${(await bgpOf(node)).bird.pid}`);
+      for (const node of ["node1", "node3"]) await lab("fault", "add", "kill-bird", "--node", node);
       await eventually(10_000, async () => {
         const now = await bgpOf("node1");
         assert.notEqual(now.bird.pid, before.bird.pid);
@@ -162,7 +162,7 @@ test("a killed agent costs no packet; BIRD outlives it, and its successor finds 
 
 test("a BIRD that hangs is ended and started anew, and costs no packet", async () => {
   const before = await bgpOf("node2");
-  await onNode("node2", `kill -STOP ${before.bird.pid}`);
+  await lab("fault", "add", "hang-bird", "--node", "node2");
   const lost = await lostWhile(20, () =>
     eventually(40_000, async () => {
       const now = await bgpOf("node2");

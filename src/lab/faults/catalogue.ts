@@ -3,6 +3,7 @@ import { BreakwaterError } from "../../model/errors.ts";
 import type { ActiveFault, FaultRequest } from "../control-protocol.ts";
 import { deleteRoute, deleteVxlan, killAgent, staleFdb } from "./agent-faults.ts";
 import { apiDown } from "./api-faults.ts";
+import { hangBird, killBird } from "./bird-faults.ts";
 import type { FaultKind, FaultSurroundings, FaultTarget, InjectedFault } from "./fault.ts";
 import { icmpBlackhole, icmpFiltered } from "./icmp-faults.ts";
 import { forgetLearnedMtus } from "./learned-mtus.ts";
@@ -30,6 +31,8 @@ export const faultKinds: readonly FaultKind[] = [
   deleteVxlan,
   staleFdb,
   killAgent,
+  killBird,
+  hangBird,
   apiDown,
 ];
 
