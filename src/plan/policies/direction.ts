@@ -24,6 +24,11 @@ export interface DirectionPlan {
   readonly denials: ReadonlyMap<string, readonly string[]>;
 }
 
+interface SharedParts extends Pick<DirectionPlan, "chains" | "peerSets"> {
+  readonly used: ReadonlyMap<string, CompiledChain>;
+  readonly maps: readonly NftSet[];
+}
+
 type Context = Omit<ChainContext, "direction" | "family">;
 
 export class DirectionPlanner {
@@ -37,6 +42,7 @@ export class DirectionPlanner {
   #compiled = new Map<string, CompiledChain>();
   /** Which chain each address led to, and what came of it. */
   #last: { readonly chainsOf: ChainsOf; readonly plan: DirectionPlan } | undefined;
+  #parts: SharedParts | undefined;
 
   constructor(direction: Direction, family: Family) {
     this.#direction = direction;
@@ -59,7 +65,7 @@ export class DirectionPlanner {
   }
 
   /** @returns the very plan of the last time where it is the same */
-  plan(local: readonly PolicyPod[], context: Context): DirectionPlan {
+  plan(local: Iterable<PolicyPod>, context: Context): DirectionPlan {
     const used = new Map<string, CompiledChain>();
     const denials = new Map<string, readonly string[]>();
     const chainsOf = new Map<Ip, Set<string>>();
@@ -81,16 +87,9 @@ export class DirectionPlanner {
   }
 
   #put(used: ReadonlyMap<string, CompiledChain>, chainsOf: ChainsOf, denials: DirectionPlan["denials"]): DirectionPlan {
-    // Chains that pods share, by name.
-    const chains = new Map<string, NftChain>();
-    const maps = new Map<string, NftSet>();
-    const peerSets = new Set<string>();
-    for (const compiled of used.values()) {
-      for (const chain of compiled.chains) if (!chains.has(chain.name)) chains.set(chain.name, chain);
-      for (const map of compiled.maps) maps.set(map.name, map);
-      for (const name of compiled.sets) peerSets.add(name);
-    }
-    const elements = Array.from(chainsOf, ([ip, names]) => `${ip} : jump ${this.#joined([...names].sort(), chains)}`);
+    const { chains, maps, peerSets } = this.#shared(used);
+    const joined = new Map<string, NftChain>();
+    const elements = Array.from(chainsOf, ([ip, names]) => `${ip} : jump ${this.#joined([...names].sort(), joined)}`);
     const addresses = [...chainsOf.keys()].sort();
     const key = this.#family === 4 ? ("ipv4_addr" as const) : ("ipv6_addr" as const);
     const name = this.#direction;
@@ -99,13 +98,32 @@ export class DirectionPlanner {
         { name, key, data: "verdict", interval: false, elements: elements.sort() },
         // The kernel asks no verdict map whether it holds a key.
         { name: `${name}-pods`, key, interval: false, elements: addresses },
-        ...maps.values(),
+        ...maps,
       ],
-      chains: [...chains.values()],
-      peerSets: [...peerSets],
+      chains: joined.size === 0 ? chains : [...chains, ...joined.values()],
+      peerSets,
       addresses,
       denials,
     };
+  }
+
+  /** What compiled chains consist of, each part once; the very same lists as long as the same chains are in use. */
+  #shared(used: ReadonlyMap<string, CompiledChain>): SharedParts {
+    const last = this.#parts;
+    const isSame =
+      last?.used.size === used.size && [...used.keys()].every((key) => last.used.get(key) === used.get(key));
+    if (last !== undefined && isSame) return last;
+    // Pods share chains, by name.
+    const chains = new Map<string, NftChain>();
+    const maps: NftSet[] = [];
+    const peerSets = new Set<string>();
+    for (const compiled of used.values()) {
+      for (const chain of compiled.chains) if (!chains.has(chain.name)) chains.set(chain.name, chain);
+      maps.push(...compiled.maps);
+      for (const name of compiled.sets) peerSets.add(name);
+    }
+    this.#parts = { used, chains: [...chains.values()], maps, peerSets: [...peerSets] };
+    return this.#parts;
   }
 
   /** Whose the address is while two pods have it, nobody can tell: what both admit passes. @returns the chain's name */

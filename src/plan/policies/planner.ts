@@ -26,6 +26,8 @@ export class PolicyPlanner {
   /** Empty unless a rule speaks of nodes. */
   #nodes: NonNullable<PolicyTiers["nodes"]> = new Map();
   #pods: readonly PolicyPod[] = [];
+  /** Pods of this node. */
+  readonly #local = new Set<PolicyPod>();
   #logDenied: DeniedLog | undefined;
   #plans: readonly DirectionPlan[] = [];
   #parts: PlannedParts = { small: new Map(), chains: new Map(), peers: new Map() };
@@ -47,9 +49,8 @@ export class PolicyPlanner {
   update(input: PolicyInput): { readonly wanted: NftTable; readonly before: ObservedTable | undefined } {
     this.#followPolicies(input);
     this.#followPods(input);
-    const local = input.pods.filter(({ nodeName }) => nodeName === input.nodeName);
     const plans = this.#directions.map((direction) =>
-      direction.plan(local, { sets: this.#sets, logDenied: input.logDenied }),
+      direction.plan(this.#local, { sets: this.#sets, logDenied: input.logDenied }),
     );
     const before = this.#isolates ? this.#parts : undefined;
     this.#put(plans);
@@ -84,11 +85,17 @@ export class PolicyPlanner {
     for (const direction of this.#directions) direction.setPolicies(byNamespace, tiers);
   }
 
-  #followPods({ pods, namespaces }: PolicyInput): void {
+  #followPods({ nodeName, pods, namespaces }: PolicyInput): void {
     const { added, removed } = exchanged(this.#pods, pods);
     this.#pods = pods;
-    for (const pod of removed) this.#index.remove(pod);
-    for (const pod of added) this.#index.add(pod);
+    for (const pod of removed) {
+      this.#index.remove(pod);
+      this.#local.delete(pod);
+    }
+    for (const pod of added) {
+      this.#index.add(pod);
+      if (pod.nodeName === nodeName) this.#local.add(pod);
+    }
     if (sameValues(this.#index.namespaces, namespaces)) this.#sets.follow(removed, added);
     else {
       this.#index.namespaces = namespaces;
@@ -98,18 +105,27 @@ export class PolicyPlanner {
   }
 
   #put(plans: readonly DirectionPlan[]): void {
-    if (sameItems(plans, this.#plans)) return;
+    const last = this.#plans;
+    if (sameItems(plans, last)) return;
     this.#plans = plans;
+    const isSame = (part: "chains" | "peerSets") =>
+      last.length === plans.length && plans.every((plan, i) => plan[part] === last[i]?.[part]);
     const small = [...plans.flatMap(({ sets }) => sets), selfSet(plans, this.#family)];
-    const used = new Set(plans.flatMap(({ peerSets }) => peerSets));
-    this.#sets.retain(used);
     this.#parts = {
       small: new Map(small.map((set) => [set.name, set])),
-      chains: new Map(plans.flatMap(({ chains }) => chains).map((chain) => [chain.name, chain])),
-      peers: new Map([...used].map((name) => [name, this.#sets.get(name)])),
+      chains: isSame("chains")
+        ? this.#parts.chains
+        : new Map(plans.flatMap(({ chains }) => chains).map((chain) => [chain.name, chain])),
+      peers: isSame("peerSets") ? this.#parts.peers : this.#peersOf(plans),
     };
     this.#denials = new Map(plans.flatMap(({ denials }) => [...denials]));
     this.#isolates = plans.some(({ addresses }) => addresses.length > 0);
+  }
+
+  #peersOf(plans: readonly DirectionPlan[]): PlannedParts["peers"] {
+    const used = new Set(plans.flatMap(({ peerSets }) => peerSets));
+    this.#sets.retain(used);
+    return new Map([...used].map((name) => [name, this.#sets.get(name)]));
   }
 }
 
