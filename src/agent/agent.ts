@@ -117,7 +117,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     metrics,
     nodes,
     onActivity: () => collector.touch(),
-    onChange: () => bgp?.follow(),
+    onChange: () => bgp?.followSoon(),
   });
   const bgp: BgpParts | undefined = routeByBgp(options, {
     registry: metrics.registry,

@@ -54,6 +54,8 @@ export interface BgpPartsOptions {
 const LOOK_MS = 1000;
 /** A node is ready with its sessions; one that does not come must not keep it from being so, milliseconds. */
 const PATIENCE_MS = 15_000;
+/** Changes of Services are gathered this long: an endpoint that terminates is withdrawn within it. */
+const GATHER_MS = 50;
 
 export class BgpParts {
   readonly #options: BgpPartsOptions;
@@ -61,6 +63,9 @@ export class BgpParts {
   readonly #supervisor: BirdSupervisor;
   readonly #metrics: BgpMetrics;
   readonly #planned = new Remembered<BgpPlan>();
+  #cancelSoon: (() => void) | undefined;
+  /** How long the last plan behind {@link followSoon} took. */
+  #tookMs = 0;
   #announced: AnnouncementPlan | undefined;
   /** The same list while it says the same. */
   #serviceAddresses: readonly Prefix[] | undefined;
@@ -92,6 +97,16 @@ export class BgpParts {
     this.#tell(plan.problems);
     this.#plan = plan;
     this.#supervisor.configure(formatBirdConfig(plan, birdPaths(this.#options.stateDir)));
+  }
+
+  /** Services or endpoints changed: what changes together is one plan, and planning takes a tenth of the time at most. */
+  followSoon(): void {
+    this.#cancelSoon ??= this.#clock.schedule(Math.max(GATHER_MS, 9 * this.#tookMs), () => {
+      this.#cancelSoon = undefined;
+      const start = this.#clock.now();
+      this.follow();
+      this.#tookMs = this.#clock.now() - start;
+    });
   }
 
   /** Why the node's pods would have no way to others; undefined when they have. */
@@ -131,6 +146,7 @@ export class BgpParts {
   /** BIRD and its routes stay. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#cancelSoon?.();
     await this.#options.api?.stop();
     await this.#supervisor.stop();
     await this.#looking;
