@@ -115,6 +115,8 @@ test("a LoadBalancer's addresses are announced with their communities, and answe
   // Each node's pods, too.
   assert.deepEqual(await nextHops("10.244.2.0/24"), ["node2"]);
   assert.doesNotMatch(await lab.exec("node/node1", "ip", "route"), /198\.51\.100/, "nodes need no route to them");
+  const verified = await lab.lab("exec", "node/node1", "--", resolve("bin/breakwater"), "bgp", "verify");
+  assert.deepEqual([verified.code, verified.stderr], [0, ""], verified.stdout);
 });
 
 test("an external IP outside what may be announced stays here, and the node says why", async () => {
