@@ -99,7 +99,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     ...(config.flowtable === true ? { onAttached: () => reconciler.request("pod") } : {}),
   });
   const policies =
-    config.networkPolicy === true ? enforcePolicies(options, client, source, network, metrics) : undefined;
+    config.networkPolicy === true
+      ? enforcePolicies(options, client, source, network, metrics, () => publisher.tryPublish())
+      : undefined;
   const nodes = () => (synced ? source.view().nodes : undefined);
   const paths = new MtuParts({
     options,
@@ -154,7 +156,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   const publisher = new CniPublisher(
     options,
-    () => network.notReadyReason() ?? bgp?.notReadyReason(),
+    () => network.notReadyReason() ?? bgp?.notReadyReason() ?? policies?.enforcer.failure,
     network,
     () => reconciler.request("retry"),
   );
@@ -238,9 +240,10 @@ function enforcePolicies(
   cluster: ClusterSource,
   network: NodeNetwork,
   metrics: AgentMetrics,
+  onEnforced: () => void,
 ): PolicyParts {
   const attached = () => network.pods();
-  return new PolicyParts({ config, kernel: policyKernel, client, cluster, attached, metrics, log });
+  return new PolicyParts({ config, kernel: policyKernel, client, cluster, attached, metrics, log, onEnforced });
 }
 
 type ServiceSurroundings = Pick<

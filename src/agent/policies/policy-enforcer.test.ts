@@ -30,6 +30,8 @@ class Rig implements Disposable {
   readonly known = new Map<string, ClusterPod>();
   attached: LocalPod[] = [];
   complete = true;
+  /** How often pods may start that could not before. */
+  readyTimes = 0;
   readonly enforcer: PolicyEnforcer;
 
   constructor() {
@@ -50,6 +52,9 @@ class Rig implements Disposable {
       ownPods: () => new Map(),
       attached: () => this.attached,
       readPod: async (namespace, name) => this.known.get(`${namespace}/${name}`),
+      onEnforced: () => {
+        this.readyTimes++;
+      },
       log,
       clock: this.clock,
     });
@@ -143,6 +148,23 @@ test("PolicyEnforcer commits nothing where nothing changed, and takes the table 
   rig.policies.clear();
   await rig.follow();
   assert.equal(rig.isolated("ingress"), undefined);
+});
+
+test("PolicyEnforcer says when pods may start: behind the first round, and behind a failure", async () => {
+  using rig = new Rig();
+  rig.complete = false;
+  await rig.follow();
+  assert.equal(rig.readyTimes, 0, "pods are not known yet");
+  rig.complete = true;
+  await rig.follow();
+  await rig.follow();
+  assert.equal(rig.readyTimes, 1);
+  rig.addPod("x/one", "10.244.1.1");
+  rig.setPolicy("x/deny", { ingress: [] });
+  rig.host.failures.fail({ operation: "commit", errno: "EPERM" });
+  for (let round = 0; round < 5; round++) await rig.follow();
+  assert.deepEqual(rig.isolated("ingress"), ["10.244.1.1"]);
+  assert.equal(rig.readyTimes, 2);
 });
 
 test("PolicyEnforcer puts back what somebody else deleted", async () => {

@@ -41,6 +41,8 @@ export interface PolicyEnforcerOptions {
   readonly forbiddenConnections?: ForbiddenConnections;
   /** Absent: denied packets are counted, and not logged. */
   readonly logDenied?: DeniedLog | undefined;
+  /** Called when policies are enforced that were not: pods may start. */
+  readonly onEnforced?: (() => void) | undefined;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -178,8 +180,11 @@ export class PolicyEnforcer implements Disposable {
       const steps = FAMILIES.map((family) => this.#enforce(family, input, found));
       changed = steps.some((count) => count > 0);
       this.#started = true;
-      if (this.#failure !== undefined) log.info({ policies: input.policies.length }, "NetworkPolicies are enforced");
-      this.#failure = undefined;
+      if (this.#failure !== undefined) {
+        log.info({ policies: input.policies.length }, "NetworkPolicies are enforced");
+        this.#failure = undefined;
+        this.#options.onEnforced?.();
+      }
       this.#cut(input);
     } catch (error) {
       this.#started = false;

@@ -36,6 +36,8 @@ export interface PolicyPartsOptions {
   readonly cluster: ClusterSource;
   readonly attached: () => readonly LocalPod[];
   readonly metrics: AgentMetrics;
+  /** Called when policies are enforced that were not. */
+  readonly onEnforced?: () => void;
   readonly log: Log;
   /** @default systemClock */
   readonly clock?: Clock;
@@ -51,7 +53,17 @@ export class PolicyParts {
   #synced = false;
   #begun = false;
 
-  constructor({ config, kernel, client, cluster, attached, metrics, log, clock = systemClock }: PolicyPartsOptions) {
+  constructor({
+    config,
+    kernel,
+    client,
+    cluster,
+    attached,
+    metrics,
+    onEnforced,
+    log,
+    clock = systemClock,
+  }: PolicyPartsOptions) {
     this.#source = startPolicySource({
       client,
       withClusterNetworkPolicies: config.clusterNetworkPolicies === true,
@@ -110,6 +122,7 @@ export class PolicyParts {
       ownPods: () => cluster.view().pods,
       attached,
       readPod: (namespace, name) => cluster.readPod(namespace, name),
+      onEnforced,
       log,
       clock,
     });
