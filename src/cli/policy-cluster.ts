@@ -25,6 +25,7 @@ import {
   services,
 } from "../kube/resource.ts";
 import { SharedValues } from "../kube/shared-values.ts";
+import { withProblems } from "../kube/source-options.ts";
 import type { ClusterNode, ClusterPod } from "../model/cluster.ts";
 import type { ClusterNetworkPolicy } from "../model/cluster-network-policy.ts";
 import { isBreakwaterError } from "../model/errors.ts";
@@ -148,14 +149,3 @@ const parseKnownPod: ParseObject<KnownPod> = (object, report) => {
   const declaredPorts = containerPorts(asObject(object["spec"]) ?? {}, report);
   return { ...pod, policyPod: policyPodOf(pod, () => declaredPorts), declaredPorts };
 };
-
-/** What is reported of an object stays with it. */
-function withProblems<T extends object>(
-  parse: (...args: Parameters<ParseObject<T>>) => T,
-): ParseObject<T & { readonly problems?: readonly string[] }> {
-  return (object) => {
-    const problems: string[] = [];
-    const policy = parse(object, (field, why) => problems.push(`${field}: ${why}`));
-    return problems.length === 0 ? policy : { ...policy, problems };
-  };
-}

@@ -4,32 +4,20 @@
  */
 import { type BgpClusterConfig, type BgpPeerSpec, DEFAULT_BGP_CONFIG } from "../model/bgp.ts";
 import { BGP_CONFIGURATION_NAME, type BgpConfigurationObject, type BgpPeerObject } from "../model/bgp-objects.ts";
-import type { KubeClient } from "./client.ts";
-import type { Clock } from "./clock.ts";
 import { coalesce } from "./coalesce.ts";
-import { withProblems } from "./load-balancer-source.ts";
-import type { ObjectProblem } from "./object-reader.ts";
 import { parseBgpConfiguration } from "./parse-bgp-configuration.ts";
 import { parseBgpPeer } from "./parse-bgp-peer.ts";
 import { Reflector } from "./reflector.ts";
-import type { ReflectorState, ReflectorTiming } from "./reflector-options.ts";
-import { bgpConfigurations, bgpPeers, type ResourceType, resourceName } from "./resource.ts";
+import type { ReflectorState } from "./reflector-options.ts";
+import { bgpConfigurations, bgpPeers, type ResourceType } from "./resource.ts";
 import { SecretWatches } from "./secret-watches.ts";
+import { reflectorOptions, type SourceOptions, withProblems } from "./source-options.ts";
 
-export interface BgpSourceOptions {
-  readonly client: Pick<KubeClient, "listPage" | "watch">;
+export interface BgpSourceOptions extends SourceOptions {
   /** Namespace of Secrets that name none: the agent's own. */
   readonly namespace: string;
   /** Whether this node has a session with the peer: other peers' Secrets are not read. */
   readonly concerns: (peer: BgpPeerSpec) => boolean;
-  /** Something changed. Called once for all changes of one turn of the event loop. */
-  readonly onChange: () => void;
-  /** An object of the API, or a field of one, that could not be used. */
-  readonly onProblem: (problem: ObjectProblem) => void;
-  /** A list or watch that failed; the last known state stands meanwhile. */
-  readonly onError?: (resource: string, error: Error, retryInMs: number) => void;
-  readonly timing?: Partial<ReflectorTiming>;
-  readonly clock?: Clock;
 }
 
 /** What is wanted, as far as it is known. The same object until something of it changes. */
@@ -63,15 +51,10 @@ export interface BgpSource {
 export function startBgpSource(options: BgpSourceOptions): BgpSource {
   const notice = coalesce(options.onChange);
   const common = (resource: ResourceType) => ({
-    client: options.client,
-    timing: options.timing,
-    clock: options.clock,
-    resource,
+    ...reflectorOptions(options, resource),
     isOptional: true,
     // What cannot be used says so itself; what is no object at all is gone.
     unparsable: "absent" as const,
-    onProblem: options.onProblem,
-    onError: (error: Error, retryInMs: number) => options.onError?.(resourceName(resource), error, retryInMs),
   });
   const peerReflector = new Reflector<BgpPeerObject>({ ...common(bgpPeers), parse: withProblems(parseBgpPeer) });
   const configReflector = new Reflector<BgpConfigurationObject>({

@@ -6,28 +6,19 @@ import type { ClusterNamespace, ClusterNode, ClusterPod, ClusterView } from "../
 import { BreakwaterError } from "../model/errors.ts";
 import { isNotFound } from "./api-error.ts";
 import type { KubeClient } from "./client.ts";
-import type { Clock } from "./clock.ts";
 import { coalesce } from "./coalesce.ts";
-import type { ObjectProblem } from "./object-reader.ts";
 import { parseNamespace } from "./parse-namespace.ts";
 import { parseNode } from "./parse-node.ts";
 import { parsePod } from "./parse-pod.ts";
 import { Reflector } from "./reflector.ts";
-import type { ReflectorState, ReflectorTiming } from "./reflector-options.ts";
-import { namespaces, nodes, pods } from "./resource.ts";
+import type { ReflectorState } from "./reflector-options.ts";
+import { namespaces, nodes, pods, type ResourceType } from "./resource.ts";
+import { reflectorOptions, type SourceOptions } from "./source-options.ts";
 
-export interface ClusterSourceOptions {
+export interface ClusterSourceOptions extends SourceOptions {
   readonly client: Pick<KubeClient, "get" | "listPage" | "watch">;
   /** The node whose pods are watched. */
   readonly nodeName: string;
-  /** Something in the view changed. Called once for all changes of one turn of the event loop. */
-  readonly onChange: () => void;
-  /** An object of the API, or a field of one, that could not be used. */
-  readonly onProblem: (problem: ObjectProblem) => void;
-  /** A list or watch that failed; the last known state stands meanwhile. */
-  readonly onError?: (resource: string, error: Error, retryInMs: number) => void;
-  readonly timing?: Partial<ReflectorTiming>;
-  readonly clock?: Clock;
 }
 
 export interface ClusterSource {
@@ -79,25 +70,17 @@ export function startClusterSource(options: ClusterSourceOptions): ClusterSource
   };
 }
 
-function makeReflectors({ client, nodeName, onProblem, onError, timing, clock }: ClusterSourceOptions) {
-  const common = (resource: string) => ({
-    client,
-    timing,
-    clock,
-    onProblem,
-    onError: (error: Error, retryInMs: number) => onError?.(resource, error, retryInMs),
-    // A node that cannot be read for a moment keeps its routes; what is gone is deleted, and that is an event.
+function makeReflectors(options: ClusterSourceOptions) {
+  // A node that cannot be read for a moment keeps its routes; what is gone is deleted, and that is an event.
+  const common = (resource: ResourceType) => ({
+    ...reflectorOptions(options, resource),
     unparsable: "last-good" as const,
   });
-  const selection = { fieldSelector: `spec.nodeName=${nodeName}` };
+  const selection = { fieldSelector: `spec.nodeName=${options.nodeName}` };
   return {
-    nodeReflector: new Reflector<ClusterNode>({ ...common("nodes"), resource: nodes, parse: parseNode }),
-    podReflector: new Reflector<ClusterPod>({ ...common("pods"), resource: pods, selection, parse: parsePod }),
-    namespaceReflector: new Reflector<ClusterNamespace>({
-      ...common("namespaces"),
-      resource: namespaces,
-      parse: parseNamespace,
-    }),
+    nodeReflector: new Reflector<ClusterNode>({ ...common(nodes), parse: parseNode }),
+    podReflector: new Reflector<ClusterPod>({ ...common(pods), selection, parse: parsePod }),
+    namespaceReflector: new Reflector<ClusterNamespace>({ ...common(namespaces), parse: parseNamespace }),
   };
 }
 

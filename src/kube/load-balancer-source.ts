@@ -1,28 +1,14 @@
 /** What whoever gives LoadBalancer Services their addresses watches: Services, LoadBalancerPools and namespaces. */
 import type { ClusterNamespace } from "../model/cluster.ts";
 import type { AddressPool, BalancedService } from "../model/load-balancer.ts";
-import type { KubeClient } from "./client.ts";
-import type { Clock } from "./clock.ts";
 import { coalesce } from "./coalesce.ts";
-import type { ObjectProblem, ParseObject } from "./object-reader.ts";
 import { parseBalancedService } from "./parse-balanced-service.ts";
 import { parseLoadBalancerPool } from "./parse-load-balancer-pool.ts";
 import { parseNamespace } from "./parse-namespace.ts";
 import { Reflector } from "./reflector.ts";
-import type { ReflectorState, ReflectorTiming } from "./reflector-options.ts";
-import { loadBalancerPools, namespaces, type ResourceType, resourceName, services } from "./resource.ts";
-
-export interface LoadBalancerSourceOptions {
-  readonly client: Pick<KubeClient, "listPage" | "watch">;
-  /** Something changed. Called once for all changes of one turn of the event loop. */
-  readonly onChange: () => void;
-  /** An object of the API, or a field of one, that could not be used. */
-  readonly onProblem: (problem: ObjectProblem) => void;
-  /** A list or watch that failed; the last known state stands meanwhile. */
-  readonly onError?: (resource: string, error: Error, retryInMs: number) => void;
-  readonly timing?: Partial<ReflectorTiming>;
-  readonly clock?: Clock;
-}
+import type { ReflectorState } from "./reflector-options.ts";
+import { loadBalancerPools, namespaces, type ResourceType, services } from "./resource.ts";
+import { reflectorOptions, type SourceOptions, withProblems } from "./source-options.ts";
 
 export interface LoadBalancerSource {
   /** Resolves when everything was listed once; rejects with BW_KUBE_STOPPED when stopped before. */
@@ -36,16 +22,9 @@ export interface LoadBalancerSource {
   stop(): Promise<void>;
 }
 
-export function startLoadBalancerSource(options: LoadBalancerSourceOptions): LoadBalancerSource {
+export function startLoadBalancerSource(options: SourceOptions): LoadBalancerSource {
   const notice = coalesce(options.onChange);
-  const common = (resource: ResourceType) => ({
-    client: options.client,
-    timing: options.timing,
-    clock: options.clock,
-    resource,
-    onProblem: options.onProblem,
-    onError: (error: Error, retryInMs: number) => options.onError?.(resourceName(resource), error, retryInMs),
-  });
+  const common = (resource: ResourceType) => reflectorOptions(options, resource);
   const serviceReflector = new Reflector<BalancedService>({
     ...common(services),
     parse: parseBalancedService,
@@ -81,19 +60,5 @@ export function startLoadBalancerSource(options: LoadBalancerSourceOptions): Loa
       notice.cancel();
       await Promise.all(reflectors.map((reflector) => reflector.stop()));
     },
-  };
-}
-
-/** What is reported of an object stays with it. */
-export function withProblems<T extends object>(
-  parse: (...args: Parameters<ParseObject<T>>) => T,
-): ParseObject<T & { readonly problems?: readonly string[] }> {
-  return (object, report) => {
-    const problems: string[] = [];
-    const value = parse(object, (field, why) => {
-      problems.push(`${field}: ${why}`);
-      report(field, why);
-    });
-    return problems.length === 0 ? value : { ...value, problems };
   };
 }

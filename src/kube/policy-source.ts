@@ -4,29 +4,18 @@
  */
 import type { ClusterNetworkPolicy } from "../model/cluster-network-policy.ts";
 import type { ClusterPolicy, PolicyPod } from "../model/policy.ts";
-import type { KubeClient } from "./client.ts";
-import type { Clock } from "./clock.ts";
 import { coalesce } from "./coalesce.ts";
-import type { ObjectProblem, ParseObject } from "./object-reader.ts";
 import { parseClusterNetworkPolicy } from "./parse-cluster-network-policy.ts";
 import { parseNetworkPolicy } from "./parse-network-policy.ts";
 import { parsePolicyPod } from "./parse-policy-pod.ts";
 import { Reflector } from "./reflector.ts";
-import type { ReflectorState, ReflectorTiming } from "./reflector-options.ts";
-import { clusterNetworkPolicies, networkPolicies, pods, type ResourceType, resourceName } from "./resource.ts";
+import type { ReflectorState } from "./reflector-options.ts";
+import { clusterNetworkPolicies, networkPolicies, pods, type ResourceType } from "./resource.ts";
+import { reflectorOptions, type SourceOptions, withProblems } from "./source-options.ts";
 
-export interface PolicySourceOptions {
-  readonly client: Pick<KubeClient, "listPage" | "watch">;
+export interface PolicySourceOptions extends SourceOptions {
   /** ClusterNetworkPolicies are watched; a cluster that does not know them has none. @default false */
   readonly withClusterNetworkPolicies?: boolean;
-  /** A policy or a pod changed. Called once for all changes of one turn of the event loop. */
-  readonly onChange: () => void;
-  /** An object of the API, or a field of one, that could not be used. */
-  readonly onProblem: (problem: ObjectProblem) => void;
-  /** A list or watch that failed; the last known state stands meanwhile. */
-  readonly onError?: (resource: string, error: Error, retryInMs: number) => void;
-  readonly timing?: Partial<ReflectorTiming>;
-  readonly clock?: Clock;
 }
 
 export interface PolicySource {
@@ -46,14 +35,7 @@ export interface PolicySource {
 
 export function startPolicySource(options: PolicySourceOptions): PolicySource {
   const notice = coalesce(options.onChange);
-  const common = (resource: ResourceType) => ({
-    client: options.client,
-    timing: options.timing,
-    clock: options.clock,
-    resource,
-    onProblem: options.onProblem,
-    onError: (error: Error, retryInMs: number) => options.onError?.(resourceName(resource), error, retryInMs),
-  });
+  const common = (resource: ResourceType) => reflectorOptions(options, resource);
   // A policy that cannot be read for a moment goes on to deny what it denied.
   const unparsable = "last-good";
   const policyReflector = new Reflector<ClusterPolicy>({
@@ -100,19 +82,5 @@ export function startPolicySource(options: PolicySourceOptions): PolicySource {
       notice.cancel();
       await Promise.all(reflectors().map((reflector) => reflector.stop()));
     },
-  };
-}
-
-/** What is reported of an object stays with it. */
-function withProblems<T extends object>(
-  parse: (...args: Parameters<ParseObject<T>>) => T,
-): ParseObject<T & { readonly problems?: readonly string[] }> {
-  return (object, report) => {
-    const problems: string[] = [];
-    const policy = parse(object, (field, why) => {
-      problems.push(`${field}: ${why}`);
-      report(field, why);
-    });
-    return problems.length === 0 ? policy : { ...policy, problems };
   };
 }

@@ -4,24 +4,16 @@
  */
 import type { SecretKey } from "../model/bgp.ts";
 import type { BgpPassword } from "../model/bgp-objects.ts";
-import type { KubeClient } from "./client.ts";
-import type { Clock } from "./clock.ts";
-import type { ObjectProblem } from "./object-reader.ts";
 import { parseSecret, type SecretTexts } from "./parse-secret.ts";
 import { Reflector } from "./reflector.ts";
-import type { ReflectorState, ReflectorTiming } from "./reflector-options.ts";
-import { resourceName, secrets } from "./resource.ts";
+import type { ReflectorState } from "./reflector-options.ts";
+import { secrets } from "./resource.ts";
+import { reflectorOptions, type SourceOptions } from "./source-options.ts";
 
-export interface SecretWatchesOptions {
-  readonly client: Pick<KubeClient, "listPage" | "watch">;
+/** What changes is a Secret that came or went, or was looked at for the first time. */
+export interface SecretWatchesOptions extends SourceOptions {
   /** Of Secrets that name none. */
   readonly namespace: string;
-  /** A Secret came, changed or went, or was looked at for the first time. */
-  readonly onChange: () => void;
-  readonly onProblem: (problem: ObjectProblem) => void;
-  readonly onError?: (resource: string, error: Error, retryInMs: number) => void;
-  readonly timing?: Partial<ReflectorTiming>;
-  readonly clock?: Clock;
 }
 
 export class SecretWatches {
@@ -73,18 +65,15 @@ export class SecretWatches {
   }
 
   #watch(fullName: string, { namespace, name }: SecretKey): void {
-    const { client, onChange, onProblem, onError, timing, clock } = this.#options;
+    const { onChange, namespace: own } = this.#options;
+    const common = reflectorOptions(this.#options, secrets);
     const reflector = new Reflector<SecretTexts>({
-      client,
-      timing,
-      clock,
-      resource: secrets,
-      selection: { namespace: namespace ?? this.#options.namespace, fieldSelector: `metadata.name=${name}` },
+      ...common,
+      selection: { namespace: namespace ?? own, fieldSelector: `metadata.name=${name}` },
       parse: parseSecret,
       unparsable: "absent",
-      onProblem,
       onError: (error, retryInMs) => {
-        onError?.(resourceName(secrets), error, retryInMs);
+        common.onError(error, retryInMs);
         onChange();
       },
     });

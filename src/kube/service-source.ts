@@ -3,17 +3,15 @@
  * asked: a plan of ten thousand Services is mended where something happened, not made anew.
  */
 import type { ClusterService, EndpointSlice } from "../model/service.ts";
-import type { KubeClient } from "./client.ts";
-import type { Clock } from "./clock.ts";
 import { coalesce } from "./coalesce.ts";
-import type { ObjectProblem, ParseObject } from "./object-reader.ts";
 import { parseEndpointSlice } from "./parse-endpoint-slice.ts";
 import { parseService } from "./parse-service.ts";
 import { Reflector } from "./reflector.ts";
-import type { ReflectorState, ReflectorTiming } from "./reflector-options.ts";
-import { endpointSlices, type ResourceType, resourceName, services } from "./resource.ts";
+import type { ReflectorState } from "./reflector-options.ts";
+import { endpointSlices, type ResourceType, services } from "./resource.ts";
 import { SharedValues } from "./shared-values.ts";
 import { SliceIndex, sliceServiceKey } from "./slice-index.ts";
+import { reflectorOptions, type SourceOptions, withProblems } from "./source-options.ts";
 import type { Change } from "./store.ts";
 
 /**
@@ -22,17 +20,7 @@ import type { Change } from "./store.ts";
  */
 const SLICE_SELECTOR = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
 
-export interface ServiceSourceOptions {
-  readonly client: Pick<KubeClient, "listPage" | "watch">;
-  /** A Service or a slice changed. Called once for all changes of one turn of the event loop. */
-  readonly onChange: () => void;
-  /** An object of the API, or a field of one, that could not be used. */
-  readonly onProblem: (problem: ObjectProblem) => void;
-  /** A list or watch that failed; the last known state stands meanwhile. */
-  readonly onError?: (resource: string, error: Error, retryInMs: number) => void;
-  readonly timing?: Partial<ReflectorTiming>;
-  readonly clock?: Clock;
-}
+export type ServiceSourceOptions = SourceOptions;
 
 export interface ServiceSource {
   /** Resolves when both kinds were listed once; rejects with BW_KUBE_STOPPED when stopped before. */
@@ -96,27 +84,8 @@ function applyChange(change: Change<EndpointSlice>, index: SliceIndex, changed: 
   }
 }
 
-/** Whoever wrote the object is told on it what of it is not used: the value remembers. */
-function withProblems<T extends object>(parse: ParseObject<T>): ParseObject<T> {
-  return (object, report) => {
-    const problems: string[] = [];
-    const value = parse(object, (field, why) => {
-      problems.push(`${field}: ${why}`);
-      report(field, why);
-    });
-    return value === undefined || problems.length === 0 ? value : { ...value, problems };
-  };
-}
-
-function makeReflectors({ client, onProblem, onError, timing, clock }: ServiceSourceOptions) {
-  const common = (resource: ResourceType) => ({
-    client,
-    timing,
-    clock,
-    resource,
-    onProblem,
-    onError: (error: Error, retryInMs: number) => onError?.(resourceName(resource), error, retryInMs),
-  });
+function makeReflectors(options: ServiceSourceOptions) {
+  const common = (resource: ResourceType) => reflectorOptions(options, resource);
   const shared = new SharedValues();
   return {
     // A Service that cannot be read for a moment keeps its addresses; what is gone is deleted, and that is an event.
