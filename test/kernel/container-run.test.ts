@@ -1,6 +1,8 @@
 /** Containers of the lab with real processes, sockets and probes, in a namespace. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { dial } from "../../src/lab/dial.ts";
@@ -99,7 +101,7 @@ test("a process has SIGTERM, and SIGKILL when its grace period is over", async (
 });
 
 test("readiness waits for its delay, follows the probe, and is watched on while the container ends", async (t) => {
-  const file = `/tmp/breakwater-ready-${process.pid}`;
+  const file = join(tmpdir(), `breakwater-ready-${process.pid}`);
   const readinessProbe = {
     exec: { command: ["test", "!", "-e", file] },
     periodSeconds: 0.05,
