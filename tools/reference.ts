@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stringify } from "yaml";
 import { createBgpMetrics } from "../src/agent/bgp/bgp-metrics.ts";
+import { createHostMetrics } from "../src/agent/host/host-metrics.ts";
 import { createKubeProxyMetrics } from "../src/agent/kube-proxy-metrics.ts";
 import { createLoadBalancerMetrics } from "../src/agent/load-balancer/load-balancer-metrics.ts";
 import { createMetrics } from "../src/agent/metrics.ts";
@@ -15,6 +16,7 @@ import { agentSpec } from "../src/cli/agent.ts";
 import { benchSpec } from "../src/cli/bench.ts";
 import { bgpSpec } from "../src/cli/bgp.ts";
 import { cleanupSpec } from "../src/cli/cleanup.ts";
+import { hostSpec } from "../src/cli/host.ts";
 import { labDemoSpec } from "../src/cli/lab-demo.ts";
 import { labExecSpec } from "../src/cli/lab-exec.ts";
 import { labFaultSpec } from "../src/cli/lab-fault.ts";
@@ -28,6 +30,7 @@ import { policyAuditSpec } from "../src/cli/policy-audit.ts";
 import { policyExplainSpec } from "../src/cli/policy-explain.ts";
 import { policyStatusSpec } from "../src/cli/policy-status.ts";
 import { servicesSpec } from "../src/cli/services.ts";
+import { tuneSpec } from "../src/cli/tune.ts";
 import { CLUSTER_NETWORK_POLICY_CRD } from "../src/kube/cluster-network-policy-crd.ts";
 import { OWN_CRDS } from "../src/kube/own-crds.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
@@ -52,6 +55,8 @@ const specs: readonly CommandSpec[] = [
   policyAuditSpec,
   policyStatusSpec,
   bgpSpec,
+  hostSpec,
+  tuneSpec,
   cleanupSpec,
   benchSpec,
   labDemoSpec,
@@ -95,6 +100,7 @@ async function metricsPage(): Promise<string> {
   createKubeProxyMetrics(registry);
   createBgpMetrics(registry);
   createLoadBalancerMetrics(registry);
+  createHostMetrics(registry, { missing: () => [], drifted: () => [] });
   const metrics = await registry.getMetricsAsJSON();
   const own = metrics.filter(({ name }) => /^(breakwater|kubeproxy)_/.test(name));
   const rows = own.map(({ name, type, help }) => [`\`${name}\``, String(type), help]);

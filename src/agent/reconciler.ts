@@ -27,6 +27,9 @@ const LISTINGS_A_LOOK = 10;
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 30_000;
 
+/** What then differs was changed by somebody else. drift: of settings that tell nobody when they change. */
+const REPAIRING: ReadonlySet<string> = new Set(["kernel", "drift"]);
+
 const NO_FEATURES =
   "this kernel has no ethtool netlink: offloads stay as they are, and packets through VXLAN cost more CPU than they must";
 
@@ -44,6 +47,8 @@ export interface ReconcilerOptions {
   readonly podLinks: PodLinks;
   readonly log: Log;
   readonly metrics: AgentMetrics;
+  /** What a round did, and who had asked for it. */
+  readonly onApplied?: (results: readonly ApplyResult[], cause: string) => void;
   /** Called behind every round. */
   readonly onRound?: () => void;
   /** What happened in the kernel, as it happened. */
@@ -123,7 +128,7 @@ export class Reconciler implements Disposable {
     return this.#status;
   }
 
-  /** Asks for a round soon. @param cause who asks: "cluster", "kernel", "pod", "retry", "resync" */
+  /** Asks for a round soon. @param cause who asks: "cluster", "kernel", "drift", "pod", "retry", "resync" */
   request(cause: string): void {
     this.#cause = cause;
     this.#schedule(ROUND_INTERVAL_MS);
@@ -223,8 +228,9 @@ export class Reconciler implements Disposable {
       const result = error === undefined ? "done" : "failed";
       metrics.operations.inc({ operation: operation.do, result });
       if (error === undefined) log.info({ cause: operation.cause, trigger: this.#cause }, formatOperation(operation));
-      if (error === undefined && this.#cause === "kernel") metrics.repairs.inc({ operation: operation.do });
+      if (error === undefined && REPAIRING.has(this.#cause)) metrics.repairs.inc({ operation: operation.do });
     }
+    this.#options.onApplied?.(results, this.#cause);
     return results.filter(({ error }) => error !== undefined);
   }
 

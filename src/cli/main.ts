@@ -38,6 +38,14 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
     summary: "Print this node's BGP sessions: state, since when, prefixes, the last error",
     load: async () => (await import("./bgp.ts")).bgp,
   },
+  host: {
+    summary: "Print this node's kernel modules and required sysctls: what is there, what is off without it",
+    load: async () => (await import("./host.ts")).host,
+  },
+  tune: {
+    summary: "Show, apply or take back a tuning profile of sysctls, which never lowers a better value",
+    load: async () => (await import("./tune.ts")).tune,
+  },
   cleanup: {
     summary: "Remove everything Breakwater made on this node, and nothing else",
     load: async () => (await import("./cleanup.ts")).cleanup,

@@ -12,34 +12,47 @@ export interface Sysctl {
   write(name: string, value: string): void;
 }
 
-export const procSysctl: Sysctl = {
-  read(name) {
-    try {
-      return fs.readFileSync(path(name), "utf8").trimEnd();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw sysctlError("read", name, error);
-    }
-  },
-  write(name, value) {
-    try {
-      fs.writeFileSync(path(name), value);
-    } catch (error) {
-      throw sysctlError(`set to "${value}"`, name, error);
-    }
-  },
-};
+/** The machine's own; net/ belongs to the calling thread's namespace. */
+export const procSysctl: Sysctl = sysctlsAt("");
 
-function path(name: string): string {
-  return `/proc/sys/${name}`;
+/** @param root where the machine's own / is: "" or "/host" */
+export function sysctlsAt(root: string): Sysctl {
+  const path = (name: string) => `${root}/proc/sys/${name}`;
+  return {
+    read(name) {
+      try {
+        return fs.readFileSync(path(name), "utf8").trimEnd();
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw sysctlError("read", path(name), error);
+      }
+    },
+    write(name, value) {
+      try {
+        writeExisting(path(name), value);
+      } catch (error) {
+        throw sysctlError(`set to "${value}"`, path(name), error);
+      }
+    },
+  };
 }
 
-function sysctlError(operation: string, name: string, cause: unknown): BreakwaterError {
+/** Never makes a file: what is no sysctl is an error, on any file system. */
+function writeExisting(path: string, value: string): void {
+  const fd = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_TRUNC);
+  try {
+    fs.writeSync(fd, value);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function sysctlError(operation: string, object: string, cause: unknown): BreakwaterError {
   const errno = (cause as NodeJS.ErrnoException).code ?? String(cause);
   const readOnly = errno === "EROFS" || errno === "EACCES";
-  return new BreakwaterError("BW_SYSCTL", `Cannot ${operation} ${path(name)}: ${errno}`, {
+  return new BreakwaterError("BW_SYSCTL", `Cannot ${operation} ${object}: ${errno}`, {
     operation,
-    object: path(name),
+    object,
     errno,
     cause,
     remedy: readOnly

@@ -164,6 +164,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "kubectl get pods -A; breakwater lab status",
   ),
   BW_MANIFEST: code("A manifest cannot be used", "Correct the file, document and field that the message names"),
+  BW_MODULE: code(
+    "A kernel module cannot be loaded, or its file for the boot not written",
+    "'breakwater host' says how it stands; load it on the machine, or do without the feature that it names",
+  ),
   BW_NETLINK: code("The kernel refused a change or a question", "The message has the kernel's own sentence"),
   BW_NETLINK_DUMP: code("A table changed during each attempt to list it", "Tried again by itself"),
   BW_NETLINK_IO: code("A netlink socket failed", "Read errno; report it when it lasts"),
@@ -219,6 +223,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_SOCKET: code("A socket of the lab cannot be opened", "Read errno"),
   BW_SYSCALL: code("A system call failed", "Read errno"),
   BW_SYSCTL: code("A kernel setting cannot be read or set", "See that /proc/sys can be written, and the kernel has it"),
+  BW_TUNING: code(
+    "A tuning profile or the record of what it changed cannot be used",
+    "The message names the file and the key; docs/design/host.md has the form of a profile",
+  ),
   BW_USAGE: code("A mistake on the command line", "See --help of the command"),
   BW_XTABLES: code(
     "A table of iptables-legacy cannot be read or replaced",

@@ -26,6 +26,8 @@ export interface NodeFacts {
   readonly interfaces: readonly NodeInterface[];
   /** Whether the kernel has flowtables; absent where nobody asked. */
   readonly flowtables?: boolean;
+  /** Whether net.ipv4.conf.all.rp_filter is 1: then it is strict for every device that is not loose itself. */
+  readonly strictReversePath?: boolean;
 }
 
 /** A pod interface that the CNI server gave away. */
@@ -89,6 +91,10 @@ export interface DesiredFdbEntry {
 export interface DesiredSysctl {
   readonly name: string;
   readonly value: string;
+  /** Values that do as well: one of these is left as it is. */
+  readonly alsoFine?: readonly string[];
+  /** A kernel without it needs nothing. */
+  readonly ifThere?: true;
   readonly cause: string;
 }
 

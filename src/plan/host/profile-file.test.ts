@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isBreakwaterError } from "../../model/errors.ts";
+import { readProfile } from "./profile-file.ts";
+
+const PATH = "/etc/breakwater/mine.yaml";
+
+test("readProfile() takes numbers, text, and values with a rule", () => {
+  const profile = readProfile(
+    {
+      name: "mine",
+      values: {
+        "net.core.rmem_max": 33554432,
+        "net.ipv4.tcp_rmem": "4096 131072 33554432",
+        "net/ipv4/conf/eth0.7/arp_notify": true,
+        "vm.swappiness": { value: 10, rule: "at-most", reason: "no swap for etcd" },
+      },
+    },
+    PATH,
+  );
+  assert.equal(profile.name, "mine");
+  assert.deepEqual(
+    profile.values.map(({ name, value, rule }) => [name, value, rule]),
+    [
+      ["net/core/rmem_max", "33554432", undefined],
+      ["net/ipv4/tcp_rmem", "4096 131072 33554432", undefined],
+      ["net/ipv4/conf/eth0.7/arp_notify", "1", undefined],
+      ["vm/swappiness", "10", "at-most"],
+    ],
+  );
+});
+
+const wrong: [name: string, document: unknown, says: RegExp, remedy: RegExp][] = [
+  ["no mapping", [], /it is no mapping/, /Begin with name/],
+  ["a wrong key", { name: "x", sysctl: {} }, /no key "sysctl"/, /keys of a profile are name and values/],
+  ["no values", { name: "x" }, /values is missing/, /NAME: VALUE/],
+  ["a key of a value", { values: { "net.core.rmem_max": { val: 1 } } }, /no key "val"/, /value, rule, reason/],
+  ["a rule", { values: { "net.core.rmem_max": { value: 1, rule: "max" } } }, /"max" is no rule/, /at-least/],
+  ["no sysctl", { values: { rmem_max: 1 } }, /"rmem_max" is no sysctl/, /as sysctl\(8\) does/],
+  ["a way out", { values: { "net/../../etc/passwd": 1 } }, /is no sysctl/, /sysctl\(8\)/],
+  ["a pattern", { values: { "net.ipv4.conf.*.rp_filter": 1 } }, /is a pattern/, /by itself/],
+  ["forwarding", { values: { "net.ipv4.ip_forward": 0 } }, /not a profile's to set/, /Breakwater sets forwarding/],
+  ["a pod's link", { values: { "net.ipv4.conf.bwhc8417ac5f03.rp_filter": 1 } }, /one pod's link/, /never touched/],
+  ["no value", { values: { "net.core.rmem_max": null } }, /no usable value/, /a number, or text/],
+  ["a fraction", { values: { "net.core.rmem_max": 1.5 } }, /no usable value/, /a number, or text/],
+  ["twice", { values: { "net.core.rmem_max": 1, "net/core/rmem_max": 2 } }, /is there twice/, /Keep one/],
+];
+
+for (const [name, document, says, remedy] of wrong) {
+  test(`readProfile() refuses ${name}`, () => {
+    assert.throws(
+      () => readProfile(document, PATH),
+      (error) =>
+        isBreakwaterError(error, "BW_TUNING") &&
+        error.message.startsWith(PATH) &&
+        says.test(error.message) &&
+        remedy.test(error.remedy ?? ""),
+    );
+  });
+}
