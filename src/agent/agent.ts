@@ -16,7 +16,7 @@ import type { ApiConnection } from "../kube/connection.ts";
 import { messageOf } from "../model/errors.ts";
 import { SERVICE_TABLES } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
-import { type BgpParts, dropBgp, routeByBgp } from "./bgp/bgp-start.ts";
+import { type Bgp, startBgp } from "./bgp/bgp-start.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
 import { IdleCollector } from "./idle-collector.ts";
 import { createKubeProxyMetrics } from "./kube-proxy-metrics.ts";
@@ -119,20 +119,19 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     metrics,
     nodes,
     onActivity: () => collector.touch(),
-    onChange: () => bgp?.followSoon(),
+    onChange: () => bgp.followSoon(),
   });
-  const bgp: BgpParts | undefined = routeByBgp(options, {
+  const bgp: Bgp = startBgp(options, {
     registry: metrics.registry,
     nodes,
     facts: () => mirror.facts(config),
-    state: () => reconciler.status.state,
+    status: () => reconciler.status,
     onChange: () => reconciler.request("bgp"),
     client,
     onApiError: (resource) => metrics.apiErrors.inc({ resource }),
     ...(services === undefined ? {} : { services: () => services.view() }),
   });
   const balancer = giveAddresses(config, { client, metrics, log });
-  const dropFormer = dropBgp(options, () => reconciler.status);
   const takeover = watchKubeProxy(options, metrics, services);
   const reconciler: Reconciler = new Reconciler({
     kernel,
@@ -148,15 +147,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onRound: () => {
       paths.proof.follow(reconciler.status.state);
       services?.follow();
-      bgp?.follow();
-      dropFormer();
+      bgp.follow();
       publisher.tryPublish();
     },
     onEvents: (seen) => paths.proof.notice(seen, mirror),
   });
   const publisher = new CniPublisher(
     options,
-    () => network.notReadyReason() ?? bgp?.notReadyReason() ?? policies?.enforcer.failure,
+    () => network.notReadyReason() ?? bgp.notReadyReason() ?? policies?.enforcer.failure,
     network,
     () => reconciler.request("retry"),
   );
@@ -165,7 +163,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     unhealthy: () => stuckReason(reconciler, synced),
     notReady: () =>
       network.notReadyReason() ??
-      bgp?.notReadyReason() ??
+      bgp.notReadyReason() ??
       policies?.enforcer.failure ??
       services?.proxy.failure ??
       notOnDisk(),
@@ -174,11 +172,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       paths.proof.collect();
       services?.collect();
       policies?.collect();
-      bgp?.collect();
+      bgp.collect();
       balancer?.collect();
-      for (const { code } of [...takeover.problems, ...(bgp?.problems ?? [])]) metrics.problems.set({ code }, 1);
+      for (const { code } of [...takeover.problems, ...(bgp.problems ?? [])]) metrics.problems.set({ code }, 1);
     },
-    document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url) ?? bgp?.document(url),
+    document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url) ?? bgp.document(url),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
@@ -201,7 +199,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     await paths.stop();
     await services?.stop();
     await policies?.stop();
-    await bgp?.stop();
+    await bgp.stop();
     await balancer?.stop();
     await stopAll(reconciler, source, client, cni, health, network);
   };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BgpChannelReport, BgpReport } from "../model/bgp-report.ts";
-import { formatAge, formatBgp, formatBgpVerification } from "./bgp.ts";
+import { formatAge, formatBgp, formatBgpPrefixes, formatBgpVerification } from "./bgp.ts";
 
 const channel: BgpChannelReport = {
   family: 4,
@@ -12,6 +12,7 @@ const channel: BgpChannelReport = {
   refused: 0,
   beyondLimit: 0,
   limitReached: false,
+  floodStopped: false,
 };
 const session = {
   protocol: "mesh-node2",
@@ -77,7 +78,7 @@ test("formatBgp() says what is wrong: with BIRD, with a session, with a peer tha
       failure: "BIRD is not installed",
       sessions: [
         { ...session, state: "Active", since: null, channels: [], lastError: "Socket: Connection refused" },
-        { ...session, peer: "tor", channels: [{ ...channel, limitReached: true, refused: 7 }] },
+        { ...session, peer: "tor", channels: [{ ...channel, limitReached: true, floodStopped: true, refused: 7 }] },
       ],
       problems: [
         { code: "BW_BGP_PASSWORD", object: "BGPPeer b", message: "BGPPeer b has no session", remedy: "Make it" },
@@ -87,7 +88,7 @@ test("formatBgp() says what is wrong: with BIRD, with a session, with a peer tha
   );
   assert.match(text, /BIRD does not run, started anew 3 times\nRouting by BGP does NOT work: BIRD is not installed\n/);
   assert.match(text, /Active +- +- +- +Socket: Connection refused\n/);
-  assert.match(text, /IPv4: prefix limit reached; IPv4: 7 refused\n/);
+  assert.match(text, /IPv4: prefix limit reached; IPv4: flood stopped; IPv4: 7 refused\n/);
   assert.match(text, /\nBGPPeer b has no session \(BW_BGP_PASSWORD\)\n {2}-> Make it\n$/);
 });
 
@@ -117,4 +118,25 @@ test("formatBgpVerification() says that all agree, or on what not", () => {
     formatBgpVerification({ ...agreed, failure: "BIRD does not run" }),
     /cannot be compared: BIRD does not run/,
   );
+});
+
+test("formatBgpPrefixes() prints a prefix a line with its reason, and how many more there are", () => {
+  const listed = [{ prefix: "0.0.0.0/0", why: "it is a default route: none is ever taken" }];
+  const sessions = [
+    { peer: "tor", kind: "peer", count: 3, prefixes: listed },
+    { peer: "node2", kind: "node", count: 0, prefixes: [] },
+  ] as const;
+  assert.equal(
+    formatBgpPrefixes({ node: "node1", failure: null, sessions }, "refused"),
+    [
+      "PEER   PREFIX      REFUSED BECAUSE",
+      "tor    0.0.0.0/0   it is a default route: none is ever taken",
+      "tor: 2 more; breakwater bgp refused tor",
+      "",
+    ].join("\n"),
+  );
+  const none = { node: "node1", failure: null, sessions: sessions.slice(1) };
+  assert.equal(formatBgpPrefixes(none, "announced"), "Node node1: nothing is announced\n");
+  const failed = { node: "node1", failure: "BIRD does not run", sessions: [] };
+  assert.equal(formatBgpPrefixes(failed, "refused"), "Node node1 cannot say what is refused: BIRD does not run\n");
 });

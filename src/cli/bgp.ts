@@ -1,5 +1,5 @@
 /** `breakwater bgp`: the BGP sessions of this node, as its BIRD says. */
-import type { BgpReport, BgpSessionReport } from "../model/bgp-report.ts";
+import type { BgpPrefixReport, BgpReport, BgpSessionReport } from "../model/bgp-report.ts";
 import type { BgpVerification } from "../model/bgp-verification.ts";
 import { BreakwaterError } from "../model/errors.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
@@ -12,12 +12,14 @@ const options = {
 } as const satisfies OptionTable;
 
 export const bgpSpec = {
-  usage: "breakwater bgp [verify] [options]",
+  usage: "breakwater bgp [verify | refused [PEER] | announced [PEER]] [options]",
   summary:
-    "Prints the BGP sessions of this node: state and since when, prefixes in and out, the last error; what it announces, and what keeps a peer from having a session; verify: compares the routes of the API, of BIRD and of the kernel.",
-  positionals: [0, 1],
+    "Prints the BGP sessions of this node: state and since when, prefixes in and out, the last error; what it announces, and what keeps a peer from having a session. verify: compares the routes of the API, of BIRD and of the kernel. refused: prefixes that were not taken, one by one, and which filter or limit kept them out. announced: what each peer is told, and why.",
+  positionals: [0, 2],
   options,
 } as const satisfies CommandSpec;
+
+const ACTIONS: readonly string[] = ["verify", "refused", "announced"];
 
 export async function bgp(args: readonly string[]): Promise<number> {
   const parsed = parseOptions(bgpSpec, args);
@@ -27,14 +29,41 @@ export async function bgp(args: readonly string[]): Promise<number> {
   }
   const { values, positionals } = parsed;
   const format = choiceOption(bgpSpec, "output", values.output, ["text", "json"]);
-  const [action] = positionals;
-  if (action !== undefined && action !== "verify") throw usageError(bgpSpec, `Unknown word "${action}"`);
+  const [action, peer] = positionals;
+  if (action !== undefined && !ACTIONS.includes(action)) throw usageError(bgpSpec, `Unknown word "${action}"`);
+  if (action === "verify" && peer !== undefined) throw usageError(bgpSpec, `Unknown word "${peer}"`);
   if (action === "verify") return verify(values["metrics-address"], format);
+  if (action !== undefined) return prefixes(values["metrics-address"], action, peer, format);
   const report = await askAgent<BgpReport>(values["metrics-address"], "/bgp");
   if (report === undefined) throw noBgp(values["metrics-address"]);
   const text = format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgp(report, Date.now() / 1000);
   process.stdout.write(text);
   return isWell(report) ? 0 : 1;
+}
+
+async function prefixes(address: string, action: string, peer: string | undefined, format: string): Promise<number> {
+  const of = peer === undefined ? "" : `?peer=${encodeURIComponent(peer)}`;
+  const report = await askAgent<BgpPrefixReport>(address, `/bgp/${action}${of}`);
+  if (report === undefined) throw noBgp(address);
+  if (peer !== undefined && report.failure === null && report.sessions.length === 0)
+    throw noSuchPeer(report.node, peer);
+  process.stdout.write(format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgpPrefixes(report, action));
+  const isFound = action === "refused" && report.sessions.some(({ count }) => count > 0);
+  return report.failure !== null || isFound ? 1 : 0;
+}
+
+/** @param action "refused" or "announced" */
+export function formatBgpPrefixes({ node, failure, sessions }: BgpPrefixReport, action: string): string {
+  if (failure !== null) return `Node ${node} cannot say what is ${action}: ${failure}\n`;
+  const rows = sessions.flatMap(({ peer, prefixes: listed }) => listed.map(({ prefix, why }) => [peer, prefix, why]));
+  const left = sessions
+    .filter(({ count, prefixes: listed }) => count > listed.length)
+    .map(
+      ({ peer, count, prefixes: listed }) =>
+        `${peer}: ${count - listed.length} more; breakwater bgp ${action} ${peer}\n`,
+    );
+  if (rows.length === 0) return `Node ${node}: nothing is ${action}\n`;
+  return `${formatTable(["PEER", "PREFIX", action === "refused" ? "REFUSED BECAUSE" : "BECAUSE OF"], rows)}${left.join("")}`;
 }
 
 async function verify(address: string, format: string): Promise<number> {
@@ -56,10 +85,18 @@ function isWell({ failure, sessions, problems }: BgpReport): boolean {
 }
 
 function noBgp(address: string): BreakwaterError {
-  return new BreakwaterError("BW_BGP", "This node's agent does not route by BGP", {
+  return new BreakwaterError("BW_BGP", "This node's agent has nothing to do with BGP", {
     operation: "ask the agent",
     object: address,
-    remedy: "Start it with --routing bgp",
+    remedy: "Start it with --routing bgp, or make a BGPPeer that selects this node",
+  });
+}
+
+function noSuchPeer(node: string, peer: string): BreakwaterError {
+  return new BreakwaterError("BW_USAGE", `Node ${node} has no BGP session with "${peer}"`, {
+    operation: "ask the agent",
+    object: peer,
+    remedy: "Give a name of the column PEER of breakwater bgp",
   });
 }
 
@@ -122,6 +159,8 @@ function remark({ channels, lastError }: BgpSessionReport): string {
   const words = [
     ...(lastError === null ? [] : [lastError]),
     ...channels.filter(({ limitReached }) => limitReached).map(({ family }) => `IPv${family}: prefix limit reached`),
+    ...channels.filter(({ floodStopped }) => floodStopped).map(({ family }) => `IPv${family}: flood stopped`),
+    // What exactly, and why: breakwater bgp refused.
     ...channels.filter(({ refused }) => refused > 0).map(({ family, refused }) => `IPv${family}: ${refused} refused`),
   ];
   return words.join("; ") || "-";

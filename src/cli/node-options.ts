@@ -1,7 +1,7 @@
 /** Options that `agent` and `plan` share: what the node's network is to be, and how to reach the API. */
 import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { DEFAULT_PROBE_PORT, DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
-import type { ForbiddenConnections, NodeConfig, RoutingMode } from "../model/node-config.ts";
+import { type ForbiddenConnections, type NodeConfig, ROUTING_MODES, type ServiceConfig } from "../model/node-config.ts";
 import { parsePrefix, prefixesOverlap, prefixLength } from "../model/prefix.ts";
 import {
   type CommandSpec,
@@ -13,7 +13,6 @@ import {
 } from "./options.ts";
 
 const FORBIDDEN_CONNECTIONS: readonly ForbiddenConnections[] = ["cut", "keep"];
-export const ROUTING_MODES: readonly RoutingMode[] = ["auto", "direct", "vxlan", "bgp"];
 
 /** How to reach the API. */
 export const connectionOptions = {

@@ -16,6 +16,7 @@ import type { Nftables } from "../kernel/nfnetlink/types.ts";
 import { KubeClient } from "../kube/client.ts";
 import { loadConnection } from "../kube/config.ts";
 import { parseEndpointSlice } from "../kube/parse-endpoint-slice.ts";
+import type { ApiConnection } from "../kube/connection.ts";
 import { parseNode } from "../kube/parse-node.ts";
 import { parseService } from "../kube/parse-service.ts";
 import { endpointSlices, nodes, services as serviceObjects } from "../kube/resource.ts";
@@ -37,6 +38,7 @@ import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { nodeConfig, nodeOptions, refuseWithoutRights, tellsOfServices } from "./node-options.ts";
 import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
 import { readCluster } from "./policy-cluster.ts";
+import { type BirdDryRun, type BirdDryRunInput, planBird } from "./plan-bird.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
@@ -47,7 +49,7 @@ const options = {
     short: "o",
     value: "FORMAT",
     default: "text",
-    help: "text, or json: operations, paths and problems",
+    help: "text, or json: operations, BIRD's configuration, paths and problems",
   },
 } as const satisfies OptionTable;
 
@@ -86,15 +88,36 @@ export async function plan(args: readonly string[]): Promise<number> {
     throw new BreakwaterError(code, message, { operation: "plan", object, remedy });
   }
   const takeover = await planTakeover(config, openKubeProxyParts(), findRunning());
-  const state = { ...planned.state, problems: [...planned.state.problems, ...takeover.problems] };
+  const bird = await birdChanges(connection, config, known, {
+    facts,
+    state: planned.state,
+    routes: kernel.routes,
+    stateDir: values["state-dir"],
+  });
+  const problems = [...planned.state.problems, ...takeover.problems, ...bird.problems];
+  const state = { ...planned.state, problems };
   const operations = [
     ...diffNode(state, mirror.observed(state)),
     ...(await serviceOperations(new KubeClient(connection), config, kernel.nftables, mirror, known)),
     ...(await policyOperations(new KubeClient(connection), config, kernel.nftables, pods, values)),
   ];
   const print = format === "json" ? formatJson : formatText;
-  process.stdout.write(print(state, operations, takeover.steps));
-  return operations.length + takeover.steps.length === 0 ? 0 : 1;
+  process.stdout.write(print(state, operations, takeover.steps, bird.changes));
+  return operations.length + takeover.steps.length + bird.changes.length === 0 ? 0 : 1;
+}
+
+async function birdChanges(
+  connection: ApiConnection,
+  config: NodeConfig,
+  nodes: ReadonlyMap<string, ClusterNode>,
+  node: Pick<BirdDryRunInput, "facts" | "state" | "routes" | "stateDir">,
+): Promise<BirdDryRun> {
+  const client = new KubeClient(connection);
+  try {
+    return await planBird({ ...node, client, config, nodes });
+  } finally {
+    client.close();
+  }
 }
 
 /** What the agent was told of Services, where one runs and nothing else is said here: it is its plan that is asked for. */
@@ -200,12 +223,23 @@ function readPods(stateDir: string): LocalPod[] {
   );
 }
 
-function formatJson(state: DesiredState, operations: readonly Operation[], takeover: readonly TakeoverStep[]): string {
+function formatJson(
+  state: DesiredState,
+  operations: readonly Operation[],
+  takeover: readonly TakeoverStep[],
+  bird: readonly string[],
+): string {
+  const { paths, podMtuBytes, problems } = state;
   const steps = operations.map((operation) => ({ ...operation, text: formatOperation(operation) }));
-  return `${JSON.stringify({ operations: steps, takeover, paths: state.paths, podMtuBytes: state.podMtuBytes, problems: state.problems }, null, 2)}\n`;
+  return `${JSON.stringify({ operations: steps, takeover, bird, paths, podMtuBytes, problems }, null, 2)}\n`;
 }
 
-function formatText(state: DesiredState, operations: readonly Operation[], takeover: readonly TakeoverStep[]): string {
+function formatText(
+  state: DesiredState,
+  operations: readonly Operation[],
+  takeover: readonly TakeoverStep[],
+  bird: readonly string[],
+): string {
   const paths = state.paths.map(({ node, mode, peer, device, mtuBytes }) => [
     node,
     mode,
@@ -219,7 +253,9 @@ function formatText(state: DesiredState, operations: readonly Operation[], takeo
   ];
   return [
     formatTable(["NODE", "MODE", "PEER", "DEVICE", "MTU"], paths),
-    steps.length === 0 ? "Nothing to change: the node is as planned.\n" : formatTable(["CHANGE", "BECAUSE OF"], steps),
+  const nothing = `Nothing to change${bird.length === 0 ? ": the node is as planned" : " but BIRD"}.\n`;
+    steps.length === 0 ? nothing : formatTable(["CHANGE", "BECAUSE OF"], steps),
+    ...(bird.length === 0 ? [] : [`BIRD:\n${bird.map((line) => `  ${line}\n`).join("")}`]),
     ...state.problems.map(({ message, remedy }) => `Problem: ${message}\n  -> ${remedy}\n`),
     formatNftTable(state.nft),
   ].join("\n");

@@ -40,6 +40,10 @@ export const BGP_CONFIGURATION_CRD = ownDefinition({
     {
       asNumber: { ...asNumberSchema("AS number of the nodes."), default: DEFAULT_AS_NUMBER },
       nodeMesh: flag("Every node has a session with every other one.", { default: true }),
+      nodeMeshBFD: flag(
+        "Nodes watch each other by BFD (RFC 5880): one that dies is noticed within a second. So is a restart of BIRD, which then is no graceful one.",
+        { default: false },
+      ),
       routeReflectors: selector(
         "Nodes that pass on routes between the others, which then have sessions with these alone.",
       ),

@@ -60,6 +60,7 @@ test("startBgpSource() asks for nothing, and for no Secret, where the cluster do
     peers: [],
     passwords: new Map(),
     withoutPassword: new Map(),
+    unread: [],
   });
   assert.ok(it.api.requests.every(({ path }) => !path.includes("secrets")));
 });
@@ -170,4 +171,32 @@ test("startBgpSource() says that a Secret may not be read, and shows none of it"
     /^Secret kube-system\/forbidden cannot be read: .*403 Forbidden/,
   );
   assert.doesNotMatch(JSON.stringify(it.problems), /s3cret/);
+});
+
+test("startBgpSource() goes on without kinds that may not be read, says so, and takes them in once they may", async () => {
+  const it = await rig((api) => {
+    api.put("bgppeers", peer("tor1"));
+    api.put("bgpconfigurations", { metadata: { name: "default" }, spec: { asNumber: 65001 } });
+    api.fail("list", { status: 403, reason: "Forbidden" }, 2);
+  });
+  await until("both are refused", () => it.source.wanted() !== undefined);
+  const blind = it.source.wanted();
+  assert.deepEqual([blind?.settings, blind?.peers, blind?.unread.length], [DEFAULT_BGP_CONFIG, [], 2]);
+  assert.match(blind?.unread.join() ?? "", /Cannot list bgp(?:peers|configurations)\.breakwater\.dev: .*403 Forbidden/);
+  assert.ok(it.changes > 0);
+  await until("it waits", () => it.clock.delays().filter((ms) => ms === 30_000).length === 2);
+  it.clock.advance(30_000);
+  await until("they are read", () => names(it)?.length === 1);
+  assert.deepEqual([it.source.wanted()?.settings.asNumber, it.source.wanted()?.unread], [65_001, []]);
+});
+
+test("startBgpSource() keeps what it knows when a right is taken away", async () => {
+  const it = await rig((api) => api.put("bgppeers", peer("tor1")));
+  await it.source.synced;
+  await until("it watches", () => it.api.watching === 2);
+  const before = it.source.wanted();
+  for (const verb of ["list", "probe", "watch"] as const) it.api.fail(verb, { status: 403, reason: "Forbidden" }, 9);
+  it.api.dropConnections();
+  await until("it is refused", () => it.source.state().every(({ errors }) => errors > 0));
+  assert.equal(it.source.wanted(), before);
 });

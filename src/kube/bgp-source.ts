@@ -4,12 +4,13 @@
  */
 import { type BgpClusterConfig, type BgpPeerSpec, DEFAULT_BGP_CONFIG } from "../model/bgp.ts";
 import { BGP_CONFIGURATION_NAME, type BgpConfigurationObject, type BgpPeerObject } from "../model/bgp-objects.ts";
+import { isForbidden } from "./api-error.ts";
 import { coalesce } from "./coalesce.ts";
 import { parseBgpConfiguration } from "./parse-bgp-configuration.ts";
 import { parseBgpPeer } from "./parse-bgp-peer.ts";
 import { Reflector } from "./reflector.ts";
 import type { ReflectorState } from "./reflector-options.ts";
-import { bgpConfigurations, bgpPeers, type ResourceType } from "./resource.ts";
+import { bgpConfigurations, bgpPeers, type ResourceType, resourceName } from "./resource.ts";
 import { SecretWatches } from "./secret-watches.ts";
 import { reflectorOptions, type SourceOptions, withProblems } from "./source-options.ts";
 
@@ -29,6 +30,8 @@ export interface BgpWanted {
   readonly passwords: ReadonlyMap<string, string>;
   /** Why peers have no password, by name of the peer. */
   readonly withoutPassword: ReadonlyMap<string, string>;
+  /** Kinds that may not be read and never were: why. They count as empty. */
+  readonly unread: readonly string[];
 }
 
 export interface BgpSource {
@@ -38,7 +41,7 @@ export interface BgpSource {
   peers(): ReadonlyMap<string, BgpPeerObject>;
   configurations(): ReadonlyMap<string, BgpConfigurationObject>;
   /**
-   * Undefined until both kinds were listed and each Secret was looked at; and while there is a BGPConfiguration that cannot
+   * Undefined until both kinds were listed, or refused to us, and each Secret was looked at; and while there is a BGPConfiguration that cannot
    * be used: what is configured stays then.
    */
   wanted(): BgpWanted | undefined;
@@ -49,63 +52,121 @@ export interface BgpSource {
 }
 
 export function startBgpSource(options: BgpSourceOptions): BgpSource {
-  const notice = coalesce(options.onChange);
-  const common = (resource: ResourceType) => ({
-    ...reflectorOptions(options, resource),
-    isOptional: true,
-    // What cannot be used says so itself; what is no object at all is gone.
-    unparsable: "absent" as const,
-  });
-  const peerReflector = new Reflector<BgpPeerObject>({ ...common(bgpPeers), parse: withProblems(parseBgpPeer) });
-  const configReflector = new Reflector<BgpConfigurationObject>({
-    ...common(bgpConfigurations),
-    parse: withProblems(parseBgpConfiguration),
-  });
-  const passwords = new SecretWatches({ ...options, onChange: notice.call });
-  const specs = () => Array.from(peerReflector.items().values(), ({ spec }) => spec ?? []).flat();
-  const followSecrets = () => {
-    passwords.follow(specs().flatMap((peer) => (options.concerns(peer) ? (peer.passwordSecret ?? []) : [])));
-  };
-  const memory = new WantedMemory();
-  const reflectors = [peerReflector, configReflector];
-  peerReflector.onChange(followSecrets);
-  for (const reflector of reflectors) {
-    reflector.onChange(notice.call);
+  const source = new KubeBgpSource(options);
+  source.start();
+  return source;
+}
+
+class KubeBgpSource implements BgpSource {
+  readonly synced: Promise<void>;
+  readonly #options: BgpSourceOptions;
+  readonly #notice: ReturnType<typeof coalesce>;
+  readonly #peers: Reflector<BgpPeerObject>;
+  readonly #configurations: Reflector<BgpConfigurationObject>;
+  readonly #passwords: SecretWatches;
+  readonly #memory = new WantedMemory();
+  /** By resource: why it may not be read, until it was. */
+  readonly #refusals = new Map<string, string>();
+
+  constructor(options: BgpSourceOptions) {
+    this.#options = options;
+    this.#notice = coalesce(options.onChange);
+    this.#peers = new Reflector({ ...this.#common(bgpPeers), parse: withProblems(parseBgpPeer) });
+    this.#configurations = new Reflector({
+      ...this.#common(bgpConfigurations),
+      parse: withProblems(parseBgpConfiguration),
+    });
+    this.#passwords = new SecretWatches({ ...options, onChange: this.#notice.call });
+    this.synced = Promise.all([this.#peers.synced, this.#configurations.synced]).then(() => undefined);
+    // Who does not wait for it must not be killed by its rejection.
+    this.synced.catch(() => undefined);
+  }
+
+  start(): void {
+    this.#peers.onChange(() => this.follow());
+    this.#run(this.#peers);
+    this.#run(this.#configurations);
+  }
+
+  peers(): ReadonlyMap<string, BgpPeerObject> {
+    return this.#peers.items();
+  }
+
+  configurations(): ReadonlyMap<string, BgpConfigurationObject> {
+    return this.#configurations.items();
+  }
+
+  wanted(): BgpWanted | undefined {
+    const missing = this.#reflectors()
+      .map((reflector) => reflector.state())
+      .filter(({ synced }) => !synced);
+    const unread = missing.flatMap(({ resource }) => this.#refusals.get(resource) ?? []);
+    if (unread.length < missing.length) return undefined;
+    const settings = settingsOf(this.#configurations.items());
+    if (settings === undefined) return undefined;
+    return this.#memory.remember(
+      wantedOf(settings, this.#specs().filter(this.#options.concerns), this.#passwords, unread),
+    );
+  }
+
+  follow(): void {
+    const { concerns } = this.#options;
+    this.#passwords.follow(this.#specs().flatMap((peer) => (concerns(peer) ? (peer.passwordSecret ?? []) : [])));
+  }
+
+  state(): readonly ReflectorState[] {
+    return [...this.#reflectors().map((reflector) => reflector.state()), ...this.#passwords.state()];
+  }
+
+  async stop(): Promise<void> {
+    this.#notice.cancel();
+    await Promise.all([...this.#reflectors().map((reflector) => reflector.stop()), this.#passwords.stop()]);
+  }
+
+  #reflectors() {
+    return [this.#peers, this.#configurations];
+  }
+
+  #specs(): BgpPeerSpec[] {
+    return Array.from(this.#peers.items().values(), ({ spec }) => spec ?? []).flat();
+  }
+
+  #common(resource: ResourceType) {
+    const common = reflectorOptions(this.#options, resource);
+    return {
+      ...common,
+      isOptional: true,
+      // What cannot be used says so itself; what is no object at all is gone.
+      unparsable: "absent" as const,
+      onError: (error: Error, retryInMs: number) => {
+        common.onError(error, retryInMs);
+        if (!isForbidden(error) || this.#refusals.has(resourceName(resource))) return;
+        this.#refusals.set(resourceName(resource), error.message);
+        this.#notice.call();
+      },
+    };
+  }
+
+  #run<T>(reflector: Reflector<T>): void {
+    reflector.onChange(this.#notice.call);
+    // An empty list is no change, and tells as much.
+    reflector.synced.then(this.#notice.call, () => undefined);
     reflector.start();
   }
-  const synced = Promise.all(reflectors.map((reflector) => reflector.synced)).then(() => undefined);
-  // Who does not wait for it must not be killed by its rejection.
-  synced.catch(() => undefined);
-  return {
-    synced,
-    peers: () => peerReflector.items(),
-    configurations: () => configReflector.items(),
-    wanted: () => {
-      if (!reflectors.every((reflector) => reflector.state().synced)) return undefined;
-      const settings = settingsOf(configReflector.items());
-      if (settings === undefined) return undefined;
-      return memory.remember(wantedOf(settings, specs().filter(options.concerns), passwords));
-    },
-    follow: followSecrets,
-    state: () => [...reflectors.map((reflector) => reflector.state()), ...passwords.state()],
-    stop: async () => {
-      notice.cancel();
-      await Promise.all([...reflectors.map((reflector) => reflector.stop()), passwords.stop()]);
-    },
-  };
 }
 
 /** No configuration is the default one; one that cannot be used is none. */
-function settingsOf(configurations: ReadonlyMap<string, BgpConfigurationObject>): BgpClusterConfig | undefined {
+export function settingsOf(configurations: ReadonlyMap<string, BgpConfigurationObject>): BgpClusterConfig | undefined {
   const object = configurations.get(BGP_CONFIGURATION_NAME);
   return object === undefined ? DEFAULT_BGP_CONFIG : object.config;
 }
 
 /** Undefined while a Secret was not looked at: without it the session would end and begin again. */
-function wantedOf(
+export function wantedOf(
   settings: BgpClusterConfig,
   peers: readonly BgpPeerSpec[],
   secrets: Pick<SecretWatches, "text">,
+  unread: readonly string[],
 ): BgpWanted | undefined {
   const [passwords, withoutPassword] = [new Map<string, string>(), new Map<string, string>()];
   for (const { name, passwordSecret } of peers) {
@@ -116,7 +177,7 @@ function wantedOf(
     else withoutPassword.set(name, text.why);
   }
   const sorted = [...peers].sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { settings, peers: sorted, passwords, withoutPassword };
+  return { settings, peers: sorted, passwords, withoutPassword, unread };
 }
 
 /** Hands out the same object while it says the same: plans compare by identity. */
@@ -127,7 +188,8 @@ class WantedMemory {
   remember(wanted: BgpWanted | undefined): BgpWanted | undefined {
     // Before everything is known again, what was known stands.
     if (wanted === undefined) return this.#wanted;
-    const text = JSON.stringify([wanted.settings, wanted.peers, [...wanted.passwords], [...wanted.withoutPassword]]);
+    const { settings, peers, passwords, withoutPassword, unread } = wanted;
+    const text = JSON.stringify([settings, peers, [...passwords], [...withoutPassword], unread]);
     if (text !== this.#text || this.#wanted === undefined) [this.#text, this.#wanted] = [text, wanted];
     return this.#wanted;
   }

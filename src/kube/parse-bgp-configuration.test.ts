@@ -13,6 +13,7 @@ test("parseBgpConfiguration() reads every field", () => {
   const { value, reports } = run({
     asNumber: 65001,
     nodeMesh: false,
+    nodeMeshBFD: true,
     routeReflectors: { matchLabels: { reflector: "yes" } },
     communities: ["64512:1"],
     localPreference: 200,
@@ -26,6 +27,7 @@ test("parseBgpConfiguration() reads every field", () => {
     communities: [[64512, 1]],
     advertise: { clusterIPs: true, externalIPs: true, loadBalancerIPs: true, within: ["192.0.2.0/24"] },
     listenPort: 1790,
+    nodeMeshBfd: true,
     routeReflectors: [{ key: "reflector", operator: "In", values: ["yes"] }],
     localPreference: 200,
   });
@@ -76,6 +78,7 @@ const LESS: readonly (readonly [JsonObject, Partial<BgpClusterConfig>, string])[
     { advertise: { ...none, loadBalancerIPs: true, within: [] } },
     "spec.advertise.within[0]: 0.0.0.0/0 would let everything through, default routes too: give what is meant",
   ],
+  [{ nodeMeshBFD: 1 }, {}, "spec.nodeMeshBFD: expected true or false, found a number"],
   [{ localPreference: -1 }, {}, "spec.localPreference: expected a whole number from 0 to 4294967295, found -1"],
 ];
 for (const [spec, config, report] of LESS) {

@@ -37,6 +37,7 @@ export function parseBgpConfiguration(object: JsonObject, report: ReportField): 
   const config: BgpClusterConfig = {
     asNumber: asNumberField(fields["asNumber"], "spec.asNumber", strict) ?? DEFAULT_BGP_CONFIG.asNumber,
     nodeMesh: booleanField(fields["nodeMesh"], DEFAULT_BGP_CONFIG.nodeMesh, "spec.nodeMesh", strict) ?? false,
+    nodeMeshBfd: booleanField(fields["nodeMeshBFD"], false, "spec.nodeMeshBFD", report) ?? false,
     communities: communitiesField(fields["communities"], "spec.communities", strict) ?? [],
     advertise: parseAdvertise(fields["advertise"], report),
     listenPort:

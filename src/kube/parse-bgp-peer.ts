@@ -8,7 +8,7 @@ import type { BgpPeerObject } from "../model/bgp-objects.ts";
 import type { Selector } from "../model/selector.ts";
 import { LARGEST_NUMBER } from "./bgp-crd-parts.ts";
 import { MOST_OWN_AS } from "./bgp-peer-crd.ts";
-import { asObject, asString, type JsonObject } from "./json.ts";
+import { asArray, asObject, asString, type JsonObject } from "./json.ts";
 import type { ReportField } from "./object-reader.ts";
 import {
   allowedPrefixes,
@@ -29,7 +29,7 @@ const PREFERENCE = { low: 0, high: LARGEST_NUMBER };
 const OWN_AS = { low: 0, high: MOST_OWN_AS };
 
 export function parseBgpPeer(object: JsonObject, report: ReportField): BgpPeerObject {
-  const head = bgpObjectHead(object, report);
+  const head = { ...bgpObjectHead(object, report), ...reporters(object) };
   const fields = asObject(object["spec"]) ?? {};
   let isSafe = true;
   const strict: ReportField = (field, why) => {
@@ -51,6 +51,13 @@ export function parseBgpPeer(object: JsonObject, report: ReportField): BgpPeerOb
   };
   if (!isSafe || who === undefined) return head;
   return { ...head, spec: { name: head.name, ...who, ...how, ...filters } };
+}
+
+/** What agents themselves wrote: nothing of it is a problem of whoever wrote the peer. */
+function reporters(object: JsonObject): Pick<BgpPeerObject, "reporters"> {
+  const sessions = asArray(asObject(object["status"])?.["sessions"]) ?? [];
+  const nodes = sessions.flatMap((session) => asString(asObject(session)?.["node"]) ?? []);
+  return nodes.length === 0 ? {} : { reporters: nodes };
 }
 
 type Who = Pick<BgpPeerSpec, "address" | "asNumber" | "nodes">;

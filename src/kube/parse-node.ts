@@ -1,6 +1,7 @@
 /** core/v1 Node -> {@link ClusterNode}: where a node is and which pod addresses are its own. */
-import type { ClusterNode } from "../model/cluster.ts";
+import { type ClusterNode, ROUTING_ANNOTATION } from "../model/cluster.ts";
 import type { Ip } from "../model/ip.ts";
+import { ROUTING_MODES } from "../model/node-config.ts";
 import type { Prefix } from "../model/prefix.ts";
 import { asObject, asString, type JsonObject } from "./json.ts";
 import type { ReportField } from "./object-reader.ts";
@@ -14,7 +15,15 @@ export function parseNode(object: JsonObject, report: ReportField): ClusterNode 
     ...nodeAddresses(asObject(object["status"])?.["addresses"], report),
     podCidrs: podCidrs(asObject(object["spec"]), report),
     labels: stringMap(asObject(object["metadata"])?.["labels"], "metadata.labels", report),
+    ...routing(asObject(object["metadata"])),
   };
+}
+
+/** A mode that this version does not know is none that it could take into account. */
+function routing(metadata: JsonObject | undefined): Pick<ClusterNode, "routing"> {
+  const said = asString(asObject(metadata?.["annotations"])?.[ROUTING_ANNOTATION]);
+  const mode = ROUTING_MODES.find((known) => known === said);
+  return mode === undefined ? {} : { routing: mode };
 }
 
 function nodeAddresses(addresses: unknown, report: ReportField): Pick<ClusterNode, "internalIps" | "externalIps"> {

@@ -30,6 +30,16 @@ test("Reflector reports that the server does not know a collection that has to b
   assert.deepEqual([it.errors, it.reflector.state().synced], [["BW_KUBE_NOT_FOUND"], false]);
 });
 
+test("Reflector looks as seldom for an optional collection that it may not read, and reports each refusal", async () => {
+  const it = await rig(policies, (api) => api.fail("list", { status: 403, reason: "Forbidden" }));
+  await until("it is reported", () => it.errors.length === 1);
+  assert.deepEqual([it.errors, it.reflector.state().synced], [["BW_KUBE_FORBIDDEN"], false]);
+  await until("it waits", () => it.clock.delays().includes(30_000));
+  it.clock.advance(30_000);
+  await it.caughtUp();
+  assert.equal(it.reflector.state().synced, true);
+});
+
 test("Reflector keeps what it knows of an optional collection until it has been gone for a while", async () => {
   const it = await rig(policies, (api) => api.put("clusternetworkpolicies", node("p")));
   await it.caughtUp();

@@ -11,7 +11,15 @@
  * The store changes by a complete list or by an event, by nothing else: while the API is away the last state stands.
  */
 import { BreakwaterError, messageOf } from "../model/errors.ts";
-import { connectionError, historyError, isExpired, isNotFound, KubeApiError, responseError } from "./api-error.ts";
+import {
+  connectionError,
+  historyError,
+  isExpired,
+  isForbidden,
+  isNotFound,
+  KubeApiError,
+  responseError,
+} from "./api-error.ts";
 import { Backoff } from "./backoff.ts";
 import { type Clock, pause, systemClock } from "./clock.ts";
 import { type Collection, type CompleteList, listCollection } from "./lister.ts";
@@ -291,6 +299,8 @@ export class Reflector<T> {
   #waitAfter(error: Error, firstExpiry: boolean): number {
     const drawn = this.#backoff.next();
     if (firstExpiry) return 0;
+    // Somebody has to grant it: it is looked for as seldom as a collection that does not exist.
+    if (this.#options.isOptional === true && isForbidden(error)) return Math.max(drawn, this.#timing.absentMs);
     const asked = error instanceof KubeApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
     return Math.max(drawn, Math.min(asked, this.#timing.backoffCapMs));
   }

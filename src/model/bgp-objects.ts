@@ -27,6 +27,8 @@ interface BgpObject {
 export interface BgpPeerObject extends BgpObject {
   /** Absent: with what is wrong no session is safe. */
   readonly spec?: BgpPeerSpec;
+  /** Nodes that have an entry in its status; absent: none. */
+  readonly reporters?: readonly string[];
 }
 
 export interface BgpConfigurationObject extends BgpObject {

@@ -17,6 +17,8 @@ export interface BgpChannelReport {
   readonly beyondLimit: number;
   /** The prefix limit is reached: what is beyond is not taken. */
   readonly limitReached: boolean;
+  /** So many prefixes came, refused ones among them, that further ones are not looked at. */
+  readonly floodStopped: boolean;
 }
 
 export interface BgpSessionReport {
@@ -62,4 +64,19 @@ export interface BgpReport {
   }[];
   readonly sessions: readonly BgpSessionReport[];
   readonly problems: readonly Problem[];
+}
+
+/** Prefixes of each session one by one: the document behind `breakwater bgp refused` and `breakwater bgp announced`. */
+export interface BgpPrefixReport {
+  readonly node: string;
+  /** Why BIRD does not say; null when it did. */
+  readonly failure: string | null;
+  readonly sessions: readonly {
+    readonly peer: string;
+    readonly kind: "node" | "peer";
+    /** All that there are; only the first of very many are listed. */
+    readonly count: number;
+    /** Sorted by prefix. */
+    readonly prefixes: readonly { readonly prefix: Prefix; readonly why: string }[];
+  }[];
 }

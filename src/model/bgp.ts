@@ -94,6 +94,8 @@ export interface BgpClusterConfig {
   };
   /** TCP port on which nodes listen, and reach each other. */
   readonly listenPort: number;
+  /** Nodes watch each other by BFD (RFC 5880): silence ends a session within a second, and so does a restart of BIRD. */
+  readonly nodeMeshBfd: boolean;
 }
 
 export const DEFAULT_BGP_CONFIG: BgpClusterConfig = {
@@ -102,11 +104,12 @@ export const DEFAULT_BGP_CONFIG: BgpClusterConfig = {
   communities: [],
   advertise: { clusterIPs: false, externalIPs: false, loadBalancerIPs: false },
   listenPort: BGP_PORT,
+  nodeMeshBfd: false,
 };
 
 /** Prefixes that a filter lets through. */
 export interface BgpFilter {
-  /** Pod CIDRs of all other nodes: {@link BgpPlan.otherPodCidrs}. */
+  /** Pod CIDRs of nodes whose routes BGP brings: {@link BgpPlan.otherPodCidrs}. */
   readonly pods: boolean;
   /** These as they are. */
   readonly exact: readonly Prefix[];
@@ -157,8 +160,10 @@ export interface BgpPlan {
   readonly podCidrs: readonly Prefix[];
   /** Service addresses that the node announces to peers, sorted; absent where no kind of them is to be announced. */
   readonly serviceAddresses?: readonly Prefix[];
-  /** Of all other nodes. */
+  /** Of other nodes whose routes BGP is to bring. */
   readonly otherPodCidrs: readonly Prefix[];
+  /** Of other nodes to which this one has routes of its own: nobody brings these, nor anything inside. */
+  readonly keptPodCidrs: readonly Prefix[];
   /** Prefixes whose routes carry an MTU (RTAX_MTU), bytes: the proven path is narrower than the device. */
   readonly narrow: readonly { readonly mtuBytes: number; readonly prefixes: readonly Prefix[] }[];
   /** Sorted by protocol. */

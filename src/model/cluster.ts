@@ -3,6 +3,7 @@
  * `src/kube` makes these from API objects; `src/plan` reads nothing else of the cluster.
  */
 import type { Ip } from "./ip.ts";
+import type { RoutingMode } from "./node-config.ts";
 import type { Prefix } from "./prefix.ts";
 
 export type Labels = Readonly<Record<string, string>>;
@@ -18,7 +19,12 @@ export interface ClusterNode {
   /** spec.podCIDRs (or podCIDR where that is absent), canonical, in the object's order. */
   readonly podCidrs: readonly Prefix[];
   readonly labels: Labels;
+  /** How its agent makes routes (annotation {@link ROUTING_ANNOTATION}); absent: nobody said, and it is taken for ours. */
+  readonly routing?: RoutingMode;
 }
+
+/** Written by each agent on its own Node, so that the others know what they can use towards it. */
+export const ROUTING_ANNOTATION = "breakwater.dev/routing";
 
 export interface ClusterPod {
   readonly namespace: string;

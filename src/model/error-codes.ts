@@ -18,7 +18,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   ),
   BW_API_LISTEN: code("The lab's API server cannot listen", "End the program that has the port, or choose another"),
   BW_BENCH_PEER: code("One end of a measurement ended too early", "Read what it said"),
-  BW_BGP: code("This node's agent does not route by BGP", "Start it with --routing bgp"),
+  BW_BGP: code(
+    "This node's agent has nothing to do with BGP",
+    "Start it with --routing bgp, or make a BGPPeer that selects this node",
+  ),
   BW_BGP_BIRD: code(
     "BIRD is not installed, or does not start: routing by BGP needs it",
     "apt-get install bird2; where it is, read bird/bird.log in the state directory",
@@ -30,6 +33,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_BGP_CONTROL: code(
     "BIRD does not answer on its control socket",
     "Read bird/bird.log in the state directory; a BIRD that hangs is ended and started anew by itself",
+  ),
+  BW_BGP_FORBIDDEN: code(
+    "BGPPeers or the BGPConfiguration may not be read: routing by BGP goes on without them",
+    "Let the agent's user get, list and watch bgppeers and bgpconfigurations of the group breakwater.dev",
   ),
   BW_BGP_NO_PEER: code(
     "A node that routes by BGP has nobody to have a session with",
@@ -46,6 +53,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_BGP_PEER_TAKEN: code(
     "Two BGP peers of a node have one address: the one whose name comes first has the session",
     "Delete one of them, or let them select different nodes",
+  ),
+  BW_BGP_SETTINGS: code(
+    "The BGPConfiguration cannot be used: nodes go on with what they have",
+    "kubectl describe bgpconfiguration default says what of it is not understood",
   ),
   BW_CNI: code("A CNI call failed", "Read its message and details"),
   BW_CNI_CHAINED_PLUGIN: code(
@@ -205,6 +216,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_POD_INTERFACE_EXISTS: code(
     "The pod's interface exists already",
     "Delete the sandbox: the runtime makes a new one",
+  ),
+  BW_PEER_ROUTING: code(
+    "Two nodes with a router between them do not route the same way, one of them by BGP: they have no routes to each other",
+    "Give both nodes the same --routing, or both a BGPPeer for the routers between them",
   ),
   BW_POLICY: code(
     "A pod's NetworkPolicies cannot be enforced, so it gets no network",

@@ -97,6 +97,19 @@ export interface Route {
   readonly table: number;
   /** rtm_protocol: who made it (include/uapi/linux/rtnetlink.h; 98 is ours). */
   readonly protocol: number;
+export interface NewAddress extends Omit<Address, "scope"> {
+  /** No duplicate address detection. */
+  readonly noDad?: boolean;
+  /** The kernel never chooses it as a source towards others: of scope host (IPv4), deprecated from the start (IPv6). */
+  readonly neverSource?: boolean;
+}
+
+/** One of several ways of a route. */
+export interface NextHop {
+  readonly gateway: Ip | undefined;
+  readonly oif: number;
+}
+
   readonly scope: "universe" | "link";
   readonly type: "unicast" | "unreachable" | "blackhole" | "other";
   /** The gateway is taken to be on the link even where no address says so (RTNH_F_ONLINK). */
@@ -113,6 +126,8 @@ export interface Neighbour {
   readonly ip: Ip;
   readonly mac: Mac | undefined;
   readonly permanent: boolean;
+  /** Where there are several (RTA_MULTIPATH); gateway and oif are undefined then. Never of a route of ours. */
+  readonly nextHops?: readonly NextHop[];
 }
 
 /** A VXLAN forwarding entry: frames for `mac` go to the tunnel end `destination`. */

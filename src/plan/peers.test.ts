@@ -26,6 +26,47 @@ test("planPeer() chooses the way by routing mode and subnet", () => {
     assert.equal(plan(routing, peer).path?.mode, mode, `${routing} ${peer.name}`);
 });
 
+/** What each was told, and the way between them on one subnet and over a router. */
+const PAIRS: readonly (readonly [RoutingMode, RoutingMode, near: string, far: string])[] = [
+  ["auto", "auto", "direct", "vxlan"],
+  ["auto", "direct", "direct", "none"],
+  ["auto", "vxlan", "vxlan", "vxlan"],
+  ["auto", "bgp", "direct", "bgp"],
+  ["direct", "direct", "direct", "none"],
+  ["direct", "vxlan", "direct", "none"],
+  ["direct", "bgp", "direct", "bgp"],
+  ["vxlan", "vxlan", "vxlan", "vxlan"],
+  ["vxlan", "bgp", "direct", "bgp"],
+  ["bgp", "bgp", "bgp", "bgp"],
+];
+for (const [one, other, onSubnet, overRouter] of PAIRS) {
+  test(`planPeer() comes to the same way on both ends: ${one} and ${other}`, () => {
+    for (const [ours, theirs] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      const mode = (peer: typeof near) => plan(ours, { ...peer, routing: theirs }).path?.mode;
+      assert.deepEqual([mode(near), mode(far)], [onSubnet, overRouter], `${ours} towards ${theirs}`);
+    }
+  });
+}
+
+test("planPeer() makes a route of its own to a neighbour that routes by BGP, and none where a router is between", () => {
+  const by = (peer: typeof near) => plan("vxlan", { ...peer, routing: "bgp" });
+  assert.deepEqual(
+    by(near).routes.map(({ destination, gateway, device }) => [destination, gateway, device]),
+    [["10.244.2.0/24", "192.168.1.2", "eth0"]],
+  );
+  assert.deepEqual([by(far).routes, by(far).fdb, by(far).problems], [[], [], []]);
+});
+
+test("planPeer() says whose mode it is that knows no way over a router", () => {
+  const message = (ours: RoutingMode, theirs: RoutingMode) =>
+    plan(ours, { ...far, routing: theirs }).problems[0]?.message;
+  assert.match(message("direct", "auto") ?? "", /behind a router and routing is "direct"/);
+  assert.match(message("auto", "direct") ?? "", /behind a router and its routing is "direct"/);
+});
+
 test("planPeer() plans nothing but a problem for a peer that it may not reach", () => {
   const { routes, neighbours, fdb, problems } = plan("direct", far);
   assert.deepEqual([routes, neighbours, fdb], [[], [], []]);

@@ -7,7 +7,7 @@ import type { ClusterNode } from "../model/cluster.ts";
 import { type Ip, ipFamily } from "../model/ip.ts";
 import { deriveMac, linkLocalIp, type Mac } from "../model/mac.ts";
 import { VXLAN_DEVICE } from "../model/marks.ts";
-import type { NodeConfig } from "../model/node-config.ts";
+import type { NodeConfig, RoutingMode } from "../model/node-config.ts";
 import { type Prefix, prefixAddress } from "../model/prefix.ts";
 import type { DesiredFdbEntry, DesiredNeighbour, DesiredRoute, PlannedPath, Problem } from "../model/state.ts";
 import { IPV6_MINIMUM_BYTES, pathOverheadBytes, planPathMtu } from "./mtu.ts";
@@ -55,7 +55,8 @@ export function planPeer(
   const address = addressOfFamily(peer.internalIps, outer);
   if (address === undefined) return { ...NOTHING, problems: [noAddress(peer, outer)] };
   const direct = isOnLink(underlay.device, address);
-  const mode = chooseMode(config, direct);
+  const theirs = peer.routing ?? config.routing;
+  const mode = chooseMode(config.routing, theirs, direct);
   const overheadBytes = pathOverheadBytes(mode, outer);
   const underlayMtuBytes = underlay.device.mtuBytes;
   const path: PlannedPath = {
@@ -70,7 +71,7 @@ export function planPeer(
   };
   // Whether BIRD has a way there is for its own plan to say (bgp/plan.ts).
   if (mode === "bgp") return { ...NOTHING, path, problems: tooSmallForIpv6(path) };
-  if (mode === "none") return { ...NOTHING, path, problems: [behindRouter(peer, address, podCidrs)] };
+  if (mode === "none") return { ...NOTHING, path, problems: [behindRouter(path, config.routing)] };
   const plan = mode === "direct" ? planDirect(underlay, peer, path) : planVxlan(peer, path);
   return { ...plan, problems: [...plan.problems, ...tooSmallForIpv6(path)] };
 }
@@ -87,10 +88,17 @@ function tooSmallForIpv6({ node, podCidrs, mtuBytes }: PlannedPath): Problem[] {
   ];
 }
 
-function chooseMode(config: NodeConfig, direct: boolean): PlannedPath["mode"] {
-  if (config.routing === "vxlan" || config.routing === "bgp") return config.routing;
-  if (direct) return "direct";
-  return config.routing === "auto" ? "vxlan" : "none";
+/**
+ * Both nodes come to the same, whatever each was told. Where one routes by BGP and the other does not, there is neither a
+ * tunnel nor a session between them: a route through the other's address, or what a fabric brings that both speak with.
+ * @param direct they share a subnet
+ */
+function chooseMode(ours: RoutingMode, theirs: RoutingMode, direct: boolean): PlannedPath["mode"] {
+  if (ours === "bgp" && theirs === "bgp") return "bgp";
+  if (ours === "bgp" || theirs === "bgp") return direct ? "direct" : "bgp";
+  if (ours === "direct" || theirs === "direct") return direct ? "direct" : "none";
+  if (ours === "vxlan" || theirs === "vxlan") return "vxlan";
+  return direct ? "direct" : "vxlan";
 }
 
 function planDirect(underlay: Underlay, peer: ClusterNode, path: PlannedPath): PeerPlan {
@@ -143,11 +151,12 @@ function noAddress(peer: ClusterNode, family: 4 | 6): Problem {
   };
 }
 
-function behindRouter(peer: ClusterNode, address: Ip, podCidrs: readonly Prefix[]): Problem {
+function behindRouter({ node, peer, podCidrs }: PlannedPath, ours: RoutingMode): Problem {
+  const whose = ours === "direct" ? "routing" : "its routing";
   return {
     code: "BW_PEER_BEHIND_ROUTER",
-    object: `Node ${peer.name}`,
-    message: `Node ${peer.name} (${address}) is behind a router and routing is "direct": no route to ${podCidrs.join(", ")}`,
-    remedy: `Set routing to auto or vxlan, or make the routers know ${podCidrs.join(", ")} via ${address}`,
+    object: `Node ${node}`,
+    message: `Node ${node} (${peer}) is behind a router and ${whose} is "direct": no route to ${podCidrs.join(", ")}`,
+    remedy: `Set routing to auto or vxlan, or make the routers know ${podCidrs.join(", ")} via ${peer}`,
   };
 }

@@ -1,4 +1,5 @@
 /** What BGP on a node has to do with the API: what is asked for there, and what is told in statuses and Events. */
+import { isForbidden } from "../../kube/api-error.ts";
 import { type BgpSource, startBgpSource } from "../../kube/bgp-source.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { type Clock, systemClock } from "../../kube/clock.ts";
@@ -13,6 +14,7 @@ import type { Problem } from "../../model/state.ts";
 import type { Log } from "../log.ts";
 import { UnderstoodStatus } from "../understood-status.ts";
 import { PeerStatus } from "./peer-status.ts";
+import { StaleSessions } from "./stale-sessions.ts";
 
 export interface BgpApiOptions {
   readonly nodeName: string;
@@ -22,18 +24,25 @@ export interface BgpApiOptions {
   readonly onChange: () => void;
   /** A list or watch failed. */
   readonly onApiError: (resource: string) => void;
+  /** Kinds that the server does not know, or that may not be read, are looked for this often, milliseconds. */
+  readonly absentMs?: number;
   readonly log: Log;
   /** @default systemClock */
   readonly clock?: Clock;
 }
 
 export class BgpApi {
+  readonly #nodeName: string;
   readonly #source: BgpSource;
   readonly #events: EventRecorder;
   readonly #peerStatus: PeerStatus;
   readonly #understood: readonly UnderstoodStatus[];
+  readonly #stale: StaleSessions;
+  /** By resource: what was told of it last. */
+  readonly #told = new Map<string, string>();
 
-  constructor({ nodeName, client, nodes, onChange, onApiError, log, clock = systemClock }: BgpApiOptions) {
+  constructor({ nodeName, client, nodes, onChange, onApiError, absentMs, log, clock = systemClock }: BgpApiOptions) {
+    this.#nodeName = nodeName;
     this.#source = startBgpSource({
       client,
       namespace: client.connection.namespace,
@@ -43,10 +52,14 @@ export class BgpApi {
         onChange();
       },
       onProblem: ({ resource, key, field, why }) => log.warn({ resource, key, field }, why),
+      ...(absentMs === undefined ? {} : { timing: { absentMs } }),
       onError: (resource, error, retryInMs) => {
         onApiError(resource);
         const message = "the API cannot be read; the last known state stands";
-        log.warn({ resource, retryInMs, error: messageOf(error) }, message);
+        // A right that nobody grants is told of once.
+        const isNew = this.#told.get(resource) !== error.message || !isForbidden(error);
+        this.#told.set(resource, error.message);
+        if (isNew) log.warn({ resource, retryInMs, error: messageOf(error) }, message);
       },
     });
     this.#events = new EventRecorder({
@@ -75,6 +88,7 @@ export class BgpApi {
     ];
     const peers = () => this.#source.peers();
     this.#peerStatus = new PeerStatus({ nodeName, client, events: this.#events, clock, log, peers });
+    this.#stale = new StaleSessions({ client, clock, log, peers, nodes });
   }
 
   get source(): BgpSource {
@@ -84,10 +98,19 @@ export class BgpApi {
   /** BIRD was asked how its sessions are. */
   tell(sessions: readonly BgpSessionReport[], problems: readonly Problem[]): void {
     this.#peerStatus.follow(sessions, problems);
+    this.#stale.follow();
+  }
+
+  /** Something of this node's routes that people are to see on the Node. */
+  record(type: "Normal" | "Warning", reason: string, message: string): void {
+    const nodeName = this.#nodeName;
+    // As the kubelet does: a Node's name stands for its uid.
+    this.#events.record({ apiVersion: "v1", kind: "Node", name: nodeName, uid: nodeName }, type, reason, message);
   }
 
   async stop(): Promise<void> {
     for (const status of this.#understood) status[Symbol.dispose]();
+    this.#stale[Symbol.dispose]();
     await this.#source.stop();
     await this.#events.stop();
   }

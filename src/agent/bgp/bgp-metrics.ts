@@ -5,6 +5,8 @@ export interface BgpMetrics {
   readonly up: Gauge<"peer" | "kind">;
   readonly prefixes: Gauge<"peer" | "family" | "direction">;
   readonly flaps: Counter<"peer">;
+  readonly differences: Gauge;
+  readonly repairs: Counter;
   readonly birdUp: Gauge;
   readonly birdRestarts: Gauge;
 }
@@ -28,6 +30,16 @@ export function createBgpMetrics(registry: Registry): BgpMetrics {
       name: "breakwater_bgp_session_losses_total",
       help: "Times that an established BGP session was lost, by peer",
       labelNames: ["peer"],
+      registers,
+    }),
+    differences: new Gauge({
+      name: "breakwater_bgp_route_differences",
+      help: "Prefixes on which the API, BIRD and the kernel differed in two looks, compared every two minutes",
+      registers,
+    }),
+    repairs: new Counter({
+      name: "breakwater_bgp_route_repairs_total",
+      help: "Times that routes of the kernel were mended that differed from BIRD's",
       registers,
     }),
     birdUp: new Gauge({

@@ -1,17 +1,15 @@
-/** Whether this node routes by BGP; where it did and does not any more, what BIRD left is taken away. */
+/** Starts what a node has to do with BGP, in every routing mode: in others than "bgp" it waits for a BGPPeer. */
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { KubeClient } from "../../kube/client.ts";
+import { systemClock } from "../../kube/clock.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
-import { messageOf } from "../../model/errors.ts";
 import type { NodeConfig } from "../../model/node-config.ts";
 import { AnnouncementPlanner } from "../../plan/bgp/announcements.ts";
 import type { Log } from "../log.ts";
 import type { ReconcilerStatus } from "../reconciler.ts";
 import { BgpApi } from "./bgp-api.ts";
 import { BgpParts, type BgpPartsOptions } from "./bgp-parts.ts";
-import { bgpRoutes, deleteBgpRoute, endBird, hasBird } from "./bird-cleanup.ts";
-
-export type { BgpParts } from "./bgp-parts.ts";
+import { RoutingAnnotation } from "./routing-annotation.ts";
 
 interface AgentSide {
   readonly config: NodeConfig;
@@ -20,30 +18,53 @@ interface AgentSide {
   readonly log: Log;
 }
 
-interface Surroundings extends Pick<BgpPartsOptions, "registry" | "nodes" | "facts" | "state" | "onChange"> {
+interface Surroundings extends Pick<BgpPartsOptions, "registry" | "nodes" | "facts" | "onChange"> {
   readonly client: KubeClient;
+  readonly status: () => ReconcilerStatus;
   /** A list or watch failed. */
   readonly onApiError: (resource: string) => void;
   /** Absent: this agent serves no Services, and announces none. */
   readonly services?: () => Pick<ServiceSource, "services" | "slicesOf"> | undefined;
 }
 
-/** @returns undefined in other routing modes */
-export function routeByBgp({ config, kernel, stateDir, log }: AgentSide, around: Surroundings): BgpParts | undefined {
-  if (config.routing !== "bgp") return undefined;
-  const { client, nodes, services, onApiError } = around;
-  const { nodeName } = config;
-  const api = new BgpApi({ nodeName, client, nodes, onChange: () => parts.follow(), onApiError, log });
+/** What `Agent` has to do with BGP. */
+export interface Bgp
+  extends Pick<BgpParts, "followSoon" | "notReadyReason" | "document" | "collect" | "stop" | "problems"> {
+  /** Behind every round of the loop. */
+  follow(): void;
+}
+
+/** In other modes than "bgp" nobody may ever ask for BGP: its kinds are looked for seldom, milliseconds. */
+const ABSENT_BESIDE_MS = 300_000;
+
+export function startBgp({ config, kernel, stateDir, log }: AgentSide, around: Surroundings): Bgp {
+  const { client, nodes, services, status, onApiError } = around;
+  const { nodeName, routing } = config;
+  const absent = routing === "bgp" ? {} : { absentMs: ABSENT_BESIDE_MS };
+  const api = new BgpApi({ nodeName, client, nodes, onChange: () => parts.follow(), onApiError, ...absent, log });
   const parts: BgpParts = new BgpParts({
     ...around,
-    nodeName,
-    stateDir,
+    ...{ nodeName, routing, stateDir, log, api },
     routes: kernel.routes,
-    log,
-    api,
+    state: () => status().state,
+    hasOwnRoutes: () => status().failures.length === 0 && status().error === undefined,
     ...(services === undefined ? {} : { announcements: announcer(services, nodes, nodeName) }),
   });
-  return parts;
+  const annotation = new RoutingAnnotation({ nodeName, routing, client, clock: systemClock, log });
+  return {
+    follow: () => {
+      annotation.follow(nodes()?.get(nodeName));
+      parts.follow();
+    },
+    followSoon: () => parts.followSoon(),
+    notReadyReason: () => parts.notReadyReason(),
+    get problems() {
+      return parts.problems;
+    },
+    document: (url) => parts.document(url),
+    collect: () => parts.collect(),
+    stop: () => parts.stop(),
+  };
 }
 
 /** Which Service addresses this node announces; undefined while Services or nodes are not known. */
@@ -58,27 +79,5 @@ function announcer(
     const node = all?.get(nodeName);
     if (view === undefined || all === undefined || node === undefined) return undefined;
     return planner.plan({ node, nodes: all, advertise, services: view.services(), slicesOf: view.slicesOf });
-  };
-}
-
-/**
- * In other routing modes: what an agent with BGP left goes once the node has all its own routes, which take precedence by
- * their metric meanwhile.
- * @returns to be called behind every round
- */
-export function dropBgp({ config, kernel, stateDir, log }: AgentSide, status: () => ReconcilerStatus): () => void {
-  let isDue = config.routing !== "bgp" && hasBird(stateDir);
-  return () => {
-    const { state, failures, error } = status();
-    if (!isDue || state === undefined || failures.length > 0 || error !== undefined) return;
-    isDue = false;
-    endBird(stateDir)
-      .then((outcome) => {
-        const routes = bgpRoutes(kernel.routes);
-        for (const route of routes) deleteBgpRoute(kernel.routes, route);
-        if (outcome === undefined && routes.length === 0) return;
-        log.info({ outcome, routes: routes.length }, "routing is by BGP no more; BIRD and its routes are gone");
-      })
-      .catch((failure: unknown) => log.error({ error: messageOf(failure) }, "cannot take BIRD's routes away"));
   };
 }

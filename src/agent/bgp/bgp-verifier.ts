@@ -3,7 +3,7 @@ import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
 import type { BgpPlan } from "../../model/bgp.ts";
 import type { BgpVerification } from "../../model/bgp-verification.ts";
 import { messageOf } from "../../model/errors.ts";
-import type { Family } from "../../model/ip.ts";
+import { compareIp, type Family } from "../../model/ip.ts";
 import type { Route } from "../../model/kernel-objects.ts";
 import type { Prefix } from "../../model/prefix.ts";
 import type { DesiredState } from "../../model/state.ts";
@@ -40,9 +40,8 @@ export async function verifyBgp({ nodeName, plan, state, routes, ask }: Verifier
   return { node: nodeName, failure: null, prefixes: bird.size, differences };
 }
 
-/** Several next hops are in an attribute that is not read: such a route has no device of its own. */
-function nextHops({ type, gateway, oif }: Route): NextHops | "several" {
+function nextHops({ type, gateway, nextHops: several = [] }: Route): NextHops {
   if (type !== "unicast") return [];
   if (gateway !== undefined) return [gateway];
-  return oif === undefined ? "several" : [];
+  return several.flatMap((hop) => hop.gateway ?? []).sort(compareIp);
 }

@@ -57,8 +57,28 @@ test("parseProtocols() reads each protocol's state and since when", () => {
 
 test("parseProtocols() counts prefixes, what filters refused and what a limit kept out, by family", () => {
   assert.deepEqual(parsed().get("mesh-node2.x")?.channels, [
-    { family: 4, up: true, imported: 4, exported: 1, preferred: 3, refused: 2, beyondLimit: 3, limitReached: true },
-    { family: 6, up: false, imported: 0, exported: 0, preferred: 0, refused: 0, beyondLimit: 0, limitReached: false },
+    {
+      family: 4,
+      up: true,
+      imported: 4,
+      exported: 1,
+      preferred: 3,
+      refused: 2,
+      beyondLimit: 3,
+      limitReached: true,
+      floodStopped: false,
+    },
+    {
+      family: 6,
+      up: false,
+      imported: 0,
+      exported: 0,
+      preferred: 0,
+      refused: 0,
+      beyondLimit: 0,
+      limitReached: false,
+      floodStopped: false,
+    },
   ]);
 });
 

@@ -88,5 +88,6 @@ function channel(family: Family, lines: readonly string[]): BgpChannelReport {
     refused: Number(updates[2] ?? 0) || 0,
     beyondLimit: Number(updates[3] ?? 0) || 0,
     limitReached: /\[HIT\]/.test(field(lines, "Import limit") ?? ""),
+    floodStopped: /\[HIT\]/.test(field(lines, "Receive limit") ?? ""),
   };
 }

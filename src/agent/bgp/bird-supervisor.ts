@@ -23,6 +23,7 @@ export interface BirdSupervisorOptions {
 }
 
 const ENDED = "BIRD has ended";
+export const NOT_STARTED = "BIRD is not started yet";
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 10_000;
 /** A BIRD that ran this long was well: its next end is a first one. */
@@ -35,7 +36,7 @@ export class BirdSupervisor {
   #configured: string | undefined;
   #configuring = Promise.resolve();
   #control: BirdControl | undefined;
-  #failure: string | undefined = "BIRD is not started yet";
+  #failure: string | undefined = NOT_STARTED;
   #refused: string | undefined;
   #restarts = 0;
   #delayMs = RETRY_FIRST_MS;

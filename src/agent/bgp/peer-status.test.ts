@@ -8,7 +8,15 @@ import type { BgpSessionReport } from "../../model/bgp-report.ts";
 import type { Problem } from "../../model/state.ts";
 import { PeerStatus } from "./peer-status.ts";
 
-const channel = { family: 4, up: true, preferred: 0, refused: 0, beyondLimit: 0, limitReached: false } as const;
+const channel = {
+  family: 4,
+  up: true,
+  preferred: 0,
+  refused: 0,
+  beyondLimit: 0,
+  limitReached: false,
+  floodStopped: false,
+} as const;
 
 function session(state: string, imported = 3, fields: Partial<BgpSessionReport> = {}): BgpSessionReport {
   return {
@@ -113,6 +121,24 @@ test("PeerStatus tries again later what could not be written", async () => {
   rig.isDown = false;
   rig.clock.advance(5000);
   assert.equal(await rig.follow([session("Established")]), 1);
+});
+
+test("PeerStatus takes back what an agent before it left of a peer that it has no session with", async () => {
+  const rig = new Rig();
+  rig.peers.set("tor", { name: "tor", uid: "u", generation: 1, reporters: ["node0", "node1"] });
+  assert.deepEqual([await rig.follow([]), await rig.follow([])], [1, 0]);
+  assert.deepEqual(rig.writes, [{}]);
+});
+
+test("PeerStatus writes its entry again where somebody took it away", async () => {
+  const rig = new Rig();
+  await rig.follow([session("Established")]);
+  rig.peers.set("tor", { name: "tor", uid: "u", generation: 1, reporters: ["node1"] });
+  rig.clock.advance(60_000);
+  assert.equal(await rig.follow([session("Established")]), 0);
+  rig.peers.set("tor", { name: "tor", uid: "u", generation: 1, reporters: ["node2"] });
+  assert.equal(await rig.follow([session("Established")]), 1);
+  assert.equal(await rig.follow([session("Established")]), 0, "the watch tells of it a moment later");
 });
 
 test("PeerStatus records that sessions come and go, on the peer or the node", async () => {

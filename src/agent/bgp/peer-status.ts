@@ -12,6 +12,7 @@ import type { BgpSessionReport } from "../../model/bgp-report.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Problem } from "../../model/state.ts";
 import type { Log } from "../log.ts";
+import { sessionManager } from "./stale-sessions.ts";
 
 export interface PeerStatusOptions {
   readonly nodeName: string;
@@ -65,7 +66,7 @@ export class PeerStatus {
     for (const uid of this.#written.keys()) if (!here.has(uid)) this.#written.delete(uid);
     for (const object of objects) {
       const entry = this.#entryOf(object, sessions, problems);
-      if (!this.#busy.has(object.uid) && this.#isDue(object.uid, entry)) void this.#write(object, entry);
+      if (!this.#busy.has(object.uid) && this.#isDue(object, entry)) void this.#write(object, entry);
     }
   }
 
@@ -92,9 +93,13 @@ export class PeerStatus {
     };
   }
 
-  #isDue(uid: string, entry: SessionEntry | undefined): boolean {
+  #isDue({ uid, reporters = [] }: BgpPeerObject, entry: SessionEntry | undefined): boolean {
     const before = this.#written.get(uid);
-    if (before === undefined) return entry !== undefined;
+    const isThere = reporters.includes(this.#options.nodeName);
+    // An agent before this one may have left an entry.
+    if (before === undefined) return entry !== undefined || isThere;
+    // Somebody may have taken ours away.
+    if (entry !== undefined && !isThere && this.#options.clock.now() >= before.at + COUNTS_MS) return true;
     if (JSON.stringify(before.entry) === JSON.stringify(entry)) return false;
     if (before.entry?.state !== entry?.state || before.entry?.lastError !== entry?.lastError) {
       return this.#options.clock.now() >= before.at;
@@ -114,7 +119,7 @@ export class PeerStatus {
       await client.patch(
         { resource: bgpPeers, name, subresource: "status" },
         { ...head, status: entry === undefined ? {} : { sessions: [entry] } },
-        { type: "apply", fieldManager: `breakwater-agent-${nodeName}`, force: true },
+        { type: "apply", fieldManager: sessionManager(nodeName), force: true },
       );
     } catch (error) {
       this.#written.set(uid, { entry: before, at: clock.now() + RETRY_MS });

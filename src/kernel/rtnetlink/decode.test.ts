@@ -62,6 +62,38 @@ test("decodeRoute() reads routes as setRouteRequest() wrote them", () => {
   }
 });
 
+/** RTA_MULTIPATH as the kernel writes it (fib_dump_info): struct rtnexthop, then RTA_GATEWAY. */
+function multipath(...hops: readonly (readonly [gateway: readonly number[], oif: number])[]): Buffer {
+  const parts = hops.map(([gateway, oif]) => {
+    const hop = Buffer.alloc(8 + 4 + gateway.length);
+    hop.writeUInt16LE(hop.length, 0);
+    hop.writeInt32LE(oif, 4);
+    hop.writeUInt16LE(4 + gateway.length, 8);
+    hop.writeUInt16LE(5, 10);
+    Buffer.from(gateway).copy(hop, 12);
+    return hop;
+  });
+  const payload = Buffer.concat(parts);
+  const attribute = Buffer.alloc(4);
+  attribute.writeUInt16LE(4 + payload.length, 0);
+  attribute.writeUInt16LE(9, 2);
+  return Buffer.concat([attribute, payload]);
+}
+
+test("decodeRoute() reads each of several next hops, up to the first malformed one", () => {
+  const message = encode(route.setRouteRequest({ destination: "10.244.2.0/24", protocol: 12, metric: 9800 }));
+  const hops = multipath([[192, 168, 1, 254], 3], [[192, 168, 1, 253], 4]);
+  const read = (bytes: Buffer) => route.decodeRoute({ ...message, payload: Buffer.concat([message.payload, bytes]) });
+  assert.deepEqual(read(hops)?.nextHops, [
+    { gateway: "192.168.1.254", oif: 3 },
+    { gateway: "192.168.1.253", oif: 4 },
+  ]);
+  hops.writeUInt16LE(200, 4 + 16);
+  assert.deepEqual(read(hops)?.nextHops, [{ gateway: "192.168.1.254", oif: 3 }]);
+  hops.writeUInt16LE(3, 4);
+  assert.deepEqual(read(hops)?.nextHops, []);
+});
+
 test("decodeAddress() reads the own address, not the other end's", () => {
   const request = address.addAddressRequest({ index: 5, address: "10.244.1.0", length: 32, noDad: true });
   const expected = { index: 5, address: "10.244.1.0", length: 32, scope: "global" };

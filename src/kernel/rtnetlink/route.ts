@@ -5,6 +5,7 @@ import { attributes, ip as ipCodec, message, struct, u8, u32 } from "../netlink/
 import * as c from "../netlink/constants.ts";
 import type { NetlinkMessage, NetlinkRequest } from "../netlink/socket.ts";
 import { AF_INET, AF_INET6, familyNumber } from "./address.ts";
+import { nextHops } from "./next-hops.ts";
 import { MAIN_TABLE, type NewRoute, type Route, type Rule } from "./types.ts";
 
 export const RTM_NEWROUTE = 24;
@@ -44,6 +45,7 @@ export const routeMessage = message(
     priority: [6, u32],
     source: [7, ipCodec],
     metrics: [8, metrics],
+    nextHops: [9, nextHops],
     table: [15, u32],
   }),
 );
@@ -166,6 +168,7 @@ export function decodeRoute(received: NetlinkMessage): Route | undefined {
     onlink: (header.flags & RTNH_F_ONLINK) !== 0,
     mtuBytes: values.metrics?.mtu,
     metric: values.priority,
+    ...(values.nextHops === undefined ? {} : { nextHops: values.nextHops }),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { BgpCommunity, BgpFilter, BgpPlan, BgpSession } from "../../model/bgp.ts";
 import { type Family, ipFamily } from "../../model/ip.ts";
-import { BGP_METRIC } from "../../model/marks.ts";
+import { BGP_METRIC, ROUTE_PROTOCOL } from "../../model/marks.ts";
 import type { Prefix } from "../../model/prefix.ts";
 
 /** BIRD reads and writes nothing else. */
@@ -17,6 +17,12 @@ const LOG_BYTES = 1 << 20;
 const SCAN_SECONDS = 20;
 /** Next hops of one route in the kernel at most. */
 const MOST_NEXT_HOPS = 16;
+/**
+ * Prefixes of a family that are remembered of a session at most, refused ones among them: what is refused is kept to be
+ * looked at. This many times the limit of what is taken, and this many at least; some 100 bytes each.
+ */
+const KEPT_FACTOR = 10;
+const LEAST_KEPT = 100_000;
 /** After a restart the kernel's routes are kept until peers have sent theirs, for so long at most, seconds. */
 const RECOVERY_SECONDS = 60;
 /** RFC 4271, section 10, suggests 90 and a third of it. */
@@ -36,7 +42,7 @@ export function formatBirdConfig(plan: BgpPlan, files: BirdFiles): string {
     "",
     ...block("protocol device", ["scan time 10;"]),
     // Next hops that are not a peer's own are looked up in these.
-    ...(plan.sessions.some(({ multihop }) => multihop !== undefined)
+    ...(looksUpNextHops(plan)
       ? block(
           "protocol direct",
           families.map((family) => `ipv${family};`),
@@ -60,9 +66,16 @@ function block(head: string, lines: readonly string[]): string[] {
 }
 
 /** Pod CIDRs of the other nodes, once for all filters. BIRD has no empty set. */
-function definePods({ otherPodCidrs }: BgpPlan, family: Family): string[] {
-  const others = ofFamily(otherPodCidrs, family);
-  return others.length === 0 ? [] : [`define ${podsName(family)} = ${formatSet(others, "")};`, ""];
+function definePods({ otherPodCidrs, keptPodCidrs }: BgpPlan, family: Family): string[] {
+  const [others, kept] = [ofFamily(otherPodCidrs, family), ofFamily(keptPodCidrs, family)];
+  return [
+    ...(others.length === 0 ? [] : [`define ${podsName(family)} = ${formatSet(others, "")};`, ""]),
+    ...(kept.length === 0 ? [] : [`define ${keptName(family)} = ${formatSet(kept, "+")};`, ""]),
+  ];
+}
+
+function keptName(family: Family): string {
+  return `KEPT_PODS${family}`;
 }
 
 function podsName(family: Family): string {
@@ -87,8 +100,10 @@ function formatFamily(plan: BgpPlan, family: Family): string[] {
       }),
       "accept;",
     ]),
+    ...(looksUpNextHops(plan) ? formatKernelImport(family) : []),
     ...block(`protocol kernel kernel${family}`, [
-      `ipv${family} { import none; export filter to_kernel${family}; };`,
+      `ipv${family} { import ${looksUpNextHops(plan) ? `filter from_kernel${family}` : "none"}; export filter to_kernel${family}; };`,
+      ...(looksUpNextHops(plan) ? ["learn yes;"] : []),
       `metric ${BGP_METRIC};`,
       `merge paths yes limit ${MOST_NEXT_HOPS};`,
       // Routes outlive BIRD, and wait for its peers when it comes back.
@@ -97,6 +112,16 @@ function formatFamily(plan: BgpPlan, family: Family): string[] {
       `scan time ${SCAN_SECONDS};`,
     ]),
   ];
+}
+
+/** A peer some hops away may name a next hop that is as far: the way there is the node's own routes' to say. */
+function looksUpNextHops({ sessions }: BgpPlan): boolean {
+  return sessions.some(({ multihop }) => multihop !== undefined);
+}
+
+/** Routes that others made, the default one too; not the agent's, which lead to pods. They are announced to nobody. */
+function formatKernelImport(family: Family): string[] {
+  return block(`filter from_kernel${family}`, [`if krt_source = ${ROUTE_PROTOCOL} then reject;`, "accept;"]);
 }
 
 /** For peers alone: the filter of the kernel lets none of them through, for the node serves them without a route. */
@@ -139,6 +164,9 @@ function formatChannel(session: BgpSession, family: Family, nextHop: string, pla
     session.multihop === undefined ? "gateway direct;" : "gateway recursive;",
     // What is beyond is not taken; the session stays, with what came before.
     `import limit ${session.importLimit} action block;`,
+    // To tell which prefixes are refused; a flood ends here.
+    "import keep filtered yes;",
+    `receive limit ${Math.max(LEAST_KEPT, KEPT_FACTOR * session.importLimit)} action block;`,
     ...nested("import filter", importRules(session, family, plan)),
     ...nested("export filter", exportRules(session, family, plan)),
   ];
@@ -154,12 +182,16 @@ const NO_DEFAULT_ROUTE = "if net.len = 0 then reject;";
 
 function importRules(session: BgpSession, family: Family, plan: BgpPlan): string[] {
   const own = ofFamily(plan.podCidrs, family);
+  const guarded = [
+    ...(own.length === 0 ? [] : [formatSet(own, "+")]),
+    ...(ofFamily(plan.keptPodCidrs, family).length === 0 ? [] : [keptName(family)]),
+  ];
   const accept =
     session.localPreference === undefined ? "accept;" : `{ bgp_local_pref = ${session.localPreference}; accept; }`;
   return [
     NO_DEFAULT_ROUTE,
-    // Whatever is allowed: nobody draws away what is this node's own.
-    ...(own.length === 0 || session.import.within.length === 0 ? [] : [`if net ~ ${formatSet(own, "+")} then reject;`]),
+    // Whatever is allowed: nobody draws away what is this node's own, nor what it has its own routes to.
+    ...(session.import.within.length === 0 ? [] : guarded.map((set) => `if net ~ ${set} then reject;`)),
     ...tests(session.import, plan, family).map((test) => `if ${test} then ${accept}`),
     "reject;",
   ];

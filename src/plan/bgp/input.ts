@@ -11,12 +11,16 @@ export interface BgpInput {
   readonly nodes: ReadonlyMap<string, ClusterNode>;
   /** What the node's plan says of pod CIDRs, and of the ways to other nodes: all of them that have pods. */
   readonly state: Pick<DesiredState, "podCidrs" | "paths">;
+  /** Routes between nodes are the node's own (routing is not "bgp"): BGP is for the operator's peers. @default false */
+  readonly beside?: boolean;
   readonly settings: BgpClusterConfig;
   readonly peers: readonly BgpPeerSpec[];
   /** By name of the peer; one that names a Secret and is not here has none that can be read. */
   readonly passwords: ReadonlyMap<string, string>;
   /** Why a peer's password cannot be read, by name of the peer. */
   readonly withoutPassword?: ReadonlyMap<string, string>;
+  /** Why peers or settings are not known: they may not be read. */
+  readonly unread?: readonly string[];
   /** Service addresses that the node announces, sorted; absent where no kind of them is to be announced. */
   readonly serviceAddresses?: readonly Prefix[];
 }

@@ -54,7 +54,7 @@ export function planNodeSession(
     }),
     // A neighbour's packets come with the TTL they were sent with (RFC 5082): nobody behind a router can join in.
     ttlSecurity: true,
-    bfd: false,
+    bfd: settings.nodeMeshBfd,
     restartSeconds: DEFAULT_RESTART_SECONDS,
     reflectorClient: reflectors.ours && !reflectors.theirs,
     import: reflectors.theirs

@@ -22,11 +22,26 @@ export function planBgp(input: BgpInput): BgpPlan {
     routerId: routerId(own.name, own.internalIps),
     podCidrs: [...state.podCidrs].sort(comparePrefix),
     ...(input.serviceAddresses === undefined ? {} : { serviceAddresses: input.serviceAddresses }),
-    otherPodCidrs: state.paths.flatMap(({ podCidrs }) => podCidrs).sort(comparePrefix),
-    narrow: planNarrow(state.paths),
+    otherPodCidrs: podCidrsOf(byBgp(state.paths)),
+    keptPodCidrs: podCidrsOf(state.paths.filter(({ mode }) => mode !== "bgp")),
+    narrow: planNarrow(byBgp(state.paths)),
     sessions: [...peers.sessions, ...mesh.sessions].sort(byProtocol),
-    problems: [...peers.problems, ...mesh.problems, ...(peers.sessions.length > 0 ? [] : lonely(input))],
+    problems: [
+      ...notRead(input),
+      ...peers.problems,
+      ...mesh.problems,
+      ...(peers.sessions.length > 0 ? [] : lonely(input)),
+    ],
   };
+}
+
+/** Ways whose routes BGP brings; all others are the node's own. */
+function byBgp(paths: readonly PlannedPath[]): PlannedPath[] {
+  return paths.filter(({ mode }) => mode === "bgp");
+}
+
+function podCidrsOf(paths: readonly PlannedPath[]): Prefix[] {
+  return paths.flatMap(({ podCidrs }) => podCidrs).sort(comparePrefix);
 }
 
 /** Of two peers with one address, the one whose name comes first has the session: BIRD takes no two. */
@@ -52,14 +67,14 @@ function planPeers(input: BgpInput): { sessions: BgpSession[]; problems: Problem
 function planMesh(input: BgpInput, taken: ReadonlySet<string>): { sessions: BgpSession[]; problems: Problem[] } {
   const { settings, nodes, own } = input;
   const [sessions, problems]: [BgpSession[], Problem[]] = [[], []];
-  if (!settings.nodeMesh) return { sessions, problems };
+  if (!settings.nodeMesh || input.beside === true) return { sessions, problems };
   const { routeReflectors } = settings;
   const reflects = (node: ClusterNode | undefined) =>
     routeReflectors !== undefined && node !== undefined && matchesSelector(routeReflectors, node.labels);
   const some = routeReflectors !== undefined && [...nodes.values()].some(reflects);
   const ours = reflects(own);
   const mesh = { families: podFamilies(input.state), hasFabric: taken.size > 0 };
-  for (const path of input.state.paths) {
+  for (const path of byBgp(input.state.paths)) {
     const theirs = reflects(nodes.get(path.node));
     if ((some && !ours && !theirs) || taken.has(path.peer)) continue;
     const plan = planNodeSession(input, path, { ours: some && ours, theirs: some && theirs }, mesh);
@@ -82,17 +97,38 @@ function planNarrow(paths: readonly PlannedPath[]): BgpPlan["narrow"] {
     .map(([mtuBytes, prefixes]) => ({ mtuBytes, prefixes: prefixes.sort(comparePrefix) }));
 }
 
-/** There are other nodes, and no session brings any of their prefixes. */
-function lonely({ own, state, settings }: BgpInput): Problem[] {
-  if (state.paths.length === 0 || settings.nodeMesh) return [];
+/** There are other nodes whose prefixes BGP is to bring, and no session brings any. */
+function lonely({ own, state, settings, beside }: BgpInput): Problem[] {
+  const missing = byBgp(state.paths);
+  if (missing.length === 0) return [];
+  if (beside === true) return missing.map((path) => otherMode(own.name, path));
+  if (settings.nodeMesh) return [];
   return [
     {
       code: "BW_BGP_NO_PEER",
       object: `Node ${own.name}`,
-      message: `Node ${own.name} has no BGP peer: no route to the pods of ${state.paths.length} other nodes`,
+      message: `Node ${own.name} has no BGP peer: no route to the pods of ${missing.length} other nodes`,
       remedy: "Make a BGPPeer that selects this node, or let nodes have sessions with each other (nodeMesh)",
     },
   ];
+}
+
+function otherMode(own: string, { node, peer, podCidrs }: PlannedPath): Problem {
+  return {
+    code: "BW_PEER_ROUTING",
+    object: `Node ${node}`,
+    message: `Node ${node} (${peer}) routes by BGP, node ${own} does not, and a router is between them: no route to ${podCidrs.join(", ")}`,
+    remedy: "Give both nodes the same --routing, or both a BGPPeer for the routers between them",
+  };
+}
+
+function notRead({ unread = [] }: BgpInput): Problem[] {
+  return unread.map((why) => ({
+    code: "BW_BGP_FORBIDDEN",
+    object: "BGPPeers and BGPConfigurations",
+    message: `Routing by BGP goes on without what operators ask of it: ${why}`,
+    remedy: "Let the agent's user get, list and watch bgppeers and bgpconfigurations of the group breakwater.dev",
+  }));
 }
 
 function sameAddress(peer: BgpPeerSpec, winner: BgpPeerSpec): Problem {

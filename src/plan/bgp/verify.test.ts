@@ -4,7 +4,7 @@ import type { PlannedPath } from "../../model/state.ts";
 import { type Accounts, compareAccounts } from "./verify.ts";
 
 const path = (number: number) =>
-  ({ node: `node${number}`, podCidrs: [`10.244.${number}.0/24`] }) as unknown as PlannedPath;
+  ({ node: `node${number}`, mode: "bgp", podCidrs: [`10.244.${number}.0/24`] }) as unknown as PlannedPath;
 const agreed: Accounts = {
   plan: { podCidrs: ["10.244.1.0/24"], sessions: [] },
   paths: [path(2), path(3)],
@@ -14,10 +14,10 @@ const agreed: Accounts = {
     ["10.244.3.0/24", ["192.168.1.3", "192.168.1.4"]],
     ["172.16.0.0/12", ["192.168.1.254"]],
   ]),
-  kernel: new Map<string, readonly string[] | "several">([
+  kernel: new Map<string, readonly string[]>([
     ["10.244.1.0/24", []],
     ["10.244.2.0/24", ["192.168.1.2"]],
-    ["10.244.3.0/24", "several"],
+    ["10.244.3.0/24", ["192.168.1.3", "192.168.1.4"]],
     ["172.16.0.0/12", ["192.168.1.254"]],
   ]),
 };
@@ -45,9 +45,14 @@ test("compareAccounts() names each prefix on which they differ, and what each of
       ["10.99.0.0/16", null, null, "via 192.168.1.9"],
       ["10.244.1.0/24", "this node", "unreachable", "via 192.168.1.9"],
       ["10.244.2.0/24", "Node node2", null, "via 192.168.1.2"],
-      ["10.244.3.0/24", "Node node3", "via 192.168.1.3", "several next hops"],
+      ["10.244.3.0/24", "Node node3", "via 192.168.1.3", "via 192.168.1.3, 192.168.1.4"],
       ["10.244.4.0/24", "Node node4", null, null],
       ["172.16.0.0/12", null, "via 192.168.1.254", null],
     ],
   );
+});
+
+test("compareAccounts() asks nothing of BIRD for nodes that this one has routes of its own to", () => {
+  const own = { ...path(4), mode: "vxlan" } as PlannedPath;
+  assert.deepEqual(compareAccounts({ ...agreed, paths: [...agreed.paths, own] }), []);
 });

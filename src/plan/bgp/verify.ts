@@ -15,29 +15,25 @@ export interface Accounts {
   readonly plan: Pick<BgpPlan, "podCidrs" | "sessions">;
   readonly paths: readonly PlannedPath[];
   readonly bird: ReadonlyMap<Prefix, NextHops>;
-  readonly kernel: ReadonlyMap<Prefix, NextHops | "several">;
+  readonly kernel: ReadonlyMap<Prefix, NextHops>;
 }
 
 /** @returns the prefixes on which they differ, sorted; empty where all agree */
 export function compareAccounts({ plan, paths, bird, kernel }: Accounts): BgpDifference[] {
   const api = new Map<Prefix, string>(plan.podCidrs.map((prefix) => [prefix, "this node"]));
-  for (const { node, podCidrs } of paths) for (const prefix of podCidrs) api.set(prefix, `Node ${node}`);
+  for (const { node, mode, podCidrs } of paths) {
+    // To other nodes this one has routes of its own.
+    if (mode === "bgp") for (const prefix of podCidrs) api.set(prefix, `Node ${node}`);
+  }
   const all = [...new Set([...api.keys(), ...bird.keys(), ...kernel.keys()])].sort(comparePrefix);
   return all.flatMap((prefix) => {
     const [wanted, held, installed] = [api.get(prefix), bird.get(prefix), kernel.get(prefix)];
-    if (held !== undefined && installed !== undefined && leadsTheSame(held, installed)) return [];
+    if (held !== undefined && held.join() === installed?.join()) return [];
     return [{ prefix, api: wanted ?? null, bird: describe(held), kernel: describe(installed) }];
   });
 }
 
-/** The kernel's route with several next hops is one: which they are is not read. */
-function leadsTheSame(held: NextHops, installed: NextHops | "several"): boolean {
-  if (installed === "several") return held.length > 1;
-  return held.join() === installed.join();
-}
-
-function describe(hops: NextHops | "several" | undefined): string | null {
+function describe(hops: NextHops | undefined): string | null {
   if (hops === undefined) return null;
-  if (hops === "several") return "several next hops";
   return hops.length === 0 ? "unreachable" : `via ${hops.join(", ")}`;
 }

@@ -1,6 +1,7 @@
 /** Clusters whose BGP is planned, each one golden file. node1 is planned; its ways come from its node's own plan. */
 import { type BgpClusterConfig, type BgpPeerSpec, DEFAULT_BGP_CONFIG } from "../../../model/bgp.ts";
 import type { ClusterNode, Labels } from "../../../model/cluster.ts";
+import type { RoutingMode } from "../../../model/node-config.ts";
 import type { NodeInterface } from "../../../model/state.ts";
 import { planNode } from "../../plan.ts";
 import { config, eth0, input, node } from "../../testing/scenarios.ts";
@@ -18,6 +19,9 @@ export interface Given {
   readonly passwords?: readonly (readonly [string, string])[];
   readonly provenMtuBytes?: ReadonlyMap<string, number>;
   readonly serviceAddresses?: readonly string[];
+  /** @default "bgp" */
+  readonly routing?: RoutingMode;
+  readonly unread?: readonly string[];
 }
 
 export function bgpInput({
@@ -27,11 +31,13 @@ export function bgpInput({
   peers = [],
   passwords = [],
   serviceAddresses,
+  routing = "bgp",
+  unread = [],
   ...rest
 }: Given): BgpInput {
   const given = input({
     nodes,
-    config: { ...config, routing: "bgp" },
+    config: { ...config, routing },
     ...(interfaces === undefined ? {} : { interfaces }),
     ...rest,
   });
@@ -46,8 +52,14 @@ export function bgpInput({
     settings: { ...DEFAULT_BGP_CONFIG, ...settings },
     peers,
     passwords: new Map(passwords),
+    beside: routing !== "bgp",
+    unread,
     ...(serviceAddresses === undefined ? {} : { serviceAddresses }),
   };
+}
+
+function routed(one: ClusterNode, routing: RoutingMode): ClusterNode {
+  return { ...one, routing };
 }
 
 function labelled(one: ClusterNode, labels: Labels): ClusterNode {
@@ -156,6 +168,40 @@ export const scenarios: Readonly<Record<string, BgpInput>> = {
       peer("bad-secret", { address: "192.168.1.251", passwordSecret: { name: "bad", key: "password" } }),
     ],
     passwords: [["bad-secret", 'a"; }; protocol bgp evil { ']],
+  }),
+  "mesh-with-bfd": bgpInput({ nodes: oneSubnet.slice(0, 2), settings: { nodeMeshBfd: true } }),
+  "beside-auto": bgpInput({
+    routing: "auto",
+    nodes: [dualNodes[0] as ClusterNode, ...twoSubnets.slice(1)],
+    interfaces: [dual],
+    settings: { communities: [[64512, 100]] },
+    peers: [peer("tor", { importAllow: ["10.0.0.0/8"] })],
+    serviceAddresses: ["192.0.2.1/32"],
+  }),
+  "beside-vxlan-without-peers": bgpInput({ routing: "vxlan", nodes: oneSubnet }),
+  "beside-auto-of-nodes-by-bgp": bgpInput({
+    routing: "auto",
+    nodes: [
+      oneSubnet[0] as ClusterNode,
+      routed(node(2, ["192.168.2.2"]), "bgp"),
+      routed(node(3, ["192.168.1.3"]), "bgp"),
+    ],
+    peers: [peer("tor", { importAllow: ["10.0.0.0/8"] })],
+  }),
+  "beside-auto-of-nodes-by-bgp-without-peers": bgpInput({
+    routing: "auto",
+    nodes: [oneSubnet[0] as ClusterNode, routed(node(2, ["192.168.2.2"]), "bgp"), node(3, ["192.168.1.3"])],
+  }),
+  "mesh-of-which-one-is-auto": bgpInput({
+    nodes: [
+      oneSubnet[0] as ClusterNode,
+      routed(node(2, ["192.168.1.2"]), "auto"),
+      routed(node(3, ["192.168.1.3"]), "bgp"),
+    ],
+  }),
+  "settings-that-may-not-be-read": bgpInput({
+    nodes: oneSubnet.slice(0, 2),
+    unread: ["Cannot list bgppeers.breakwater.dev: the API server answered 403 Forbidden"],
   }),
   "no-peer-at-all": bgpInput({ nodes: oneSubnet, settings: { nodeMesh: false } }),
 };

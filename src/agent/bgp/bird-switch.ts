@@ -1,0 +1,91 @@
+/**
+ * BIRD on and off: where routing by BGP is wanted it runs (bird-supervisor.ts), where it is wanted no more it is ended and
+ * its routes are taken away. One change after the other, and what was wanted last counts.
+ */
+import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
+import type { Clock } from "../../kube/clock.ts";
+import { messageOf } from "../../model/errors.ts";
+import type { Log } from "../log.ts";
+import { bgpRoutes, deleteBgpRoute, endBird, hasBird } from "./bird-cleanup.ts";
+import { birdPaths, type startBird } from "./bird-process.ts";
+import { BirdSupervisor } from "./bird-supervisor.ts";
+
+export interface BirdSwitchOptions {
+  readonly stateDir: string;
+  readonly routes: Pick<RouteTable, "routes" | "deleteRoute">;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** @default startBird */
+  readonly start?: typeof startBird;
+}
+
+export class BirdSwitch {
+  readonly #options: BirdSwitchOptions;
+  #wanted: string | undefined;
+  #supervisor: BirdSupervisor | undefined;
+  #turning: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: BirdSwitchOptions) {
+    this.#options = options;
+  }
+
+  /** While BIRD is wanted. */
+  get supervisor(): BirdSupervisor | undefined {
+    return this.#supervisor;
+  }
+
+  /** @param text BIRD's configuration; undefined: no BIRD */
+  want(text: string | undefined): void {
+    this.#wanted = text;
+    this.#turning ??= this.#turn().finally(() => {
+      this.#turning = undefined;
+    });
+  }
+
+  /** BIRD and its routes stay as they are. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#supervisor?.stop();
+    await this.#turning;
+  }
+
+  async #turn(): Promise<void> {
+    for (;;) {
+      const text = this.#wanted;
+      if (this.#stopped) return;
+      if (text === undefined) await this.#off();
+      else this.#on(text);
+      if (this.#wanted === text) return;
+    }
+  }
+
+  #on(text: string): void {
+    const { stateDir, routes, clock, log, start } = this.#options;
+    this.#supervisor ??= new BirdSupervisor({
+      paths: birdPaths(stateDir),
+      clock,
+      log,
+      ...(start === undefined ? {} : { start }),
+      hasRoutes: () => bgpRoutes(routes).length > 0,
+    });
+    this.#supervisor.configure(text);
+  }
+
+  async #off(): Promise<void> {
+    const { stateDir, routes, log } = this.#options;
+    const former = this.#supervisor;
+    this.#supervisor = undefined;
+    await former?.stop();
+    if (!hasBird(stateDir)) return;
+    try {
+      const outcome = await endBird(stateDir);
+      const left = bgpRoutes(routes);
+      for (const route of left) deleteBgpRoute(routes, route);
+      if (outcome === undefined && left.length === 0) return;
+      log.info({ outcome, routes: left.length }, "routing is by BGP no more; BIRD and its routes are gone");
+    } catch (error) {
+      log.error({ error: messageOf(error) }, "cannot take BIRD's routes away");
+    }
+  }
+}

@@ -1,0 +1,153 @@
+/** What a restart of BIRD, a silent node and a flood leave of a node's routes. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { type TestContext, test } from "node:test";
+import { bgpRoutes } from "../../src/agent/bgp/bird-cleanup.ts";
+import { birdPid, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
+import { writeFileAtomic } from "../../src/cni/atomic-file.ts";
+import { watchRoutes } from "../../src/kernel/rtnetlink/route-events.ts";
+import type { BgpClusterConfig } from "../../src/model/bgp.ts";
+import { BIRD_PROTOCOL } from "../../src/model/marks.ts";
+import { formatBirdConfig } from "../../src/plan/bgp/config-text.ts";
+import { planBgp } from "../../src/plan/bgp/plan.ts";
+import { bgpInput } from "../../src/plan/bgp/testing/scenarios.ts";
+import { eth0, node } from "../../src/plan/testing/scenarios.ts";
+import { eventually } from "../e2e/lab-fixture.ts";
+import {
+  destinations,
+  isEstablished,
+  NODE,
+  nodeConfig,
+  protocol,
+  ROUTER,
+  routerConfig,
+  stateFolder,
+  wire,
+} from "./bird-place.ts";
+import { linkOf, type TestNamespace } from "./namespaces.ts";
+
+const V6 = { [NODE.address]: "fd00:1::1", [ROUTER.address]: "fd00:1::fe" };
+
+/** Two nodes on a wire: each is node1 of its own plan. */
+function meshConfig(own: string, other: string, log: string, settings: Partial<BgpClusterConfig>): string {
+  const cidrs = (ip: string) =>
+    ip === NODE.address ? ["10.244.1.0/24", "fd00:10:244:1::/64"] : ["10.244.2.0/24", "fd00:10:244:2::/64"];
+  const both = (ip: string) => [ip, V6[ip] ?? ""];
+  const addresses = [
+    { address: own, length: 24 },
+    { address: V6[own] ?? "", length: 64 },
+  ];
+  const input = bgpInput({
+    nodes: [node(1, both(own), cidrs(own)), node(2, both(other), cidrs(other))],
+    interfaces: [eth0({ addresses })],
+    settings,
+  });
+  return formatBirdConfig(planBgp(input), { log });
+}
+
+async function mesh(t: TestContext, settings: Partial<BgpClusterConfig> = {}) {
+  const { node: host, router: second } = wire(t);
+  for (const [place, address] of [
+    [host, V6[NODE.address] ?? ""],
+    [second, V6[ROUTER.address] ?? ""],
+  ] as const) {
+    place.routes.addAddress({ index: linkOf(place, "eth0").index, address, length: 64, noDad: true });
+  }
+  const start = async (place: TestNamespace, own: string, other: string) => {
+    const paths = stateFolder(t);
+    writeFileAtomic(paths.config, meshConfig(own, other, paths.log, settings), 0o600);
+    const control = await place.run(() => startBird(paths, false));
+    t.after(() => control.close());
+    return { paths, control };
+  };
+  const one = await start(host, NODE.address, ROUTER.address);
+  const other = await start(second, ROUTER.address, NODE.address);
+  await isEstablished(one.control, "mesh-node2");
+  await isEstablished(other.control, "mesh-node2");
+  return { host, second, one, other };
+}
+
+const ALL = ["10.244.1.0/24", "10.244.2.0/24", "fd00:10:244:1::/64", "fd00:10:244:2::/64"];
+
+test("a BIRD that is killed and comes back changes no route of either family, on its node and on the other", async (t) => {
+  const { host, second, one, other } = await mesh(t);
+  for (const place of [host, second]) await eventually(10_000, async () => assert.deepEqual(destinations(place), ALL));
+  const changes: string[] = [];
+  const watch = (name: string, place: TestNamespace) =>
+    place.run(() =>
+      watchRoutes((events) => {
+        for (const event of events) {
+          if (event.type !== "route" || event.route.protocol !== BIRD_PROTOCOL) continue;
+          changes.push(`${name}: ${event.deleted ? "deleted" : "set"} ${event.route.type} ${event.route.destination}`);
+        }
+      }),
+    );
+  using _here = watch("here", host);
+  using _there = watch("there", second);
+  killBird(one.paths);
+  await eventually(5000, async () => assert.equal(birdPid(one.paths), undefined));
+  const again = await host.run(() => startBird(one.paths, true));
+  t.after(() => again.close());
+  await isEstablished(again, "mesh-node2");
+  await eventually(30_000, async () => {
+    const { lines } = await again.command("show status");
+    assert.ok(!lines.some(({ text }) => /graceful restart recovery/i.test(text)), "recovery is over");
+  });
+  assert.deepEqual([destinations(host), destinations(second)], [ALL, ALL]);
+  assert.deepEqual(changes, []);
+  assert.ok(other.control.version);
+});
+
+test("a node that falls silent loses its routes within two seconds where nodes watch each other by BFD", async (t) => {
+  const { host, one, other } = await mesh(t, { nodeMeshBfd: true });
+  await eventually(10_000, async () => assert.deepEqual(destinations(host), ALL));
+  await eventually(10_000, async () => {
+    const { lines } = await one.control.command("show bfd sessions");
+    assert.ok(lines.some(({ text }) => new RegExp(`^${ROUTER.address} .*\\bUp\\b`).test(text.trim())));
+  });
+  const pid = birdPid(other.paths);
+  assert.ok(pid);
+  process.kill(pid, "SIGSTOP");
+  const since = performance.now();
+  await eventually(10_000, async () => assert.deepEqual(destinations(host), [ALL[0], ALL[2]]));
+  const tookMs = performance.now() - since;
+  assert.ok(tookMs < 2000, `${tookMs} ms`);
+  t.diagnostic(`the routes were gone after ${tookMs.toFixed(0)} ms`);
+});
+
+/** Resident memory of a process, MiB. */
+function memoryMib(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
+}
+
+test("a flood of refused prefixes is remembered up to a limit, and what was there before stays", async (t) => {
+  const { node: host, router } = wire(t);
+  const paths = stateFolder(t);
+  const configure = (routes: readonly string[]) => writeFileAtomic(paths.config, routerConfig(paths, routes), 0o600);
+  configure(["10.244.2.0/24"]);
+  const far = await router.run(() => startBird(paths, false));
+  t.after(() => far.close());
+  const own = stateFolder(t);
+  writeFileAtomic(own.config, nodeConfig(own), 0o600);
+  const bird = await host.run(() => startBird(own, false));
+  t.after(() => bird.close());
+  await isEstablished(bird, "peer-tor");
+  await eventually(5000, async () => assert.deepEqual(destinations(host), ["10.244.1.0/24", "10.244.2.0/24"]));
+  const pid = birdPid(own);
+  assert.ok(pid);
+  const before = memoryMib(pid);
+  const flood = Array.from({ length: 250_000 }, (_, i) => `11.${i >> 16}.${(i >> 8) & 255}.${i & 255}/32`);
+  configure(["10.244.2.0/24", ...flood]);
+  await far.command("configure");
+  await eventually(60_000, async () => {
+    const { channels, bgpState } = await protocol(bird, "peer-tor");
+    assert.equal(bgpState, "Established");
+    assert.deepEqual([channels[0]?.imported, channels[0]?.floodStopped], [1, true]);
+    assert.equal(channels[0]?.refused, flood.length);
+  });
+  const grownMib = memoryMib(pid) - before;
+  t.diagnostic(`BIRD grew by ${grownMib.toFixed(0)} MiB`);
+  assert.ok(grownMib < 64, `${grownMib} MiB`);
+  assert.deepEqual(destinations(host), ["10.244.1.0/24", "10.244.2.0/24"]);
+  assert.equal(bgpRoutes(host.routes).length, 2);
+});
