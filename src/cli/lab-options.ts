@@ -6,7 +6,14 @@ import { BreakwaterError } from "../model/errors.ts";
 import { IPVS_SCHEDULERS } from "../model/ipvs.ts";
 import { ROUTING_MODES } from "../model/node-config.ts";
 import { chainOption, MOST_LINES } from "./node-options.ts";
-import { type CommandSpec, choiceOption, integerOption, type OptionTable, type OptionValues, usageError } from "./options.ts";
+import {
+  type CommandSpec,
+  choiceOption,
+  integerOption,
+  type OptionTable,
+  type OptionValues,
+  usageError,
+} from "./options.ts";
 
 export const nameOption = {
   name: {

@@ -15,8 +15,8 @@ import { findRunning } from "../kernel/kube-proxy/running.ts";
 import type { Nftables } from "../kernel/nfnetlink/types.ts";
 import { KubeClient } from "../kube/client.ts";
 import { loadConnection } from "../kube/config.ts";
-import { parseEndpointSlice } from "../kube/parse-endpoint-slice.ts";
 import type { ApiConnection } from "../kube/connection.ts";
+import { parseEndpointSlice } from "../kube/parse-endpoint-slice.ts";
 import { parseNode } from "../kube/parse-node.ts";
 import { parseService } from "../kube/parse-service.ts";
 import { endpointSlices, nodes, services as serviceObjects } from "../kube/resource.ts";
@@ -37,8 +37,8 @@ import { serviceContext } from "../plan/services/node-ports.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { nodeConfig, nodeOptions, refuseWithoutRights, tellsOfServices } from "./node-options.ts";
 import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
-import { readCluster } from "./policy-cluster.ts";
 import { type BirdDryRun, type BirdDryRunInput, planBird } from "./plan-bird.ts";
+import { readCluster } from "./policy-cluster.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
@@ -251,9 +251,9 @@ function formatText(
     ...operations.map((operation) => [formatOperation(operation), operation.cause]),
     ...takeover.map(({ text, cause }) => [text, cause]),
   ];
+  const nothing = `Nothing to change${bird.length === 0 ? ": the node is as planned" : " but BIRD"}.\n`;
   return [
     formatTable(["NODE", "MODE", "PEER", "DEVICE", "MTU"], paths),
-  const nothing = `Nothing to change${bird.length === 0 ? ": the node is as planned" : " but BIRD"}.\n`;
     steps.length === 0 ? nothing : formatTable(["CHANGE", "BECAUSE OF"], steps),
     ...(bird.length === 0 ? [] : [`BIRD:\n${bird.map((line) => `  ${line}\n`).join("")}`]),
     ...state.problems.map(({ message, remedy }) => `Problem: ${message}\n  -> ${remedy}\n`),

@@ -209,6 +209,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "A peer is behind a router, and routing is direct, or bgp without a peer that knows the way",
     "Use routing auto or vxlan, or tell the routers",
   ),
+  BW_PEER_ROUTING: code(
+    "Two nodes with a router between them do not route the same way, one of them by BGP: they have no routes to each other",
+    "Give both nodes the same --routing, or both a BGPPeer for the routers between them",
+  ),
   BW_POD_CIDR_OVERLAP: code(
     "Two nodes claim overlapping pod CIDRs",
     "Delete the node that came later and let it join again",
@@ -216,10 +220,6 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_POD_INTERFACE_EXISTS: code(
     "The pod's interface exists already",
     "Delete the sandbox: the runtime makes a new one",
-  ),
-  BW_PEER_ROUTING: code(
-    "Two nodes with a router between them do not route the same way, one of them by BGP: they have no routes to each other",
-    "Give both nodes the same --routing, or both a BGPPeer for the routers between them",
   ),
   BW_POLICY: code(
     "A pod's NetworkPolicies cannot be enforced, so it gets no network",

@@ -88,15 +88,6 @@ export interface Address {
   readonly scope: "global" | "link" | "host";
 }
 
-export interface Route {
-  readonly destination: Prefix;
-  readonly gateway: Ip | undefined;
-  readonly oif: number | undefined;
-  /** Source address hint for the host's own packets. */
-  readonly source: Ip | undefined;
-  readonly table: number;
-  /** rtm_protocol: who made it (include/uapi/linux/rtnetlink.h; 98 is ours). */
-  readonly protocol: number;
 export interface NewAddress extends Omit<Address, "scope"> {
   /** No duplicate address detection. */
   readonly noDad?: boolean;
@@ -110,6 +101,15 @@ export interface NextHop {
   readonly oif: number;
 }
 
+export interface Route {
+  readonly destination: Prefix;
+  readonly gateway: Ip | undefined;
+  readonly oif: number | undefined;
+  /** Source address hint for the host's own packets. */
+  readonly source: Ip | undefined;
+  readonly table: number;
+  /** rtm_protocol: who made it (include/uapi/linux/rtnetlink.h; 98 is ours). */
+  readonly protocol: number;
   readonly scope: "universe" | "link";
   readonly type: "unicast" | "unreachable" | "blackhole" | "other";
   /** The gateway is taken to be on the link even where no address says so (RTNH_F_ONLINK). */
@@ -117,6 +117,8 @@ export interface NextHop {
   /** RTAX_MTU; undefined when the device's MTU holds. */
   readonly mtuBytes: number | undefined;
   readonly metric: number | undefined;
+  /** Where there are several (RTA_MULTIPATH); gateway and oif are undefined then. Never of a route of ours. */
+  readonly nextHops?: readonly NextHop[];
 }
 
 export type NewRoute = Pick<Route, "destination" | "protocol"> & Partial<Route>;
@@ -126,8 +128,6 @@ export interface Neighbour {
   readonly ip: Ip;
   readonly mac: Mac | undefined;
   readonly permanent: boolean;
-  /** Where there are several (RTA_MULTIPATH); gateway and oif are undefined then. Never of a route of ours. */
-  readonly nextHops?: readonly NextHop[];
 }
 
 /** A VXLAN forwarding entry: frames for `mac` go to the tunnel end `destination`. */

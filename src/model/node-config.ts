@@ -7,8 +7,8 @@ export type ForbiddenConnections = "cut" | "keep";
 
 /** bgp: BIRD makes the routes between nodes (docs/design/bgp.md). */
 export type RoutingMode = "auto" | "direct" | "vxlan" | "bgp";
-
 export const ROUTING_MODES: readonly RoutingMode[] = ["auto", "direct", "vxlan", "bgp"];
+
 export interface NodeConfig {
   readonly nodeName: string;
   readonly routing: RoutingMode;
