@@ -3,17 +3,9 @@
 import { type LabPaths, labPaths } from "../lab/paths.ts";
 import { type LabOptions, MAX_NODES, MAX_SUBNETS } from "../lab/topology.ts";
 import { BreakwaterError } from "../model/errors.ts";
-import { IPVS_SCHEDULERS } from "../model/ipvs.ts";
 import { ROUTING_MODES } from "../model/node-config.ts";
 import { chainOption, MOST_LINES } from "./node-options.ts";
-import {
-  type CommandSpec,
-  choiceOption,
-  integerOption,
-  type OptionTable,
-  type OptionValues,
-  usageError,
-} from "./options.ts";
+import { type CommandSpec, choiceOption, integerOption, type OptionTable, type OptionValues } from "./options.ts";
 
 export const nameOption = {
   name: {

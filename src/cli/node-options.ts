@@ -1,7 +1,7 @@
 /** Options that `agent` and `plan` share: what the node's network is to be, and how to reach the API. */
 import { BreakwaterError, messageOf } from "../model/errors.ts";
 import { DEFAULT_PROBE_PORT, DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
-import { type ForbiddenConnections, type NodeConfig, ROUTING_MODES, type ServiceConfig } from "../model/node-config.ts";
+import { type ForbiddenConnections, type NodeConfig, ROUTING_MODES } from "../model/node-config.ts";
 import { parsePrefix, prefixesOverlap, prefixLength } from "../model/prefix.ts";
 import {
   type CommandSpec,
