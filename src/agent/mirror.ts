@@ -16,6 +16,9 @@ import type { NodeConfig } from "../model/node-config.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { DesiredFeature, DesiredState, NodeFacts, NodeInterface } from "../model/state.ts";
 
+/** Counts for every device that is not looser itself. */
+const STRICT_FOR_ALL = "net/ipv4/conf/all/rp_filter";
+
 export class Mirror {
   readonly #kernel: Kernel;
   #links = new Map<string, Link>();
@@ -130,7 +133,8 @@ export class Mirror {
 
   /** What a plan is to know of this node. Whether the kernel has flowtables is asked once, where they are wanted. */
   facts({ nodeName, flowtable }: Pick<NodeConfig, "nodeName" | "flowtable">): NodeFacts {
-    const facts = { nodeName, interfaces: this.interfaces() };
+    const isStrict = this.#kernel.sysctl.read(STRICT_FOR_ALL) === "1";
+    const facts = { nodeName, interfaces: this.interfaces(), ...(isStrict ? { strictReversePath: true } : {}) };
     if (flowtable !== true) return facts;
     this.#hasFlowtables ??= hasFlowtables(this.#kernel.nftables);
     return { ...facts, flowtables: this.#hasFlowtables };

@@ -47,8 +47,11 @@ test("diffNode() builds from nothing: what carries first, what uses it behind", 
     [
       "setSysctl",
       "setSysctl",
+      "setSysctl",
       "createVxlan",
       "attachPod",
+      // The device's own, which are there once it is.
+      "setSysctl",
       "setFeature",
       "changeNft",
       "addAddress",

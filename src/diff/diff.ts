@@ -8,7 +8,7 @@ import { DOOMED_GROUP, isOurLink } from "../model/marks.ts";
 import type { NftChange } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
-import type { DesiredPod, DesiredRoute, DesiredState, DesiredVxlan } from "../model/state.ts";
+import type { DesiredPod, DesiredRoute, DesiredState, DesiredSysctl, DesiredVxlan } from "../model/state.ts";
 import { fastPathOperations, isFastPathChange } from "./fast-path.ts";
 import { diffNft } from "./nft.ts";
 
@@ -25,8 +25,9 @@ export function diffNode(desired: DesiredState, observed: Observed): Operation[]
   const table = diffTable(desired, observed, fresh);
   const index = (device: string) => (fresh.has(device) ? undefined : observed.links.get(device)?.index);
   return [
-    ...diffSysctls(desired, observed),
+    ...diffSysctls(desired, observed, ({ name }) => !isOfFresh(name, fresh)),
     ...links,
+    ...diffSysctls(desired, observed, ({ name }) => isOfFresh(name, fresh)),
     ...diffFeatures(desired, observed, fresh),
     // Before the routes: a new peer's pods are inside the cluster from their first packet, and never masqueraded.
     ...table.gains,
@@ -51,11 +52,22 @@ function isOurs(link: Link | undefined): boolean {
   return link !== undefined && isOurLink(link.name) && link.group !== DOOMED_GROUP;
 }
 
-function diffSysctls(desired: DesiredState, observed: Observed): Operation[] {
-  return desired.sysctls.flatMap(({ name, value, cause }) => {
+/** @param chosen which of them: a device's own are there once the device is */
+function diffSysctls(
+  desired: DesiredState,
+  observed: Observed,
+  chosen: (sysctl: DesiredSysctl) => boolean,
+): Operation[] {
+  return desired.sysctls.filter(chosen).flatMap(({ name, value, alsoFine, ifThere, cause }) => {
     const previous = observed.sysctls.get(name);
-    return previous === value ? [] : [{ do: "setSysctl", name, value, previous, cause }];
+    const isFine = previous === undefined ? ifThere === true : previous === value || alsoFine?.includes(previous);
+    return isFine ? [] : [{ do: "setSysctl", name, value, previous, cause }];
   });
+}
+
+/** "net/ipv4/conf/DEVICE/rp_filter". */
+function isOfFresh(name: string, fresh: ReadonlySet<string>): boolean {
+  return fresh.size > 0 && name.split("/").some((part) => fresh.has(part));
 }
 
 /** A device that is new has what its driver gives it. Nothing is asked of a kernel that says nothing about features. */

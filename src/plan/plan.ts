@@ -14,7 +14,6 @@ import type {
   DesiredPod,
   DesiredRoute,
   DesiredState,
-  DesiredSysctl,
   DesiredVxlan,
   LocalPod,
   NodeFacts,
@@ -23,6 +22,7 @@ import type {
 } from "../model/state.ts";
 import { type AllPeers, AllPeersMemo, planAllPeers } from "./all-peers.ts";
 import { flowtableProblem, planFlowtable } from "./flowtable.ts";
+import { requiredSysctls } from "./host/required-sysctls.ts";
 import { MasqueradeMemo, planMasquerade } from "./masquerade.ts";
 import { Remembered, Sorted } from "./memo.ts";
 import { planMssClamp } from "./mss-clamp.ts";
@@ -104,7 +104,13 @@ function assemble(
     ...(input.strangers === undefined || input.strangers.length === 0
       ? {}
       : { strangers: [...input.strangers].sort() }),
-    sysctls: [...planSysctls(local, underlay), ...planConntrackSysctls(config)],
+    sysctls: requiredSysctls({
+      podCidrs: local,
+      underlay: underlay.device.name,
+      usesVxlan,
+      facts: input.facts,
+      services: config.services,
+    }),
     nft:
       config.flowtable === true && noFlowtable === undefined
         ? withFastPath(
@@ -148,30 +154,6 @@ function planVtepAddresses(config: NodeConfig, local: readonly Prefix[]): Desire
     const address = vtepAddress(prefix);
     return { device: VXLAN_DEVICE, address, length: familyBits(ipFamily(address)), cause: `Node ${config.nodeName}` };
   });
-}
-
-/** The switch for all devices and, since each device has one of its own besides, that of the underlay. */
-function planSysctls(local: readonly Prefix[], underlay: Underlay): DesiredSysctl[] {
-  const cause = "pods are routed by the node";
-  const v6 = local.some((prefix) => prefix.includes(":"));
-  return [
-    { name: "net/ipv4/ip_forward", value: "1", cause },
-    { name: `net/ipv4/conf/${underlay.device.name}/forwarding`, value: "1", cause },
-    ...(v6 ? [{ name: "net/ipv6/conf/all/forwarding", value: "1", cause }] : []),
-  ];
-}
-
-/**
- * As kube-proxy has them: a connection that its client half-closed is not forgotten after a minute, the kernel's default;
- * and where segments outside the window are not dropped, they must count as the connection's.
- */
-function planConntrackSysctls({ services }: NodeConfig): DesiredSysctl[] {
-  if (services === undefined) return [];
-  const cause = "connections through Services";
-  return [
-    { name: "net/netfilter/nf_conntrack_tcp_timeout_close_wait", value: "3600", cause },
-    ...(services.dropInvalid ? [] : [{ name: "net/netfilter/nf_conntrack_tcp_be_liberal", value: "1", cause }]),
-  ];
 }
 
 function planTable(

@@ -7,10 +7,13 @@ import type { Supervision } from "./supervision.ts";
 /** Values of a new namespace, as a Debian kernel has them. */
 const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["net/ipv4/ip_forward", "0"],
+  ["net/ipv4/conf/all/rp_filter", "0"],
   ["net/ipv6/conf/all/forwarding", "0"],
 ]);
-const PER_DEVICE = /^net\/ipv[46]\/conf\/(.+)\/(disable_ipv6|forwarding)$/;
+const PER_DEVICE = /^net\/ipv[46]\/conf\/(.+)\/(disable_ipv6|forwarding|rp_filter|accept_ra)$/;
 const DEVICE_FORWARDING = /^net\/ipv4\/conf\/.+\/forwarding$/;
+/** Told of by the kernel when they change (inet_netconf_notify_devconf). */
+const ANNOUNCED = /^net\/ipv4\/conf\/.+\/(forwarding|rp_filter)$/;
 const IP_FORWARD = "net/ipv4/ip_forward";
 
 export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): Sysctl {
@@ -18,7 +21,8 @@ export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): 
     const device = DEFAULTS.has(name) ? undefined : PER_DEVICE.exec(name)?.[1];
     // A device forwards as the namespace does until it is told otherwise.
     const ofDevice = DEVICE_FORWARDING.test(name) ? (namespace.sysctls.get(IP_FORWARD) ?? "0") : "0";
-    const fallback = device === undefined ? DEFAULTS.get(name) : namespace.linkNamed(device) && ofDevice;
+    const isThere = device === "default" || (device !== undefined && namespace.linkNamed(device) !== undefined);
+    const fallback = device === undefined ? DEFAULTS.get(name) : isThere ? ofDevice : undefined;
     return fallback === undefined ? undefined : (namespace.sysctls.get(name) ?? fallback);
   };
   return {
@@ -35,7 +39,7 @@ export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): 
         // The switch for all sets every device's (inet_forward_change in the kernel's devinet.c).
         if (name === IP_FORWARD) forgetDevices(namespace);
         if (DEFAULTS.has(name)) namespace.events.emit({ type: "forwarding" });
-        else if (DEVICE_FORWARDING.test(name)) {
+        else if (ANNOUNCED.test(name)) {
           const index = namespace.linkNamed(PER_DEVICE.exec(name)?.[1] ?? "")?.index;
           namespace.events.emit({ type: "forwarding", index });
         }

@@ -100,15 +100,16 @@ export function decodeEvent(message: NetlinkMessage): RouteEvent | undefined {
 
 /** struct netconfmsg is one byte, padded; attributes follow (include/uapi/linux/netconf.h). */
 const NETCONFMSG_BYTES = 4;
-const netconf = attributes({ index: [1, s32], forwarding: [2, s32] });
+const netconf = attributes({ index: [1, s32], forwarding: [2, s32], reversePath: [3, s32] });
 /** NETCONFA_IFINDEX_ALL: the switch for the whole namespace. */
 const ALL_DEVICES = -1;
 
 function decodeNetconfEvent(message: NetlinkMessage): RouteEvent | undefined {
-  const { index, forwarding } = netconf.read(message.payload.subarray(NETCONFMSG_BYTES));
+  const { index, forwarding, reversePath } = netconf.read(message.payload.subarray(NETCONFMSG_BYTES));
   if (index === ALL_DEVICES) return { type: "forwarding" };
   // New devices announce themselves too, forwarding as they were born to: nobody waits for that.
-  return forwarding === 0 ? { type: "forwarding", index } : undefined;
+  const isAnnounced = forwarding !== undefined && reversePath !== undefined;
+  return forwarding === 0 || (reversePath !== undefined && !isAnnounced) ? { type: "forwarding", index } : undefined;
 }
 
 function decodeNeighbourEvent(message: NetlinkMessage): RouteEvent | undefined {
