@@ -56,6 +56,8 @@ const DEBIAN = {
     ["/usr/lib/cni/portmap", "containernetworking-plugins", "chained plugins; the peers of the benchmarks"],
     ["ping", "iputils-ping", "tests of reachability"],
     ["bird", "bird2", "tests of routing by BGP"],
+    ["/usr/lib/frr/bgpd", "frr", "routers of the lab's fabric"],
+    ["gobgpd", "gobgpd", "routers of the lab's fabric"],
     ["ethtool", "ethtool", "benchmarks of the data path"],
   ],
   vm: [
@@ -64,6 +66,7 @@ const DEBIAN = {
     ["depmod", "kmod", "modules of that machine"],
     ["cpio", "cpio", "the first root of that machine"],
     ["xz", "xz-utils", "unpacking its kernel"],
+    ["ipvsadm", "ipvsadm", "tests that look at IPVS with another's eyes"],
   ],
 };
 
@@ -107,13 +110,15 @@ function installDebianPackages(kinds) {
       fail(`Cannot install ${packages.join(" ")}`, "Read apt's message above, or install them by hand");
     }
   }
-  if (packages.includes("bird2")) stopBirdService();
+  for (const name of packages) if (SERVICES[name] !== undefined) stopService(SERVICES[name]);
 }
 
-/** Debian starts a BIRD on the machine itself, with an example for its configuration; tests want the program alone. */
-function stopBirdService() {
+/** Debian starts these on the machine itself, with an example for their configuration; tests want the programs alone. */
+const SERVICES = { bird2: "bird.service", frr: "frr.service", gobgpd: "gobgpd.service" };
+
+function stopService(name) {
   if (!existsSync("/run/systemd/system")) return;
-  spawnSync("systemctl", ["disable", "--now", "bird.service"], { stdio: ["ignore", 2, 2] });
+  spawnSync("systemctl", ["disable", "--now", name], { stdio: ["ignore", 2, 2] });
 }
 
 function newestChange(folder, pattern) {

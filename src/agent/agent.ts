@@ -30,6 +30,7 @@ import { NodeNetwork } from "./node-network.ts";
 import { createPodLinks } from "./pod-links.ts";
 import { type PolicyKernel, PolicyParts } from "./policies/policy-parts.ts";
 import { Reconciler } from "./reconciler.ts";
+import { dropIpvs } from "./services/ipvs-removal.ts";
 import { type ServiceKernel, ServiceParts } from "./services/service-parts.ts";
 
 /** What proving paths needs of the kernel beyond {@link Kernel}. */
@@ -255,6 +256,7 @@ function serveServices(options: AgentOptions, surroundings: ServiceSurroundings)
   if (config.services !== undefined) {
     return new ServiceParts({ ...surroundings, config, services: config.services, kernel: serviceKernel, log });
   }
+  dropIpvs(serviceKernel.ipvs, log);
   for (const table of Object.values(SERVICE_TABLES)) {
     if (serviceKernel.nftables.table(table) === undefined) continue;
     serviceKernel.nftables.commit(table, [{ do: "deleteTable" }]);

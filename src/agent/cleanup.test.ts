@@ -4,6 +4,8 @@ import { DOOMED_GROUP, SERVICE_TABLES, VXLAN_DEVICE } from "../model/marks.ts";
 import { cleanUpKernel } from "./cleanup.ts";
 import { NodeRig } from "./testing/node-rig.ts";
 
+const noIpvs = () => undefined;
+
 /** Things that look a little like ours. */
 function addForeignObjects(rig: NodeRig): void {
   const { routes, nftables } = rig.other;
@@ -59,7 +61,7 @@ test("cleanUpKernel() removes all that is ours and nothing else", async (t) => {
   const before = await littered(rig);
   assert.notEqual(rig.text(), before);
   rig.reconciler[Symbol.dispose]();
-  const steps = cleanUpKernel(rig.kernel, false);
+  const steps = cleanUpKernel(rig.kernel, false, noIpvs);
   assert.deepEqual(
     steps.filter(({ error }) => error !== undefined),
     [],
@@ -67,7 +69,7 @@ test("cleanUpKernel() removes all that is ours and nothing else", async (t) => {
   assert.equal(rig.text(), before);
   assert.ok(rig.other.nftables.table({ family: "bridge", name: "breakwater" }) !== undefined, "another family's table");
   for (const table of Object.values(SERVICE_TABLES)) assert.equal(rig.other.nftables.table(table), undefined);
-  assert.deepEqual(cleanUpKernel(rig.kernel, false), [], "a second time there is nothing to do");
+  assert.deepEqual(cleanUpKernel(rig.kernel, false, noIpvs), [], "a second time there is nothing to do");
 });
 
 test("cleanUpKernel() shows in a dry run what it would do, and does nothing", async (t) => {
@@ -76,11 +78,11 @@ test("cleanUpKernel() shows in a dry run what it would do, and does nothing", as
   rig.reconciler[Symbol.dispose]();
   const whole = rig.text();
   rig.operations();
-  const shown = cleanUpKernel(rig.kernel, true).map(({ text }) => text);
+  const shown = cleanUpKernel(rig.kernel, true, noIpvs).map(({ text }) => text);
   assert.deepEqual([rig.operations(), rig.text()], [[], whole]);
   assert.ok(shown.includes(`delete link ${VXLAN_DEVICE}`) && shown.includes("delete IPv6 rule 9800"));
   assert.deepEqual(
-    cleanUpKernel(rig.kernel, false).map(({ text }) => text),
+    cleanUpKernel(rig.kernel, false, noIpvs).map(({ text }) => text),
     shown,
   );
 });
@@ -92,7 +94,7 @@ test("cleanUpKernel() removes links that waited for their deletion when the agen
   for (const link of rig.other.routes.links()) {
     if (link.kind === "veth") rig.other.routes.changeLink(link.index, { up: false, group: DOOMED_GROUP });
   }
-  cleanUpKernel(rig.kernel, false);
+  cleanUpKernel(rig.kernel, false, noIpvs);
   assert.equal(rig.text(), before);
 });
 
@@ -103,11 +105,11 @@ test("cleanUpKernel() goes on behind what the kernel refuses, and names it", asy
   rig.host.failures.fail({ operation: "deleteRoute", errno: "EPERM", object: "10.244.2.0/24" });
   rig.host.failures.fail({ operation: "commit", errno: "EBUSY" });
   rig.host.failures.fail({ operation: "deleteRule", errno: "EPERM" });
-  const failed = cleanUpKernel(rig.kernel, false).filter(({ error }) => error !== undefined);
+  const failed = cleanUpKernel(rig.kernel, false, noIpvs).filter(({ error }) => error !== undefined);
   assert.deepEqual(
     failed.map(({ text }) => text.split(" via ")[0]),
     ["delete route 10.244.2.0/24", "change nftables table: deleteTable", "delete IPv6 rule 9800"],
   );
-  cleanUpKernel(rig.kernel, false);
+  cleanUpKernel(rig.kernel, false, noIpvs);
   assert.equal(rig.text(), before);
 });

@@ -1,5 +1,7 @@
 /** Removes everything that carries our marks from this node's kernel, and nothing else. */
 import { diffNode } from "../diff/diff.ts";
+import type { Ipvs } from "../kernel/genetlink/ipvs.ts";
+import { formatServer } from "../kernel/genetlink/ipvs-messages.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import {
   isOurLink,
@@ -15,6 +17,7 @@ import { applyOperations } from "./apply.ts";
 import { bgpRoutes, deleteBgpRoute } from "./bgp/bird-cleanup.ts";
 import { Mirror } from "./mirror.ts";
 import { createPodLinks } from "./pod-links.ts";
+import { ourServers } from "./services/ipvs-removal.ts";
 
 const NOTHING: DesiredState = {
   podCidrs: [],
@@ -39,7 +42,7 @@ export interface CleanupStep {
 }
 
 /** @param dryRun only say what would be removed */
-export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
+export function cleanUpKernel(kernel: Kernel, dryRun: boolean, openIpvs: () => Ipvs | undefined): CleanupStep[] {
   const mirror = new Mirror(kernel);
   mirror.list();
   const operations = diffNode(NOTHING, mirror.observed(NOTHING));
@@ -56,8 +59,11 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
     (name) => kernel.nftables.table(name) !== undefined,
   );
   const ofBgp = bgpRoutes(kernel.routes);
+  using ipvs = openIpvs();
+  const servers = ipvs === undefined ? [] : ourServers(ipvs);
   if (dryRun) {
     return [
+      ...servers.map((server) => ({ text: `delete virtual server ${formatServer(server)}` })),
       ...tables.map(({ family, name }) => ({ text: `delete nftables table ${family} ${name}` })),
       ...operations.map((operation) => ({ text: formatOperation(operation) })),
       ...doomed.map(({ name }) => ({ text: `delete link ${name}` })),
@@ -67,6 +73,9 @@ export function cleanUpKernel(kernel: Kernel, dryRun: boolean): CleanupStep[] {
   }
   const results = applyOperations(operations, kernel, mirror, createPodLinks(kernel, mirror));
   return [
+    ...servers.map((server) =>
+      attempt(`delete virtual server ${formatServer(server)}`, () => ipvs?.deleteVirtualServer(server)),
+    ),
     ...tables.map((name) =>
       attempt(`delete nftables table ${name.family} ${name.name}`, () =>
         kernel.nftables.commit(name, [{ do: "deleteTable" }]),

@@ -8,6 +8,7 @@ import { createLog, type Log } from "../agent/log.ts";
 import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
 import { installPlugin } from "../cni/install-plugin.ts";
 import { openConntrack } from "../kernel/ctnetlink/conntrack-socket.ts";
+import { openIpvsKernel } from "../kernel/ipvs-kernel.ts";
 import { openKernel } from "../kernel/kernel.ts";
 import { openKubeProxyParts } from "../kernel/kube-proxy/open.ts";
 import { findRunning } from "../kernel/kube-proxy/running.ts";
@@ -76,7 +77,12 @@ export async function agent(args: readonly string[]): Promise<number> {
   refuseWithoutRights("agent");
   const running = await startAgent({
     kernel: openKernel(),
-    serviceKernel: { nftables: openNftables(), conntrack: openConntrack(), listening: listeningPorts },
+    serviceKernel: {
+      nftables: openNftables(),
+      conntrack: openConntrack(),
+      ipvs: openIpvsKernel(),
+      listening: listeningPorts,
+    },
     policyKernel: { nftables: openNftables(), conntrack: openConntrack(), openPacketLog },
     kubeProxyKernel: { parts: openKubeProxyParts(), findRunning: findRunning() },
     proofKernel: { openProbePort, pmtuCache: pmtuCache(procSysctl) },

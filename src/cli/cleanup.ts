@@ -7,6 +7,7 @@ import { cleanUpKernel } from "../agent/cleanup.ts";
 import { CONFLIST_FILE, PLUGIN_TYPE, removeConflist } from "../cni/conflist.ts";
 import { answers } from "../cni/listen-socket.ts";
 import { JOURNAL_FILE } from "../cni/server.ts";
+import { openIpvs } from "../kernel/genetlink/ipvs.ts";
 import { openKernel } from "../kernel/kernel.ts";
 import { BreakwaterError, describeError } from "../model/errors.ts";
 import { refuseWithoutRights } from "./node-options.ts";
@@ -45,7 +46,7 @@ export async function cleanup(args: readonly string[]): Promise<number> {
     if (outcome !== undefined) say(outcome);
   }
   using kernel = openKernel();
-  const steps = cleanUpKernel(kernel, dryRun);
+  const steps = cleanUpKernel(kernel, dryRun, openIpvs);
   for (const { text, error } of steps) say(error === undefined ? text : `FAILED ${text}: ${describeError(error)}`);
   const conflist = join(values["cni-conf-dir"], CONFLIST_FILE);
   const files = [

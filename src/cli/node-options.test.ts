@@ -54,7 +54,12 @@ for (const [args, message] of [
   [["--node-name", "n", "--vxlan-port", "65536"], /--vxlan-port/],
   [["--node-name", "n", "--mtu", "1279"], /--mtu "1279" is no whole number from 1280/],
   [["--node-name", "n", "--masquerade-except", "10.0.0.0"], /Cannot parse CIDR "10\.0\.0\.0"/],
-  [["--node-name", "n", "--service-proxy", "ipvs"], /"ipvs" is none of nftables, none/],
+  [["--node-name", "n", "--service-proxy", "iptables"], /"iptables" is none of nftables, ipvs, none/],
+  [["--node-name", "n", "--service-proxy", "ipvs", "--flowtable"], /contradict/],
+  [["--node-name", "n", "--service-proxy", "ipvs", "--ipvs-scheduler", "best"], /"best" is none of rr, wrr/],
+  [["--node-name", "n", "--service-proxy", "ipvs", "--ipvs-drain-seconds", "0"], /1/],
+  [["--node-name", "n", "--ipvs-scheduler", "rr"], /is for --service-proxy ipvs/],
+  [["--node-name", "n", "--service-proxy", "none", "--ipvs-drain-seconds", "9"], /contradict/],
   [["--node-name", "n", "--service-proxy", "none", "--service-counters"], /contradict/],
   [
     ["--node-name", "n", "--replace-kube-proxy", "--keep-kube-proxy"],

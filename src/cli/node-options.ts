@@ -1,7 +1,8 @@
 /** Options that `agent` and `plan` share: what the node's network is to be, and how to reach the API. */
 import { BreakwaterError, messageOf } from "../model/errors.ts";
+import { IPVS_SCHEDULERS } from "../model/ipvs.ts";
 import { DEFAULT_PROBE_PORT, DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../model/marks.ts";
-import { type ForbiddenConnections, type NodeConfig, ROUTING_MODES } from "../model/node-config.ts";
+import { type ForbiddenConnections, type NodeConfig, ROUTING_MODES, type ServiceConfig } from "../model/node-config.ts";
 import { parsePrefix, prefixesOverlap, prefixLength } from "../model/prefix.ts";
 import {
   type CommandSpec,
@@ -58,7 +59,17 @@ export const nodeOptions = {
     type: "string",
     value: "BACKEND",
     default: "nftables",
-    help: "Who serves Services: nftables, in place of kube-proxy; none: another proxy does",
+    help: "Who serves Services, in place of kube-proxy: nftables; ipvs, behind rules of nftables; none: another proxy does",
+  },
+  "ipvs-scheduler": {
+    type: "string",
+    value: "NAME",
+    help: `With --service-proxy ipvs, how it chooses an endpoint; default rr. Of ${IPVS_SCHEDULERS.join(", ")} those that the kernel has`,
+  },
+  "ipvs-drain-seconds": {
+    type: "string",
+    value: "N",
+    help: "With --service-proxy ipvs, how long connections to an endpoint that is gone may go on; default 900",
   },
   "replace-kube-proxy": {
     type: "boolean",
@@ -171,6 +182,8 @@ function logDeniedConfig(
 }
 
 const SERVICE_OPTIONS = [
+  "ipvs-scheduler",
+  "ipvs-drain-seconds",
   "nodeport-addresses",
   "service-cidr",
   "conntrack-tcp-be-liberal",
@@ -179,13 +192,13 @@ const SERVICE_OPTIONS = [
 
 /** Whether anything is said of how Services are to be served. */
 export function tellsOfServices(values: OptionValues<typeof nodeOptions>): boolean {
-  return givenServiceOption(values) !== undefined;
+  return values["service-proxy"] !== "nftables" || givenServiceOption(values) !== undefined;
 }
 
 function givenServiceOption(values: OptionValues<typeof nodeOptions>): string | undefined {
   return SERVICE_OPTIONS.find((name) => {
     const value = values[name];
-    return Array.isArray(value) ? value.length > 0 : value === true;
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
   });
 }
 
@@ -193,7 +206,7 @@ function serviceConfig(
   spec: CommandSpec,
   values: OptionValues<typeof nodeOptions>,
 ): Pick<NodeConfig, "services"> | undefined {
-  const backend = choiceOption(spec, "service-proxy", values["service-proxy"], ["nftables", "none"]);
+  const backend = choiceOption(spec, "service-proxy", values["service-proxy"], ["nftables", "ipvs", "none"]);
   if (backend === "none" || values["keep-kube-proxy"]) {
     const given = givenServiceOption(values);
     const why = values["keep-kube-proxy"] ? "--keep-kube-proxy" : "--service-proxy none";
@@ -206,6 +219,35 @@ function serviceConfig(
       serviceCidrs: values["service-cidr"].map((text) => parseCidr("service-cidr", text)),
       dropInvalid: !values["conntrack-tcp-be-liberal"],
       counters: values["service-counters"] === true,
+      ...ipvsConfig(spec, values, backend === "ipvs"),
+    },
+  };
+}
+
+const DEFAULT_DRAIN_SECONDS = "900";
+
+function ipvsConfig(
+  spec: CommandSpec,
+  values: OptionValues<typeof nodeOptions>,
+  isChosen: boolean,
+): Pick<ServiceConfig, "ipvs"> | undefined {
+  const { "ipvs-scheduler": scheduler, "ipvs-drain-seconds": drain } = values;
+  if (!isChosen) {
+    const given = scheduler !== undefined ? "ipvs-scheduler" : drain !== undefined ? "ipvs-drain-seconds" : undefined;
+    if (given !== undefined) throw usageError(spec, `--${given} is for --service-proxy ipvs`);
+    return undefined;
+  }
+  if (values.flowtable) {
+    throw usageError(
+      spec,
+      "--flowtable and --service-proxy ipvs contradict each other: the fast path knows nothing of what IPVS translates",
+    );
+  }
+  return {
+    ipvs: {
+      scheduler: choiceOption(spec, "ipvs-scheduler", scheduler ?? "rr", IPVS_SCHEDULERS),
+      drainSeconds: integerOption(spec, "ipvs-drain-seconds", drain ?? DEFAULT_DRAIN_SECONDS, 1, 86_400),
+      ...(values["replace-kube-proxy"] ? { adopt: true } : {}),
     },
   };
 }

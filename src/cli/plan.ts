@@ -9,6 +9,7 @@ import { planServiceOperations } from "../agent/services/dry-run.ts";
 import { replayJournal } from "../cni/journal-entry.ts";
 import { JOURNAL_FILE } from "../cni/server.ts";
 import { diffNode } from "../diff/diff.ts";
+import { openIpvsKernel } from "../kernel/ipvs-kernel.ts";
 import { openKernel } from "../kernel/kernel.ts";
 import { openKubeProxyParts } from "../kernel/kube-proxy/open.ts";
 import { findRunning } from "../kernel/kube-proxy/running.ts";
@@ -171,9 +172,10 @@ async function serviceOperations(
     const [services, slices] = await Promise.all([client.list(serviceObjects), client.list(endpointSlices)]);
     return planServiceOperations({
       nftables,
+      ipvs: openIpvsKernel(),
       services: services.flatMap((object) => parseService(object, ignore) ?? []),
       slices: slices.flatMap((object) => parseEndpointSlice(object, ignore, shared) ?? []),
-      context: serviceContext(own, mirror.nodeAddresses(), config.services),
+      context: serviceContext(own, mirror.nodeAddresses(), config.services, known.values()),
       config: config.services,
     });
   } finally {

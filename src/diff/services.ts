@@ -6,7 +6,13 @@
 import type { Frontend } from "../model/frontend.ts";
 import type { NftSet } from "../model/nft.ts";
 import type { NftChange } from "../model/nft-changes.ts";
-import { type FrontendElements, frontendElements, SINGLE_SETS, type SingleSet } from "../plan/services/elements.ts";
+import {
+  type FrontendElements,
+  frontendElements,
+  mapEndpoints,
+  SINGLE_SETS,
+  type SingleSet,
+} from "../plan/services/elements.ts";
 import { slotElement } from "../plan/services/table.ts";
 
 /** What the kernel holds of one frontend. A slot that holds nothing is undefined. */
@@ -108,7 +114,7 @@ export function sweepFrontend(
   wanted: Frontend | undefined,
   batch: ElementBatch,
 ): ObservedFrontend | undefined {
-  const endpoints = cutSlots(batch, "endpoints", key, observed.endpoints, wanted?.endpoints.length ?? 0);
+  const endpoints = cutSlots(batch, "endpoints", key, observed.endpoints, slotsOf(wanted));
   const outside = cutSlots(batch, "outside-endpoints", key, observed.outsideEndpoints, wanted?.outside?.length ?? 0);
   if (wanted === undefined && endpoints.length === 0 && outside.length === 0) return undefined;
   return { ...observed, endpoints, outsideEndpoints: outside };
@@ -117,9 +123,12 @@ export function sweepFrontend(
 /** True when slots are left over. */
 export function hasLeftovers(observed: ObservedFrontend, wanted: Frontend | undefined): boolean {
   return (
-    observed.endpoints.length > (wanted?.endpoints.length ?? 0) ||
-    observed.outsideEndpoints.length > (wanted?.outside?.length ?? 0)
+    observed.endpoints.length > slotsOf(wanted) || observed.outsideEndpoints.length > (wanted?.outside?.length ?? 0)
   );
+}
+
+function slotsOf(wanted: Frontend | undefined): number {
+  return wanted === undefined ? 0 : mapEndpoints(wanted).length;
 }
 
 function replaceOne(batch: ElementBatch, set: string, before: string | undefined, after: string | undefined): void {

@@ -120,6 +120,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "Correct the annotation breakwater.dev/ip or the ips capability",
   ),
   BW_IPAM_RESERVED: code("The requested address is the network or broadcast address", "Ask for another"),
+  BW_IPVS_SCHEDULER: code(
+    "The kernel has no IPVS scheduler of that name",
+    "Load its module (modprobe ip_vs_NAME), or choose another with --ipvs-scheduler",
+  ),
   BW_JOURNAL_CORRUPT: code(
     "The journal of pod addresses is damaged",
     "The message says how to go on without losing addresses in use",

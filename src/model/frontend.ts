@@ -27,6 +27,11 @@ export interface Frontend {
   /** Whether traffic that does not come from a pod of this node keeps its source address. */
   readonly keepsSource: boolean;
   readonly affinitySeconds?: number;
+  /**
+   * {@link endpoints} are behind a virtual server of IPVS, not in maps; `bind`: the address has to be on our device. Absent: the
+   * maps of nftables lead there.
+   */
+  readonly ipvs?: { readonly bind: boolean };
   /** Sources that are let in; undefined: all of them. Sorted. */
   readonly sourceRanges?: readonly Prefix[];
 }

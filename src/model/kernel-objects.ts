@@ -67,7 +67,8 @@ export interface NewLink {
         readonly noLinkLocal?: boolean;
       }
     | { readonly type: "vxlan"; readonly vxlan: VxlanParameters }
-    | { readonly type: "bridge" };
+    /** A dummy does what a loopback does: it holds addresses. */
+    | { readonly type: "bridge" | "dummy" };
 }
 
 export interface LinkChange {

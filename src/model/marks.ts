@@ -9,6 +9,8 @@ export const BIRD_PROTOCOL = 12;
 /** Metric of the routes that our BIRD makes: with the protocol it tells them from those of another BIRD. */
 export const BGP_METRIC = 9800;
 export const VXLAN_DEVICE = "bwvxlan";
+/** The dummy device that has the addresses of Services where IPVS serves them. */
+export const IPVS_DEVICE = "bwipvs0";
 /** Generic receive offload (NETIF_F_GRO) in the kernel's words: netdev_features_strings of net/ethtool/common.c. */
 export const RECEIVE_OFFLOAD = "rx-gro";
 /**
@@ -20,7 +22,12 @@ const POD_LINK = /^bwh[0-9a-f]{11}$/;
 
 /** True for the names that our links have. */
 export function isOurLink(name: string): boolean {
-  return name === VXLAN_DEVICE || POD_LINK.test(name);
+  return name === VXLAN_DEVICE || name === IPVS_DEVICE || POD_LINK.test(name);
+}
+
+/** True for the names that host ends of pods have. */
+export function isPodLink(name: string): boolean {
+  return POD_LINK.test(name);
 }
 
 /** Priorities of our ip rules, both included. */
@@ -54,5 +61,15 @@ export const GIVEN_UP_MAC = "02:62:77:67:77:ff";
 /** IFLA defaults and RFC 7348: the VXLAN port that IANA assigned. */
 export const DEFAULT_VXLAN_PORT = 4789;
 export const DEFAULT_VNI = 4098;
+/**
+ * What all tunnels have in common. Source ports are of the range that RFC 7348 (section 5) recommends, and few: each is a flow
+ * to connection tracking, and with the kernel's 28,000 nearly every connection of a pod would open one of its own at both
+ * nodes. Receive queues and equal-cost paths are fewer still. See docs/adr/0006-tunnel-offloads.md.
+ */
+export const TUNNEL = {
+  learning: false,
+  udpChecksum: false,
+  sourcePorts: { first: 49_152, last: 49_407 },
+} as const;
 /** UDP port of the probes between agents (docs/design/mtu.md); no service has it at IANA. */
 export const DEFAULT_PROBE_PORT = 8474;

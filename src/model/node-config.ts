@@ -1,4 +1,5 @@
 /** The settings of a node that plans depend on. The command line and the lab both make these; plans only read them. */
+import type { IpvsScheduler } from "./ipvs.ts";
 import type { KubeProxyMode } from "./kube-proxy.ts";
 import type { Prefix } from "./prefix.ts";
 
@@ -49,6 +50,16 @@ export interface ServiceConfig {
   readonly dropInvalid: boolean;
   /** Counts new connections of each frontend. */
   readonly counters: boolean;
+  /** Behind the rules, IPVS balances; absent: the maps of nftables do. */
+  readonly ipvs?: IpvsConfig;
+}
+
+export interface IpvsConfig {
+  readonly scheduler: IpvsScheduler;
+  /** How long connections to an endpoint that is gone are waited for at most. */
+  readonly drainSeconds: number;
+  /** Virtual servers that somebody else made for a Service's address become ours: they are kube-proxy's. @default false */
+  readonly adopt?: boolean;
 }
 
 export const DEFAULT_SERVICE_CONFIG: ServiceConfig = {

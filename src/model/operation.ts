@@ -2,6 +2,8 @@
  * One step from what the kernel has to what the plan wants. `cause` names the object of the cluster that asks for it;
  * `breakwater plan` prints these, the agent logs each as one line.
  */
+
+import { formatIpvsChange, type IpvsChange } from "./ipvs.ts";
 import type { Address, LinkChange } from "./kernel-objects.ts";
 import type { NftFlowtable } from "./nft.ts";
 import type { NftChange, NftTableName } from "./nft-changes.ts";
@@ -43,6 +45,8 @@ export type Operation = { readonly cause: string } & (
       readonly changes: readonly NftChange[];
       readonly optional?: boolean;
     }
+  | { readonly do: "createDummy"; readonly device: string }
+  | { readonly do: "changeIpvs"; readonly changes: readonly IpvsChange[] }
 );
 
 /** What an operation does, without its cause: "set route 10.244.2.0/24 via 192.168.1.2 dev eth0". */
@@ -80,6 +84,10 @@ export function formatOperation(operation: Operation): string {
       return `set fdb ${operation.entry.mac} dst ${operation.entry.destination} dev ${operation.entry.device}`;
     case "deleteFdb":
       return `delete fdb ${operation.mac} dst ${operation.destination} dev ${operation.device}`;
+    case "createDummy":
+      return `create link ${operation.device} dummy`;
+    case "changeIpvs":
+      return operation.changes.map(formatIpvsChange).join("; ");
     case "changeNft":
       return `change nftables table${formatTableName(operation.table)}: ${formatNftChanges(operation.changes)}`;
   }

@@ -6,17 +6,21 @@ import type { Operation } from "../../model/operation.ts";
 import { type ClusterService, type EndpointSlice, serviceKey } from "../../model/service.ts";
 import { planService, type ServiceContext } from "../../plan/services/frontends.ts";
 import { noneTouched, ServiceLedger } from "../../plan/services/ledger.ts";
+import { planIpvsOperations } from "./ipvs-dry-run.ts";
+import type { IpvsKernel } from "./ipvs-services.ts";
 import { ServiceTable } from "./service-table.ts";
 
 export interface DryRunInput {
   readonly nftables: Pick<Nftables, "table">;
+  readonly ipvs: IpvsKernel;
   readonly services: readonly ClusterService[];
   readonly slices: readonly EndpointSlice[];
   readonly context: ServiceContext;
   readonly config: ServiceConfig;
 }
 
-export function planServiceOperations({ nftables, services, slices, context, config }: DryRunInput): Operation[] {
+/** What is opened first stands first, and behind the tables what is closed. */
+export function planServiceOperations({ nftables, ipvs, services, slices, context, config }: DryRunInput): Operation[] {
   const ledger = new ServiceLedger();
   const touched = noneTouched();
   const byService = Map.groupBy(slices, ({ namespace, service }) => `${namespace}/${service}`);
@@ -24,7 +28,8 @@ export function planServiceOperations({ nftables, services, slices, context, con
     const key = serviceKey(service);
     ledger.set(key, planService(service, byService.get(key) ?? [], context), touched);
   }
-  return ([4, 6] as const).flatMap((family) => {
+  const { before, after } = planIpvsOperations({ kernel: ipvs, ledger, config: config.ipvs, causeOf });
+  const tables = ([4, 6] as const).flatMap((family) => {
     const recorder = recordingNftables(nftables);
     const table = new ServiceTable({ family, nftables: recorder, ledger, config });
     table.adopt(table.read());
@@ -48,6 +53,7 @@ export function planServiceOperations({ nftables, services, slices, context, con
     note("no Service any more");
     return operations;
   });
+  return [...before, ...tables, ...after];
 }
 
 function causeOf(ledger: ServiceLedger, key: string): string {

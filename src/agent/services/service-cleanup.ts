@@ -16,6 +16,7 @@ import type { FlowJudge } from "../../plan/services/stale-flows.ts";
 import type { Log } from "../log.ts";
 import { forgetClients } from "./affinity-cleaner.ts";
 import { deleteStaleFlows, type FlowTarget } from "./flow-cleaner.ts";
+import type { IpvsServices } from "./ipvs-services.ts";
 import type { ServiceMetrics } from "./service-metrics.ts";
 import type { ServiceTable } from "./service-table.ts";
 
@@ -28,13 +29,19 @@ export interface LostFrontends {
   readonly served: ReadonlySet<string>;
 }
 
+/** What served until now. */
+export interface ServedBefore {
+  readonly tables: readonly ServiceTable[];
+  readonly ipvs: Pick<IpvsServices, "endpoints">;
+}
+
 /**
  * Of the frontends that change now, those that lose an endpoint, had none or are gone.
  * @param all whatever changes: what a process before us should have cleaned up may be left
  */
 export function lostFrontends(
   keys: Iterable<string>,
-  tables: readonly ServiceTable[],
+  { tables, ipvs }: ServedBefore,
   ledger: ServiceLedger,
   all = false,
 ): LostFrontends {
@@ -48,9 +55,10 @@ export function lostFrontends(
       ?.frontends()
       .get(key);
     const after = ledger.frontend(key);
-    if (before?.single.services !== undefined) served.add(key);
+    const virtual = ipvs.endpoints(key);
+    if (before?.single.services !== undefined || virtual.length > 0) served.add(key);
     const [address = "", protocol, port] = key.split(" . ");
-    const isLost = all || losesEndpoints(before, after);
+    const isLost = all || losesEndpoints(before, virtual, after);
     if (protocol === "udp" && isLost) flows.push({ family, address, port: Number(port) });
     // Clients are not forgotten while nobody asks for them, and choose again when somebody does.
     const startsAffinity = before?.single.affine === undefined && after?.affinitySeconds !== undefined;
@@ -71,8 +79,12 @@ export function mergeLost(a: LostFrontends | undefined, b: LostFrontends): LostF
 }
 
 /** Traffic from inside and from outside may have endpoints of its own; where there were none it began untranslated. */
-function losesEndpoints(before: ObservedFrontend | undefined, after: Frontend | undefined): boolean {
-  const had = usedSlots(before?.single.services, before?.endpoints);
+function losesEndpoints(
+  before: ObservedFrontend | undefined,
+  virtual: readonly string[],
+  after: Frontend | undefined,
+): boolean {
+  const had = virtual.length > 0 ? virtual : usedSlots(before?.single.services, before?.endpoints);
   const hadOutside =
     before?.single.outside === undefined ? had : usedSlots(before.single.outside, before.outsideEndpoints);
   const has = after?.endpoints ?? [];

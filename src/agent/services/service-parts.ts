@@ -14,6 +14,7 @@ import { serviceContext } from "../../plan/services/node-ports.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { Mirror } from "../mirror.ts";
+import type { IpvsKernel } from "./ipvs-services.ts";
 import { NodePortSockets } from "./node-port-sockets.ts";
 import { collectServices, createServiceMetrics, type ServiceMetrics } from "./service-metrics.ts";
 import { ServiceProxy } from "./service-proxy.ts";
@@ -25,6 +26,8 @@ export interface ServiceKernel {
   /** A socket of its own: long transactions keep nobody else waiting for theirs. */
   readonly nftables: Nftables;
   readonly conntrack: Conntrack;
+  /** Virtual servers, and the device with the addresses of Services. */
+  readonly ipvs: IpvsKernel;
   /** `tcp 8080`: ports that processes of the node listen on, but for loopback. */
   readonly listening: () => ReadonlySet<string>;
 }
@@ -85,6 +88,7 @@ export class ServiceParts {
     this.proxy = new ServiceProxy({
       nftables: kernel.nftables,
       conntrack: kernel.conntrack,
+      ipvs: kernel.ipvs,
       source: this.#source,
       config: services,
       log,
@@ -166,6 +170,6 @@ export class ServiceParts {
     const { config, services, mirror, nodes } = this.#options;
     const own = nodes()?.get(config.nodeName);
     if (own === undefined) return undefined;
-    return serviceContext(own, mirror.nodeAddresses(), services);
+    return serviceContext(own, mirror.nodeAddresses(), services, nodes()?.values());
   }
 }

@@ -15,6 +15,7 @@ import { noneTouched, ServiceLedger } from "../../plan/services/ledger.ts";
 import type { FrontendConflict } from "../../plan/services/table.ts";
 import type { Log } from "../log.ts";
 import { type HealthCheck, HealthChecks } from "./health-checks.ts";
+import { type IpvsKernel, IpvsServices } from "./ipvs-services.ts";
 import { ProgrammingLatency } from "./programming-latency.ts";
 import { cleanUpAfter, type LostFrontends, lostFrontends, mergeLost } from "./service-cleanup.ts";
 import type { ServiceMetrics } from "./service-metrics.ts";
@@ -24,6 +25,7 @@ import { verifyTables } from "./verification.ts";
 export interface ServiceProxyOptions {
   readonly nftables: Nftables;
   readonly conntrack: Conntrack;
+  readonly ipvs: IpvsKernel;
   readonly source: Pick<ServiceSource, "services" | "slicesOf" | "takeChanged">;
   readonly config: ServiceConfig;
   readonly log: Log;
@@ -41,6 +43,8 @@ const PAUSE_MS = 2;
 const SWEEP_MS = 1000;
 /** Flows and clients that could not be listed or deleted. */
 const CLEANUP_RETRY_MS = 1000;
+/** Connections through IPVS to endpoints that are gone are looked at so often. */
+const DRAIN_MS = 1000;
 const VERIFY_MS = 180_000;
 /** Somebody else's change of our table is repaired this long after the first event of it. */
 const REPAIR_MS = 50;
@@ -51,6 +55,7 @@ export class ServiceProxy implements Disposable {
   readonly #options: ServiceProxyOptions;
   readonly #ledger = new ServiceLedger();
   readonly #tables: readonly ServiceTable[];
+  readonly #ipvs: IpvsServices;
   readonly #watches: Disposable[];
   readonly #health: HealthChecks;
   readonly #latency: ProgrammingLatency;
@@ -84,6 +89,8 @@ export class ServiceProxy implements Disposable {
     this.#tables = ([4, 6] as const).map(
       (family) => new ServiceTable({ family, nftables, ledger: this.#ledger, config }),
     );
+    const { ipvs, log } = options;
+    this.#ipvs = new IpvsServices({ kernel: ipvs, ledger: this.#ledger, config: config.ipvs, clock, log });
     this.#watches = this.#tables.map(({ family }) =>
       nftables.watch(SERVICE_TABLES[family], () => {
         // A comparison that is under way has read what was before.
@@ -111,6 +118,7 @@ export class ServiceProxy implements Disposable {
     for (const cancel of this.#timers.values()) cancel();
     for (const watch of this.#watches) watch[Symbol.dispose]();
     this.#health.stop();
+    this.#ipvs[Symbol.dispose]();
   }
 
   /** Why Services are not up to date; undefined when they are. */
@@ -161,6 +169,7 @@ export class ServiceProxy implements Disposable {
     if (this.failure !== undefined) throw new BreakwaterError("BW_SERVICES", this.failure);
     const found = await verifyTables({
       tables: this.#tables,
+      ipvs: this.#ipvs,
       source,
       ledger: this.#ledger,
       context: () => this.#context as ServiceContext,
@@ -258,6 +267,8 @@ export class ServiceProxy implements Disposable {
 
   /** Takes the kernel's tables as they are, and looks at all that is in them and at all that should be. */
   #readTables(): void {
+    this.#ipvs.read();
+    for (const key of this.#ipvs.keys()) this.#pending.frontends.add(key);
     for (const table of this.#tables) {
       table.adopt(table.read());
       for (const key of table.frontends().keys()) this.#pending.frontends.add(key);
@@ -273,12 +284,14 @@ export class ServiceProxy implements Disposable {
   #commit(): void {
     const touched = this.#pending;
     // At the start: whoever was here before may have gone between its commit and what comes behind it.
-    const lost = lostFrontends(touched.frontends, this.#tables, this.#ledger, !this.#started);
-    this.#lost = mergeLost(this.#lost, lost);
+    const { metrics } = this.#options;
+    const before = { tables: this.#tables, ipvs: this.#ipvs };
+    this.#lost = mergeLost(this.#lost, lostFrontends(touched.frontends, before, this.#ledger, !this.#started));
     const { podCidrs } = this.#context as ServiceContext;
-    for (const table of this.#tables) {
-      this.#options.metrics.elements.inc(table.update(touched, podCidrs));
-    }
+    metrics.elements.inc(this.#ipvs.open(touched.frontends));
+    for (const table of this.#tables) metrics.elements.inc(table.update(touched, podCidrs));
+    metrics.elements.inc(this.#ipvs.close(touched.frontends));
+    if (this.#ipvs.isDraining) this.#schedule("drain", DRAIN_MS, () => this.#drain());
     this.#pending = noneTouched();
     this.#cleanUp();
   }
@@ -312,6 +325,17 @@ export class ServiceProxy implements Disposable {
       return;
     }
     this.#sweepLater();
+  }
+
+  #drain(): void {
+    if (!this.#isUpToDate()) return;
+    try {
+      this.#ipvs.drain();
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    if (this.#ipvs.isDraining) this.#schedule("drain", DRAIN_MS, () => this.#drain());
   }
 
   #countChanges(changed: ReadonlySet<string>): void {

@@ -260,6 +260,7 @@ export class ServiceTable {
       serviceCidrs: config.serviceCidrs.filter((prefix) => elementFamily(prefix) === family),
       needs: ledger.needs(family),
       dropInvalid: config.dropInvalid,
+      ipvs: config.ipvs !== undefined,
     });
   }
 

@@ -3,9 +3,11 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { diffNft } from "../../diff/nft.ts";
 import { observeFrontends } from "../../diff/services.ts";
+import { compareServer } from "../../diff/verify-ipvs.ts";
 import { compareFrontend } from "../../diff/verify-services.ts";
 import type { ServiceSource } from "../../kube/service-source.ts";
 import { isBreakwaterError } from "../../model/errors.ts";
+import { parseFrontendKey } from "../../model/ipvs.ts";
 import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { ObservedTable } from "../../model/nft-changes.ts";
 import type { ServiceConfig } from "../../model/node-config.ts";
@@ -14,10 +16,12 @@ import { planServiceChains } from "../../plan/services/chains.ts";
 import { planService, type ServiceContext } from "../../plan/services/frontends.ts";
 import { elementFamily, type ServiceLedger } from "../../plan/services/ledger.ts";
 import { planServiceSets } from "../../plan/services/table.ts";
+import type { IpvsServices } from "./ipvs-services.ts";
 import type { ServiceTable } from "./service-table.ts";
 
 export interface VerificationOptions {
   readonly tables: readonly ServiceTable[];
+  readonly ipvs: Pick<IpvsServices, "observe" | "wanted" | "wrongSettings" | "isAddressNeeded">;
   readonly source: Pick<ServiceSource, "services" | "slicesOf">;
   readonly ledger: ServiceLedger;
   readonly context: () => ServiceContext;
@@ -61,7 +65,7 @@ export async function verifyTables(options: VerificationOptions): Promise<Verifi
 
 /** Stops where others may run. */
 function* compare(
-  { tables, source, ledger, context, config }: VerificationOptions,
+  { tables, ipvs, source, ledger, context, config }: VerificationOptions,
   observed: readonly (ObservedTable | undefined)[],
 ): Generator<undefined, Verification> {
   const differences: ServiceDifference[] = [];
@@ -78,7 +82,36 @@ function* compare(
     differences.push(...compareTable(table, observed[i], ledger, context(), config));
     yield;
   }
+  const virtual = yield* compareIpvs(ipvs, ledger);
+  elements += virtual.elements;
+  differences.push(...virtual.differences);
   return { services, frontends: [...ledger.frontends()].length, elements, differences };
+}
+
+/** Virtual servers, their destinations, the addresses on the device, the settings of IPVS. */
+function* compareIpvs(
+  ipvs: VerificationOptions["ipvs"],
+  ledger: ServiceLedger,
+): Generator<undefined, { elements: number; differences: ServiceDifference[] }> {
+  const { servers, bound } = yield* ipvs.observe();
+  const differences: ServiceDifference[] = [];
+  let elements = servers.size + bound.size;
+  const unneeded = new Set(bound);
+  for (const key of new Set([...ledger.frontends(), ...servers.keys()])) {
+    const frontend = ledger.frontend(key);
+    const observed = servers.get(key);
+    elements += observed?.destinations.size ?? 0;
+    differences.push(...compareServer(frontend?.service ?? null, ipvs.wanted(key), observed));
+    const { address } = parseFrontendKey(key);
+    if (!ipvs.isAddressNeeded(key)) continue;
+    unneeded.delete(address);
+    if (!bound.has(address)) differences.push(difference("ipvs addresses", address, null));
+  }
+  for (const address of unneeded) differences.push(difference("ipvs addresses", null, address));
+  for (const { name, value, found } of ipvs.wrongSettings()) {
+    differences.push(difference("ipvs settings", `${name} ${value}`, `${name} ${found}`));
+  }
+  return { elements, differences };
 }
 
 function compareTable(
@@ -129,6 +162,7 @@ function compareChains(
     serviceCidrs: config.serviceCidrs.filter(ofFamily),
     needs: ledger.needs(family),
     dropInvalid: config.dropInvalid,
+    ipvs: config.ipvs !== undefined,
   });
   const name = `${SERVICE_TABLES[family].family} ${SERVICE_TABLES[family].name}`;
   const known = observed && {

@@ -1,12 +1,12 @@
 /** Addresses, neighbours, forwarding entries and rules in memory, refused where the kernel refuses. */
 import { ipFamily } from "../../model/ip.ts";
-import type { Address, FdbEntry, Neighbour, Rule } from "../../model/kernel-objects.ts";
+import type { Address, FdbEntry, Neighbour, NewAddress, Rule } from "../../model/kernel-objects.ts";
 import type { Mac } from "../../model/mac.ts";
 import type { Purpose } from "../netlink/error.ts";
 import { refuse } from "./failures.ts";
 import type { FakeNamespace } from "./namespace.ts";
 
-export function addAddress(namespace: FakeNamespace, address: Omit<Address, "scope">, purpose: Purpose): void {
+export function addAddress(namespace: FakeNamespace, address: NewAddress, purpose: Purpose): void {
   const { index, length } = address;
   const link = namespace.links.get(index);
   if (link === undefined) refuse("ENODEV", purpose, "ipv4: Device not found");
@@ -20,7 +20,8 @@ export function addAddress(namespace: FakeNamespace, address: Omit<Address, "sco
     namespace.events.emit({ type: "address", address: before, deleted: false });
     return;
   }
-  namespace.addAddress({ index, address: address.address, length, scope: scopeOf(address.address) });
+  const scope = address.neverSource === true && !v6 ? "host" : scopeOf(address.address);
+  namespace.addAddress({ index, address: address.address, length, scope });
 }
 
 function scopeOf(address: string): Address["scope"] {

@@ -20,7 +20,11 @@ export type FakeOperation =
   | "openPod"
   | "conntrackEntries"
   | "deleteEntry"
-  | "deleteMatching";
+  | "deleteMatching"
+  | "ipvsServers"
+  | "ipvsDestinations"
+  | "ipvsChange"
+  | "loadIpvs";
 
 export interface Failure {
   readonly operation: FakeOperation;

@@ -15,6 +15,7 @@ import type { Sysctl } from "../sysctl.ts";
 import { setNeighbour } from "./entries.ts";
 import { Failures, refuse } from "./failures.ts";
 import { fakeFeatures } from "./features.ts";
+import { fakeIpvsOpeners, type IpvsStore } from "./ipvs.ts";
 import { deleteLink } from "./links.ts";
 import { FakeNamespace, SOFTWARE_FEATURES } from "./namespace.ts";
 import { FakeNftables } from "./nftables.ts";
@@ -39,6 +40,7 @@ export interface OtherHand {
   readonly nftables: Nftables;
   readonly sysctl: Sysctl;
   readonly features: DeviceFeatures;
+  readonly ipvs: IpvsStore;
   addHardware(options: HardwareOptions): void;
   /** An entry that ARP made. */
   learnNeighbour(index: number, ip: string, mac: string): void;
@@ -106,6 +108,11 @@ export class FakeHost {
     };
   }
 
+  /** IPVS of a node as the program under test opens it. */
+  ipvs(path: string) {
+    return fakeIpvsOpeners(this.#get(path).ipvs, supervise(path, this.failures, this.log));
+  }
+
   otherHand(path: string): OtherHand {
     const namespace = this.#get(path);
     const routes = this.#routes(namespace, unsupervised);
@@ -114,6 +121,7 @@ export class FakeHost {
       nftables: new FakeNftables(namespace.nftables, unsupervised),
       sysctl: fakeSysctl(namespace, unsupervised),
       features: fakeFeatures(namespace, unsupervised),
+      ipvs: namespace.ipvs,
       addHardware: (options) => addHardware(namespace, routes, options),
       learnNeighbour: (index, ip, mac) => {
         setNeighbour(namespace, { index, ip, mac }, { operation: "learn", object: ip }, false);

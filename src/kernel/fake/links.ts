@@ -34,7 +34,7 @@ export function createLink(namespace: FakeNamespace, link: NewLink, purpose: Pur
   else if (kind.type === "vxlan") createVxlan(namespace, link, kind.vxlan, base, purpose);
   else {
     const mtuBytes = link.mtuBytes ?? ETHERNET_MTU_BYTES;
-    namespace.addLink({ ...base, index: namespace.nextIndex(), kind: "bridge", mtuBytes, vxlan: undefined });
+    namespace.addLink({ ...base, index: namespace.nextIndex(), kind: kind.type, mtuBytes, vxlan: undefined });
   }
   const made = namespace.linkNamed(link.name);
   if (link.up === true && made !== undefined) namespace.setUp(made);

@@ -8,6 +8,7 @@ import { ipFamily } from "../../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route, Rule, VxlanParameters } from "../../model/kernel-objects.ts";
 import { linkLocalIp, type Mac } from "../../model/mac.ts";
 import { EventQueue } from "./event-queue.ts";
+import { IpvsStore } from "./ipvs.ts";
 import { connectedRoutes, localRoute } from "./own-routes.ts";
 import { TableStore } from "./table-store.ts";
 
@@ -47,6 +48,7 @@ export class FakeNamespace {
   /** Set for a kernel without ethtool netlink. */
   withoutFeatures: BreakwaterError | undefined;
   readonly events = new EventQueue();
+  readonly ipvs = new IpvsStore();
   /** False for a kernel without flowtables. */
   hasFlowtables = true;
   readonly nftables = new TableStore({

@@ -11,6 +11,7 @@ import type {
   Link,
   LinkChange,
   Neighbour,
+  NewAddress,
   NewLink,
   NewRoute,
   Route,
@@ -73,7 +74,7 @@ export class FakeRouteTable implements RouteTable {
     return this.#list("addresses", addressMessages.addressesRequest(), () => [...this.#namespace.addresses]);
   }
 
-  addAddress(address: Omit<Address, "scope"> & { readonly noDad?: boolean }): void {
+  addAddress(address: NewAddress): void {
     const purpose = addressMessages.addAddressRequest(address);
     this.#run("addAddress", purpose, () => entries.addAddress(this.#namespace, address, purpose));
   }

@@ -84,6 +84,11 @@ export class GenericNetlink implements Disposable {
     this.#socket.request(encode(family, command));
   }
 
+  /** Sends independent commands, many in one send(). @returns one entry a command: undefined, or its error */
+  requestMany(family: GenericFamily, commands: readonly GenericCommand[]): (BreakwaterError | undefined)[] {
+    return this.#socket.requestMany(commands.map((command) => encode(family, command)));
+  }
+
   /** The one answer to a command, or undefined when the kernel says there is none. */
   get<T>(family: GenericFamily, command: GenericCommand, decode: (answer: GenericAnswer) => T): T | undefined {
     return this.#socket.get(encode(family, command), (m) => decodeAnswer(family, m, decode));

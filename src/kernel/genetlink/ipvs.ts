@@ -1,40 +1,30 @@
-/** Virtual servers of IPVS over generic netlink: include/uapi/linux/ip_vs.h. */
-import { type Family, type Ip, ipBytes, ipFamily, ipFromBytes } from "../../model/ip.ts";
-import { attributes, bytes, u16, u16be, u32 } from "../netlink/codec.ts";
-import { type GenericAnswer, type GenericCommand, type GenericFamily, GenericNetlink } from "./genetlink-socket.ts";
-
-/** One virtual server. Those that go by a firewall mark have no address. */
-export interface VirtualServer {
-  readonly family: Family;
-  /** IPPROTO_ number; absent with a mark. */
-  readonly protocol?: number;
-  readonly address?: Ip;
-  readonly port?: number;
-  readonly mark?: number;
-}
+/** IPVS over generic netlink: virtual servers and their destinations (include/uapi/linux/ip_vs.h). */
+import type { BreakwaterError } from "../../model/errors.ts";
+import type { IpvsChange, ObservedDestination } from "../../model/ipvs.ts";
+import { type GenericFamily, GenericNetlink } from "./genetlink-socket.ts";
+import {
+  changeCommand,
+  decodeDestination,
+  decodeServer,
+  deleteCommand,
+  destinationsCommand,
+  listCommand,
+  type VirtualServer,
+} from "./ipvs-messages.ts";
 
 /** IPVS of one namespace. */
 export interface Ipvs extends Disposable {
+  /** All of them, others' too. */
   virtualServers(): VirtualServer[];
   /** @throws BreakwaterError BW_NETLINK; errno ESRCH when there is none */
   deleteVirtualServer(server: VirtualServer): void;
+  /** Of the virtual server with this key; none where there is no such server. */
+  destinations(key: string): ObservedDestination[];
+  /** Tries each, many in one system call. @returns one entry a change: undefined or its error */
+  applyMany(changes: readonly IpvsChange[]): (BreakwaterError | undefined)[];
 }
 
 const FAMILY_NAME = "IPVS";
-const IPVS_CMD_DEL_SERVICE = 3;
-const IPVS_CMD_GET_SERVICE = 4;
-const AF = { 4: 2, 6: 10 } as const;
-/** union nf_inet_addr: an IPv4 address stands in the first 4 bytes. */
-const ADDRESS_BYTES = 16;
-
-const service = attributes({
-  family: [1, u16],
-  protocol: [2, u16],
-  address: [3, bytes],
-  port: [4, u16be],
-  mark: [5, u32],
-});
-const serviceMessage = attributes({ service: [1, service] });
 
 /** Undefined when the kernel has no IPVS now: the list of families is read, for asking by name would load the module. */
 export function openIpvs(): Ipvs | undefined {
@@ -43,6 +33,17 @@ export function openIpvs(): Ipvs | undefined {
   if (family !== undefined) return new IpvsSocket(generic, family);
   generic[Symbol.dispose]();
   return undefined;
+}
+
+/** The same where IPVS is wanted: the kernel loads its module. @throws BreakwaterError BW_GENETLINK_FAMILY */
+export function loadIpvs(): Ipvs {
+  const generic = new GenericNetlink();
+  try {
+    return new IpvsSocket(generic, generic.family(FAMILY_NAME));
+  } catch (error) {
+    generic[Symbol.dispose]();
+    throw error;
+  }
 }
 
 class IpvsSocket implements Ipvs {
@@ -65,49 +66,13 @@ class IpvsSocket implements Ipvs {
   deleteVirtualServer(server: VirtualServer): void {
     this.#generic.request(this.#family, deleteCommand(server));
   }
-}
 
-export function listCommand(): GenericCommand {
-  const NLM_F_DUMP = 0x300;
-  return {
-    operation: "list",
-    object: "virtual servers of IPVS",
-    command: IPVS_CMD_GET_SERVICE,
-    flags: NLM_F_DUMP,
-    body: () => undefined,
-  };
-}
+  destinations(key: string): ObservedDestination[] {
+    const found = this.#generic.dump(this.#family, destinationsCommand(key), decodeDestination);
+    return found.filter((destination) => destination !== undefined);
+  }
 
-export function deleteCommand(server: VirtualServer): GenericCommand {
-  return {
-    operation: "delete",
-    object: `virtual server ${formatServer(server)}`,
-    command: IPVS_CMD_DEL_SERVICE,
-    body: (w) => serviceMessage.write(w, { service: encodeServer(server) }),
-  };
-}
-
-function encodeServer({ family, protocol, address, port, mark }: VirtualServer) {
-  if (mark !== undefined) return { family: AF[family], mark };
-  const union = Buffer.alloc(ADDRESS_BYTES);
-  if (address !== undefined) union.set(ipBytes(address));
-  return { family: AF[family], protocol, address: union, port };
-}
-
-export function decodeServer({ payload }: Pick<GenericAnswer, "payload">): VirtualServer | undefined {
-  const values = serviceMessage.read(payload).service;
-  const family = values?.family === AF[4] ? 4 : values?.family === AF[6] ? 6 : undefined;
-  if (values === undefined || family === undefined) return undefined;
-  const { protocol, address, port, mark } = values;
-  if (mark !== undefined) return { family, mark };
-  if (protocol === undefined || address === undefined || port === undefined) return undefined;
-  const ip = ipFromBytes(Buffer.from(address).subarray(0, family === 4 ? 4 : ADDRESS_BYTES));
-  return { family, protocol, address: ip, port };
-}
-
-/** "TCP 10.96.0.1:443", "TCP [fd00::1]:443", "mark 7" */
-export function formatServer({ protocol, address = "", port, mark }: VirtualServer): string {
-  if (mark !== undefined) return `mark ${mark}`;
-  const name = { 6: "TCP", 17: "UDP", 132: "SCTP" }[protocol ?? 0] ?? `protocol ${protocol}`;
-  return `${name} ${address !== "" && ipFamily(address) === 6 ? `[${address}]` : address}:${port}`;
+  applyMany(changes: readonly IpvsChange[]): (BreakwaterError | undefined)[] {
+    return this.#generic.requestMany(this.#family, changes.map(changeCommand));
+  }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BreakwaterError } from "../../model/errors.ts";
 import { FakeHost } from "../fake/host.ts";
-import { formatServer, type VirtualServer } from "../genetlink/ipvs.ts";
+import { formatServer, type VirtualServer } from "../genetlink/ipvs-messages.ts";
 import type { IpsetPort } from "../nfnetlink/ipset-socket.ts";
 import { IpvsPart } from "./ipvs.ts";
 
@@ -32,6 +32,8 @@ function rig(servers: readonly VirtualServer[], sets: Readonly<Record<string, re
               if (!state.servers.includes(doomed)) throw refusal("ESRCH");
               state.servers = state.servers.filter((one) => one !== doomed);
             },
+            destinations: () => assert.fail("nobody asks for destinations"),
+            applyMany: () => assert.fail("nothing else is changed"),
             [Symbol.dispose]: () => undefined,
           }
         : undefined,

@@ -3,6 +3,7 @@
  * its address is on that device, or when its port is in one of kube-proxy's sets of NodePorts; others may use IPVS too.
  * Servers go first: without the device and the sets they could not be told any more.
  */
+import { IPVS_MARK } from "../../model/ipvs.ts";
 import {
   countsOf,
   isNodePortIpset,
@@ -11,7 +12,8 @@ import {
   type KubeProxyFinding,
   type KubeProxyKind,
 } from "../../model/kube-proxy.ts";
-import { formatServer, type Ipvs, openIpvs, type VirtualServer } from "../genetlink/ipvs.ts";
+import { type Ipvs, openIpvs } from "../genetlink/ipvs.ts";
+import { formatServer, type VirtualServer } from "../genetlink/ipvs-messages.ts";
 import { isNotFound } from "../netlink/error.ts";
 import type { IpsetPort } from "../nfnetlink/ipset-socket.ts";
 import { openRouteTable } from "../rtnetlink/route-socket.ts";
@@ -84,11 +86,13 @@ export class IpvsPart implements KubeProxyPart {
 type NodePort = Omit<IpsetPort, "protocol"> & { readonly protocol: number | undefined };
 
 function isOwn(
-  { address, port, protocol }: VirtualServer,
+  { address, port, protocol, server }: VirtualServer,
   addresses: ReadonlySet<string>,
   nodePorts: readonly NodePort[],
 ): boolean {
   if (address === undefined || port === undefined) return false;
+  // Where we serve through IPVS, too, it is ours by now.
+  if (server !== undefined && (server.flags & IPVS_MARK) !== 0) return false;
   if (addresses.has(address)) return true;
   return nodePorts.some((range) => range.protocol === protocol && range.first <= port && port <= range.last);
 }

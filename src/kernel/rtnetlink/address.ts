@@ -1,9 +1,9 @@
 /** Interface addresses: RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR (include/uapi/linux/if_addr.h). */
 import { ipFamily } from "../../model/ip.ts";
-import { attributes, ip, message, struct, u32 } from "../netlink/codec.ts";
+import { attributes, bytes, ip, message, struct, u32 } from "../netlink/codec.ts";
 import * as c from "../netlink/constants.ts";
 import type { NetlinkMessage, NetlinkRequest } from "../netlink/socket.ts";
-import type { Address } from "./types.ts";
+import type { Address, NewAddress } from "./types.ts";
 
 export const RTM_NEWADDR = 20;
 export const RTM_DELADDR = 21;
@@ -16,7 +16,10 @@ const RT_SCOPE_LINK = 253;
 const RT_SCOPE_HOST = 254;
 
 const ifaddr = struct({ family: "u8", prefixLength: "u8", flags: "u8", scope: "u8", index: "u32" });
-const addressMessage = message(ifaddr, attributes({ address: [1, ip], local: [2, ip], flags: [8, u32] }));
+const addressMessage = message(
+  ifaddr,
+  attributes({ address: [1, ip], local: [2, ip], lifetime: [6, bytes], flags: [8, u32] }),
+);
 
 export function familyNumber(address: string): number {
   return ipFamily(address) === 4 ? AF_INET : AF_INET6;
@@ -34,17 +37,31 @@ export function addressesRequest(): NetlinkRequest {
 
 type AddressKey = Omit<Address, "scope">;
 
-function body(address: AddressKey, flags: number | undefined): NetlinkRequest["body"] {
+/** struct ifa_cacheinfo: preferred for no time, valid for ever (INFINITY_LIFE_TIME). */
+const DEPRECATED = Buffer.from("00000000ffffffff0000000000000000", "hex");
+
+function body(address: AddressKey & { neverSource?: boolean }, flags: number | undefined): NetlinkRequest["body"] {
   const family = familyNumber(address.address);
+  const isHidden = address.neverSource === true;
   return (w) =>
     addressMessage.write(
       w,
-      { family, prefixLength: address.length, index: address.index },
-      { local: address.address, address: address.address, flags },
+      {
+        family,
+        prefixLength: address.length,
+        index: address.index,
+        ...(isHidden && family === AF_INET ? { scope: RT_SCOPE_HOST } : {}),
+      },
+      {
+        local: address.address,
+        address: address.address,
+        ...(isHidden && family === AF_INET6 ? { lifetime: DEPRECATED } : {}),
+        flags,
+      },
     );
 }
 
-export function addAddressRequest(address: AddressKey & { readonly noDad?: boolean }): NetlinkRequest {
+export function addAddressRequest(address: NewAddress): NetlinkRequest {
   return {
     operation: "add address",
     object: `${address.address}/${address.length} to link ${address.index}`,

@@ -106,13 +106,14 @@ type Writer = Parameters<NetlinkRequest["body"]>[0];
 function writeLinkInfo(w: Writer, kind: NewLink["kind"]): void {
   const body = () => {
     w.attribute(IFLA_INFO_KIND, () => w.cstring(kind.type));
-    if (kind.type === "bridge") return;
-    w.attribute(IFLA_INFO_DATA, () => writeLinkData(w, kind), true);
+    if (kind.type === "vxlan" || kind.type === "veth") {
+      w.attribute(IFLA_INFO_DATA, () => writeLinkData(w, kind), true);
+    }
   };
   w.attribute(IFLA_LINKINFO, body, true);
 }
 
-function writeLinkData(w: Writer, kind: Exclude<NewLink["kind"], { type: "bridge" }>): void {
+function writeLinkData(w: Writer, kind: Extract<NewLink["kind"], { type: "vxlan" | "veth" }>): void {
   if (kind.type === "vxlan") {
     vxlanData.write(w, vxlanAttributes(kind.vxlan));
     return;

@@ -14,6 +14,7 @@ import type {
   Link,
   LinkChange,
   Neighbour,
+  NewAddress,
   NewLink,
   NewRoute,
   Route,
@@ -66,7 +67,7 @@ class RouteSocket implements RouteTable {
     return this.#socket.dump(address.addressesRequest(), address.decodeAddress);
   }
 
-  addAddress(value: Omit<Address, "scope"> & { readonly noDad?: boolean }): void {
+  addAddress(value: NewAddress): void {
     this.#socket.request(address.addAddressRequest(value));
   }
 

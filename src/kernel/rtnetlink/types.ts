@@ -10,6 +10,7 @@ import type {
   Link,
   LinkChange,
   Neighbour,
+  NewAddress,
   NewLink,
   NewRoute,
   Route,
@@ -33,7 +34,7 @@ export interface RouteTable extends Disposable {
   deleteLink(index: number): void;
 
   addresses(): Address[];
-  addAddress(address: Omit<Address, "scope"> & { readonly noDad?: boolean }): void;
+  addAddress(address: NewAddress): void;
   deleteAddress(address: Omit<Address, "scope">): void;
 
   /** Routes of one protocol number, or all, of all tables. */
@@ -72,7 +73,7 @@ export interface LinkReaper extends Disposable {
 export type RouteChange =
   | { readonly do: "createLink"; readonly link: NewLink }
   | { readonly do: "changeLink"; readonly index: number; readonly change: LinkChange; readonly name?: string }
-  | { readonly do: "addAddress"; readonly address: Omit<Address, "scope"> & { readonly noDad?: boolean } }
+  | { readonly do: "addAddress"; readonly address: NewAddress }
   | { readonly do: "deleteAddress"; readonly address: Omit<Address, "scope"> }
   | { readonly do: "setRoute"; readonly route: NewRoute }
   | { readonly do: "deleteRoute"; readonly route: NewRoute }

@@ -63,10 +63,10 @@ test("svc-28 a client whose pod is gone reaches a live one, once it is forgotten
   on.apply({ slices: [aSlice([podOn(1, 5), podOn(3, 7)])] });
   const { dynamic } = on.tracer("node1");
   const table = { family: "ip", name: "breakwater" } as const;
-  assert.equal(
-    dynamic.delete(table, { name: "affinity" }, "10.244.1.9 . 10.96.0.10 . tcp . 80 : 10.244.2.6 . 8080"),
-    true,
-  );
+  const remembered = "10.244.1.9 . 10.96.0.10 . tcp . 80 : 10.244.2.6 . 8080";
+  // IPVS forgets by itself what has weight 0.
+  const isInMap = on.virtualServers("node1") === undefined;
+  assert.equal(dynamic.delete(table, { name: "affinity" }, remembered), isInMap);
   assert.equal(on.connect(ways["cluster IP"], 1), "10.244.3.7:8080");
   assert.deepEqual(seen(on, ways["cluster IP"]), ["10.244.3.7:8080"]);
 });

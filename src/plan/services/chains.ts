@@ -35,6 +35,8 @@ export interface ChainInput {
   readonly needs: Iterable<string>;
   /** Packets that connection tracking finds invalid are dropped on their way through the node. */
   readonly dropInvalid: boolean;
+  /** IPVS translates what `services` accepts: connection tracking does not know that it is translated. @default false */
+  readonly ipvs?: boolean;
 }
 
 /** Fields of a family, and keys that are looked up. */
@@ -116,8 +118,7 @@ function outsideRules({ podCidrs }: ChainInput, w: Words, needs: ReadonlySet<str
 function postroutingRules(input: ChainInput, w: Words, needs: ReadonlySet<string>): NftRule[] {
   const hairpin: readonly NftField[] = [w.source, w.destination];
   return [
-    notTranslated,
-    ...rememberRules(w, needs),
+    ...(input.ipvs === true ? rememberTranslated(w, needs) : [notTranslated, ...rememberRules(w, needs)]),
     {
       statements: [{ lookup: hairpin, set: "hairpin" }, { masquerade: true }],
       comment: "pods that reach themselves",
@@ -139,6 +140,13 @@ const notTranslated: NftRule = {
 
 function rememberRules(w: Words, needs: ReadonlySet<string>): NftRule[] {
   return perProtocol(needs, "affinity").map((protocol) => byOriginal(w, protocol, "affine"));
+}
+
+/** Among packets that IPVS has translated, and remembers itself. */
+function rememberTranslated(w: Words, needs: ReadonlySet<string>): NftRule[] {
+  return rememberRules(w, needs).map(({ statements }) => ({
+    statements: [{ match: "ct status", op: "==", value: "dnat" }, ...statements],
+  }));
 }
 
 function byOriginal(w: Words, protocol: Protocol, map: string): NftRule {

@@ -19,6 +19,16 @@ export interface FrontendElements {
   readonly outsideEndpoints: readonly string[];
 }
 
+/** Endpoints that the map `endpoints` has to hold: where IPVS serves, none. */
+export function mapEndpoints({ endpoints, ipvs }: Pick<Frontend, "endpoints" | "ipvs">): readonly string[] {
+  return ipvs === undefined ? endpoints : [];
+}
+
+/** Whether rules have to remember clients: IPVS remembers its own. */
+function remembers({ affinitySeconds, endpoints, outside = [], ipvs }: Frontend): boolean {
+  return affinitySeconds !== undefined && (ipvs === undefined ? endpoints : outside).length > 0;
+}
+
 /** The frontend's elements, endpoints in slots by their order. */
 export function frontendElements(frontend: Frontend): FrontendElements {
   const { key, endpoints, outside, kind, sourceRanges } = frontend;
@@ -29,7 +39,7 @@ export function frontendElements(frontend: Frontend): FrontendElements {
   if (kind !== "ClusterIP" && verdict !== undefined) {
     single.external = `${key} : goto ${frontend.keepsSource ? "hide-own-source" : "hide-source"}`;
   }
-  if (frontend.affinitySeconds !== undefined && endpoints.length > 0) {
+  if (frontend.affinitySeconds !== undefined && remembers(frontend)) {
     single.affine = `${key} : jump ${rememberChain(frontend.affinitySeconds)}`;
   }
   if (sourceRanges !== undefined) single.guarded = key;
@@ -38,13 +48,15 @@ export function frontendElements(frontend: Frontend): FrontendElements {
   return {
     single,
     ranges: (sourceRanges ?? []).map((range) => `${key} . ${range}`),
-    endpoints,
+    endpoints: mapEndpoints(frontend),
     outsideEndpoints: outside ?? [],
   };
 }
 
-function mainVerdict({ endpoints, otherwise, affinitySeconds }: Frontend): string | undefined {
+function mainVerdict({ endpoints, otherwise, affinitySeconds, ipvs }: Frontend): string | undefined {
   if (endpoints.length === 0) return otherwise === "drop" ? "drop" : undefined;
+  // It goes on to where IPVS looks at it.
+  if (ipvs !== undefined) return "accept";
   const chain = affinitySeconds === undefined ? lbChain : affinityChain;
   return `goto ${chain(endpoints.length)}`;
 }
@@ -67,9 +79,11 @@ export function frontendNeeds({ endpoints, outside, ...frontend }: Frontend): st
   const needs: string[] = [];
   const { affinitySeconds, sourceRanges, protocol, kind } = frontend;
   const isSticky = affinitySeconds !== undefined;
-  if (endpoints.length > USUAL_ENDPOINTS) needs.push(lbChain(endpoints.length));
-  if (endpoints.length > 0 && isSticky) needs.push(affinityChain(endpoints.length));
-  if (isSticky) needs.push(rememberChain(affinitySeconds), `affinity:${protocol}`);
+  const inMaps = frontend.ipvs === undefined ? endpoints.length : 0;
+  if (inMaps > USUAL_ENDPOINTS) needs.push(lbChain(inMaps));
+  if (inMaps > 0 && isSticky) needs.push(affinityChain(inMaps));
+  if (isSticky && (frontend.ipvs === undefined || outside !== undefined))
+    needs.push(rememberChain(affinitySeconds), `affinity:${protocol}`);
   if (outside !== undefined) needs.push("outside");
   if (outside !== undefined && outside.length > 0) {
     needs.push(localChain(outside.length));

@@ -13,6 +13,7 @@ import {
   serviceKey,
 } from "../../model/service.ts";
 import { type ChosenEndpoints, chooseEndpoints, portEndpoints, type ServingNode } from "./endpoints.ts";
+import { type IpvsContext, ipvsManner } from "./ipvs.ts";
 
 export interface ServiceContext extends ServingNode {
   /** Addresses of the node on which NodePorts answer. */
@@ -21,6 +22,8 @@ export interface ServiceContext extends ServingNode {
   readonly addresses: readonly Ip[];
   /** Pod CIDRs of the node. */
   readonly podCidrs: readonly Prefix[];
+  /** Where IPVS serves; absent: the maps of nftables do. */
+  readonly ipvs?: IpvsContext;
 }
 
 /** @param slices those of the Service, in any order */
@@ -92,6 +95,7 @@ function portFrontends(
   const ours = (addresses: readonly Ip[]) => addresses.filter((address) => ipFamily(address) === family);
   const frontend = (kind: Frontend["kind"], address: Ip, number: number): Frontend => ({
     ...identity(service, port, address, number),
+    ...virtual(kind, address, context),
     ...(kind === "ClusterIP" ? clusterPolicy(service, chosen) : externalPolicy(service, chosen)),
     kind,
     ...(service.affinitySeconds === undefined ? {} : { affinitySeconds: service.affinitySeconds }),
@@ -120,6 +124,15 @@ function identity(service: ClusterService, port: ServicePort, address: Ip, numbe
     port: number,
     service: port.name === "" ? serviceKey(service) : `${serviceKey(service)}:${port.name}`,
   };
+}
+
+function virtual(
+  kind: Frontend["kind"],
+  address: Ip,
+  { ipvs, addresses }: ServiceContext,
+): Pick<Frontend, "ipvs"> | undefined {
+  const manner = ipvs && ipvsManner(kind, address, addresses, ipvs);
+  return manner && { ipvs: manner };
 }
 
 type Policy = Pick<Frontend, "endpoints" | "outside" | "otherwise" | "keepsSource">;

@@ -7,15 +7,32 @@ import type { ServiceContext } from "./frontends.ts";
 
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 
-/** @param addresses all that the node's devices have */
-export function serviceContext(node: ClusterNode, addresses: readonly Ip[], config: ServiceConfig): ServiceContext {
+/**
+ * @param addresses all that the node's devices have, without those of Services
+ * @param nodes all of the cluster
+ */
+export function serviceContext(
+  node: ClusterNode,
+  addresses: readonly Ip[],
+  config: ServiceConfig,
+  nodes: Iterable<ClusterNode> = [],
+): ServiceContext {
   return {
     name: node.name,
     zone: node.labels[ZONE_LABEL],
     addresses,
     nodePortAddresses: nodePortAddresses(config, addresses, node.internalIps),
     podCidrs: node.podCidrs,
+    ...(config.ipvs === undefined ? {} : { ipvs: { elsewhere: addressesElsewhere(node, nodes) } }),
   };
+}
+
+function addressesElsewhere(own: ClusterNode, nodes: Iterable<ClusterNode>): Ip[] {
+  const elsewhere = new Set<Ip>();
+  for (const { name, internalIps, externalIps = [] } of nodes) {
+    if (name !== own.name) for (const ip of [...internalIps, ...externalIps]) elsewhere.add(ip);
+  }
+  return [...elsewhere].sort();
 }
 
 /** Its InternalIPs that it has, or those of its addresses that the operator chose. Sorted by the caller's order. */

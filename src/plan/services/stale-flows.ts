@@ -29,7 +29,9 @@ export function isStale(entry: ConntrackEntry, judge: FlowJudge): boolean {
   if (original.protocol !== IPPROTO_UDP) return false;
   const key = flowKey(entry);
   const frontend = judge.frontend(key);
-  const isTranslated = (status & DST_NAT) !== 0;
+  // IPVS translates without a word in the status.
+  const isElsewhere = reply.source !== original.destination || reply.sourcePort !== original.destinationPort;
+  const isTranslated = (status & DST_NAT) !== 0 || isElsewhere;
   if (frontend === undefined) return judge.wasServed(key) && isTranslated;
   const endpoints =
     frontend.outside === undefined || judge.isInside(original.source) ? frontend.endpoints : frontend.outside;

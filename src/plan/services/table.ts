@@ -21,6 +21,8 @@ export interface ServiceTableInput {
   readonly serviceCidrs: readonly Prefix[];
   readonly dropInvalid: boolean;
   readonly counters: boolean;
+  /** @default false */
+  readonly ipvs?: boolean;
   readonly plans: Iterable<ServicePlan>;
 }
 

@@ -20,6 +20,7 @@ import {
   TracedPacket,
   tupleOf,
 } from "./traced-packet.ts";
+import { schedule, type TracedIpvs } from "./virtual-servers.ts";
 
 /** What the walk has to know of a node beside its rules. */
 export interface TracedNode {
@@ -27,6 +28,8 @@ export interface TracedNode {
   readonly tables: readonly NftTable[];
   /** Its own addresses; loopback's are always its own. */
   readonly addresses: readonly Ip[];
+  /** Absent: the kernel has no virtual servers. */
+  readonly ipvs?: TracedIpvs;
   /** Device that a packet leaves by; undefined: there is no route. Its own addresses are not asked for. */
   readonly route: (destination: Ip) => string | undefined;
   /** What masquerading makes the source. */
@@ -143,6 +146,37 @@ class Journey {
     return this.#hook("forward") ?? this.#leave();
   }
 
+  /** IPVS sends on what is for a virtual server: it passes output (ip_vs_nat_xmit), not forward. */
+  #input(): Outcome {
+    const packet = this.#packet;
+    const scheduled = this.#schedule();
+    if (scheduled === "refused") return this.#reject();
+    if (scheduled === undefined || this.#isLocal(packet.destination)) {
+      return this.#hook("input") ?? this.#arrive("local", packet.iif);
+    }
+    const device = this.#node.route(packet.destination);
+    if (device === undefined) return this.#end("no route");
+    packet.oif = device;
+    return this.#hook("output") ?? this.#leave();
+  }
+
+  #schedule(): "refused" | "scheduled" | undefined {
+    const { ipvs } = this.#node;
+    const packet = this.#packet;
+    if (ipvs === undefined || packet.state !== "new") return undefined;
+    const found = schedule(ipvs, packet, this.#dynamic, (modulus) => this.#draw(modulus));
+    if (found === undefined || found === "refused") return found;
+    packet.destination = found.destination;
+    packet.destinationPort = found.port;
+    this.#trace.push(`IPVS: ${formatPacket(packet)}`);
+    return "scheduled";
+  }
+
+  #reject(): Outcome {
+    this.#rejection = this.#packet.family === 4 ? "icmp" : "icmpv6";
+    return this.#end("rejected");
+  }
+
   #fromHere(): Outcome {
     const packet = this.#packet;
     const device = this.#deviceTo(packet.destination);
@@ -150,6 +184,7 @@ class Journey {
     packet.oif = device;
     const refused = this.#hook("output");
     if (refused !== undefined) return refused;
+    if (this.#schedule() === "refused") return this.#reject();
     const after = this.#deviceTo(packet.destination);
     if (after === undefined) return this.#end("no route");
     packet.oif = after;
@@ -170,7 +205,7 @@ class Journey {
   }
 
   #isLocal(ip: Ip): boolean {
-    return isLoopback(ip) || this.#node.addresses.includes(ip);
+    return isLoopback(ip) || this.#node.addresses.includes(ip) || this.#node.ipvs?.bound.includes(ip) === true;
   }
 
   /** @returns what ended the way here; undefined when the packet goes on */

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { cleanUpKernel } from "../../../src/agent/cleanup.ts";
+import { openIpvs } from "../../../src/kernel/genetlink/ipvs.ts";
 import { openKernel } from "../../../src/kernel/kernel.ts";
 import { createNamespace } from "../../../src/kernel/netns.ts";
 import { watchRoutes } from "../../../src/kernel/rtnetlink/route-events.ts";
@@ -129,7 +130,7 @@ async function timeFirstRoute(cluster: BenchCluster, host: LabHost, round: numbe
     await once(child, "exit");
     host.run(() => {
       using kernel = openKernel();
-      cleanUpKernel(kernel, false);
+      cleanUpKernel(kernel, false, openIpvs);
     });
   }
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { applyOperations } from "../../../src/agent/apply.ts";
 import { cleanUpKernel } from "../../../src/agent/cleanup.ts";
+import { openIpvs } from "../../../src/kernel/genetlink/ipvs.ts";
 import { Mirror } from "../../../src/agent/mirror.ts";
 import { createPodLinks } from "../../../src/agent/pod-links.ts";
 import { diffNode } from "../../../src/diff/diff.ts";
@@ -105,7 +106,7 @@ function measureRounds(bench: Bench, host: LabHost): void {
     if (loop.diff(loop.plan(nodes)).length > 0) bench.problem("a second round changes what the first has made");
     removeEntries(host, loop);
     batch.push(time(() => runBatch(commands)));
-    cleanUpKernel(kernel, false);
+    cleanUpKernel(kernel, false, openIpvs);
   }
   bench.row(`plan of ${NODES} nodes`, "ms", median(plans), { reference: median(whole), referenceName: "whole round" });
   bench.row(`plan, compare and apply ${NODES} nodes`, "ms", median(whole), {
@@ -152,7 +153,7 @@ function addOne(bench: Bench, count: number): { operations: number; ms: number[]
     nodes.delete(spec.name);
     loop.round(nodes);
   }
-  cleanUpKernel(kernel, false);
+  cleanUpKernel(kernel, false, openIpvs);
   return { operations, ms };
 }
 

@@ -15,6 +15,7 @@ import { type ClusterService, type EndpointSlice, serviceKey } from "../../../mo
 import type { ServiceContext } from "../../../plan/services/frontends.ts";
 import { node1 } from "../../../plan/services/testing/objects.ts";
 import type { Log } from "../../log.ts";
+import type { IpvsKernel } from "../ipvs-services.ts";
 import { createServiceMetrics } from "../service-metrics.ts";
 import { ServiceProxy } from "../service-proxy.ts";
 
@@ -107,10 +108,15 @@ export class ProxyRig implements Disposable {
     const { nftables } = this.host.kernel(NODE);
     const { conntrack, source, config, metrics, clock } = this;
     return new ServiceProxy({
-      ...{ nftables, conntrack, source, config, log, metrics, clock },
+      ...{ nftables, conntrack, ipvs: this.ipvsKernel(), source, config, log, metrics, clock },
       wallClock: () => this.wallMs,
       onCommit: (keys) => this.told.push([...keys].sort()),
     });
+  }
+
+  ipvsKernel(): IpvsKernel {
+    const { routes, sysctl } = this.host.kernel(NODE);
+    return { ...this.host.ipvs(NODE), routes, sysctl, release: "6.1.0-50-amd64" };
   }
 
   /** The agent is killed, and another one begins with what the kernel has. */

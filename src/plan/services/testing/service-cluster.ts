@@ -3,6 +3,7 @@
  * who dials a Service. Node N has the addresses 192.168.1.1N and fd00:192:168:1::1N, the pods 10.244.N.x and
  * fd00:10:244:N::x, and is in zone N.
  */
+import type { ServicePlan } from "../../../model/frontend.ts";
 import { type Ip, ipFamily } from "../../../model/ip.ts";
 import { NFT_TABLE } from "../../../model/marks.ts";
 import type { NftTable } from "../../../model/nft.ts";
@@ -13,9 +14,11 @@ import { planMasquerade } from "../../masquerade.ts";
 import { DynamicElements } from "../../testing/dynamic-elements.ts";
 import { formatOutcome, type Outcome, PacketTracer } from "../../testing/packet-tracer.ts";
 import type { Packet } from "../../testing/traced-packet.ts";
+import type { TracedIpvs } from "../../testing/virtual-servers.ts";
 import { planService, type ServiceContext } from "../frontends.ts";
+import { planIpvsServer } from "../ipvs.ts";
 import { nodePortAddresses } from "../node-ports.ts";
-import { planServiceTable } from "../table.ts";
+import { claimFrontends, planServiceTable } from "../table.ts";
 import { anEndpoint } from "./objects.ts";
 
 export type NodeName = "node1" | "node2" | "node3";
@@ -31,8 +34,17 @@ export interface ClusterInput {
   /** @default the three zones */
   readonly zones?: Partial<Record<NodeName, string | undefined>>;
   readonly config?: Partial<ServiceConfig>;
+  /** Who balances. @default what {@link serveWith} said last */
+  readonly backend?: "nftables" | "ipvs";
   /** More addresses of nodes. */
   readonly addresses?: Partial<Record<NodeName, readonly Ip[]>>;
+}
+
+let usualBackend: "nftables" | "ipvs" = "nftables";
+
+/** What clusters from here on have: the same tests stand for each backend. */
+export function serveWith(backend: "nftables" | "ipvs"): void {
+  usualBackend = backend;
 }
 
 export interface Dial {
@@ -90,6 +102,22 @@ export class ServiceCluster {
     for (const dynamic of this.#dynamic.values()) dynamic.now += seconds;
   }
 
+  /** What IPVS has on a node; undefined where the maps of nftables balance. */
+  virtualServers(name: NodeName): TracedIpvs | undefined {
+    const { ipvs } = this.#config();
+    if (ipvs === undefined) return undefined;
+    const { frontends } = claimFrontends(this.#plans(name));
+    const servers = [...frontends.values()].flatMap((frontend) => {
+      const server = planIpvsServer(frontend, ipvs.scheduler);
+      const { endpoints } = frontend;
+      return server === undefined ? [] : [[server.key, { endpoints, timeoutSeconds: server.timeoutSeconds }] as const];
+    });
+    const bound = [...frontends.values()].flatMap(({ ipvs: manner, address }) =>
+      manner?.bind === true ? address : [],
+    );
+    return { servers: new Map(servers), bound };
+  }
+
   tracer(name: NodeName): PacketTracer {
     const found = this.#tracers.get(name) ?? this.#makeTracer(name);
     this.#tracers.set(name, found);
@@ -107,21 +135,27 @@ export class ServiceCluster {
       addresses: all,
       nodePortAddresses: nodePortAddresses(this.#config(), all, usual),
       podCidrs: [`10.244.${number}.0/24`, `fd00:10:244:${number}::/64`],
+      ...(this.#config().ipvs === undefined ? {} : { ipvs: { elsewhere: this.#elsewhere(name) } }),
     };
+  }
+
+  #elsewhere(name: NodeName): Ip[] {
+    return NODES.filter((other) => other !== name).flatMap((other) => [addressOf(other), addressOf(other, 6)]);
+  }
+
+  #plans(name: NodeName): ServicePlan[] {
+    const context = this.context(name);
+    const { services, slices } = this.#input;
+    const ofService = (service: ClusterService) =>
+      slices.filter((slice) => `${slice.namespace}/${slice.service}` === serviceKey(service));
+    return services.map((service) => planService(service, ofService(service), context));
   }
 
   /** Tables of the node, the older one first. */
   tables(name: NodeName): NftTable[] {
     const context = this.context(name);
-    const { services, slices } = this.#input;
-    const plans = services.map((service) =>
-      planService(
-        service,
-        slices.filter((slice) => `${slice.namespace}/${slice.service}` === serviceKey(service)),
-        context,
-      ),
-    );
-    const { serviceCidrs, dropInvalid, counters } = this.#config();
+    const plans = this.#plans(name);
+    const { serviceCidrs, dropInvalid, counters, ipvs } = this.#config();
     const ofServices = ([4, 6] as const).map((family) =>
       planServiceTable({
         family,
@@ -129,6 +163,7 @@ export class ServiceCluster {
         serviceCidrs: serviceCidrs.filter((prefix) => ipFamily(prefix) === family),
         dropInvalid,
         counters,
+        ipvs: ipvs !== undefined,
         plans,
       }),
     );
@@ -140,13 +175,17 @@ export class ServiceCluster {
   }
 
   #config(): ServiceConfig {
-    return { ...DEFAULT_SERVICE_CONFIG, serviceCidrs: SERVICE_CIDRS, ...this.#input.config };
+    const { backend = usualBackend, config } = this.#input;
+    const ipvs = backend === "ipvs" ? { ipvs: { scheduler: "rr", drainSeconds: 900 } as const } : {};
+    return { ...DEFAULT_SERVICE_CONFIG, serviceCidrs: SERVICE_CIDRS, ...ipvs, ...config };
   }
 
   #makeTracer(name: NodeName): PacketTracer {
     const { addresses, podCidrs } = this.context(name);
+    const ipvs = this.virtualServers(name);
     const node = {
       tables: this.tables(name),
+      ...(ipvs === undefined ? {} : { ipvs }),
       addresses,
       route: (ip: Ip) => (podCidrs.some((prefix) => prefixContains(prefix, ip)) ? `bwh-${ip}` : "eth0"),
       sourceAddress: (_: string, family: 4 | 6) => addressOf(name, family),
@@ -161,7 +200,11 @@ export class ServiceCluster {
       const node = via ?? this.#ownerOf(to) ?? "node1";
       return { node, packet: { ...common, source: source ?? OUTSIDE[family], from: "eth0" } };
     }
-    if (isNode(from)) return { node: from, packet: { ...common, source: source ?? addressOf(from, family) } };
+    if (isNode(from)) {
+      // A socket that dials an address of its own machine has that address itself.
+      const usual = this.virtualServers(from)?.bound.includes(to) === true ? to : addressOf(from, family);
+      return { node: from, packet: { ...common, source: source ?? usual } };
+    }
     const node = this.#nodeOfPod(from);
     if (node === undefined) throw new RangeError(`There is no pod ${from}`);
     return { node, packet: { ...common, source: from, from: `bwh-${from}` } };

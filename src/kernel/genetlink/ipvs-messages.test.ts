@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MessageWriter } from "../netlink/message-writer.ts";
-import { decodeServer, deleteCommand, formatServer, listCommand, type VirtualServer } from "./ipvs.ts";
+import {
+  changeCommand,
+  decodeDestination,
+  decodeServer,
+  deleteCommand,
+  formatServer,
+  listCommand,
+  type VirtualServer,
+} from "./ipvs-messages.ts";
 
 const tcp4: VirtualServer = { family: 4, protocol: 6, address: "10.96.0.1", port: 443 };
 const udp6: VirtualServer = { family: 6, protocol: 17, address: "fd00:96::a", port: 53 };
@@ -50,13 +58,14 @@ function decode(attributes: string) {
 }
 
 test("decodeServer() reads what the kernel lists", () => {
-  for (const [text, server] of [
-    [TCP4, tcp4],
-    [UDP6, udp6],
-    [MARKED, marked],
+  const manner = (key: string) => ({ key, scheduler: "rr", flags: 0, timeoutSeconds: 0 });
+  for (const [text, server, key] of [
+    [TCP4, tcp4, "10.96.0.1 . tcp . 443"],
+    [UDP6, udp6, "fd00:96::a . udp . 53"],
+    [MARKED, marked, ""],
   ] as const) {
     assert.deepEqual(decode(text.slice(8)), server);
-    assert.deepEqual(decode(text.slice(8) + FURTHER), server);
+    assert.deepEqual(decode(text.slice(8) + FURTHER), key === "" ? server : { ...server, server: manner(key) });
   }
 });
 
@@ -76,4 +85,43 @@ test("formatServer() writes what ipvsadm would", () => {
     "SCTP 10.96.0.1:443",
     "protocol 99 10.96.0.1:443",
   ]);
+});
+
+const KEY = "10.96.0.1 . tcp . 443";
+const persistent = { key: KEY, scheduler: "sh", flags: 0x29, timeoutSeconds: 10_800 };
+const destination = { endpoint: "10.244.1.5 . 8443", weight: 1 };
+
+test("changeCommand() writes a virtual server with all that the kernel asks for, its own flags left alone", () => {
+  const { command, object, body } = changeCommand({ do: "addServer", server: persistent });
+  assert.deepEqual([command, object], [1, "virtual server TCP 10.96.0.1:443 sh persistent 10800"]);
+  const further = hex("0700 0600 736800 00  0c00 0700 29000000 fdffffff  0800 0800 302a0000  0800 0900 ffffffff");
+  assert.equal(bytes({ body }), hex("5400 0180") + TCP4.slice(8) + further);
+  assert.equal(changeCommand({ do: "changeServer", server: persistent }).command, 2);
+});
+
+test("changeCommand() writes a destination: whole, or by its name alone to delete it", () => {
+  const named = hex("1400 0100 0af40105 000000000000000000000000  0600 0200 20fb 0000");
+  const whole = hex("0800 0300 00000000  0800 0400 01000000  0800 0500 00000000  0800 0600 00000000");
+  const family = hex("0600 0b00 0200 0000");
+  const added = changeCommand({ do: "addDestination", key: KEY, destination });
+  assert.equal(added.command, 5);
+  assert.equal(bytes(added), TCP4 + hex("4800 0280") + named + whole + family);
+  const deleted = changeCommand({ do: "deleteDestination", key: KEY, destination });
+  assert.equal(deleted.command, 7);
+  assert.equal(bytes(deleted), TCP4 + hex("2800 0280") + named + family);
+  assert.equal(changeCommand({ do: "changeDestination", key: KEY, destination }).command, 6);
+});
+
+test("decodeDestination() counts connections, active and inactive", () => {
+  const inner = Buffer.from(
+    hex("1400 0100 0af40105 000000000000000000000000  0600 0200 20fb 0000  0800 0400 00000000") +
+      hex("0800 0700 02000000  0800 0800 03000000  0600 0b00 0200 0000"),
+    "hex",
+  );
+  const outer = Buffer.alloc(4);
+  outer.writeUInt16LE(inner.length + 4, 0);
+  outer.writeUInt16LE(0x8002, 2);
+  const found = decodeDestination({ payload: Buffer.concat([outer, inner]) });
+  assert.deepEqual(found, { endpoint: "10.244.1.5 . 8443", weight: 0, connections: 5 });
+  assert.equal(decodeDestination({ payload: outer.subarray(0, 0) }), undefined);
 });
