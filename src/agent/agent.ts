@@ -17,7 +17,9 @@ import { messageOf } from "../model/errors.ts";
 import { SERVICE_TABLES } from "../model/marks.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { type Bgp, startBgp } from "./bgp/bgp-start.ts";
+import { CniPublisher } from "./cni-publisher.ts";
 import { type HealthServer, startHealthServer } from "./health.ts";
+import { type HostSurroundings, watchHost } from "./host/host-parts.ts";
 import { IdleCollector } from "./idle-collector.ts";
 import { createKubeProxyMetrics } from "./kube-proxy-metrics.ts";
 import { KubeProxyTakeover } from "./kube-proxy-takeover.ts";
@@ -54,6 +56,8 @@ export interface AgentOptions {
   /** Sockets of their own, too. */
   readonly policyKernel: PolicyKernel;
   readonly kubeProxyKernel: KubeProxyKernel;
+  /** The machine, where its modules and tuning are this agent's. */
+  readonly host?: HostSurroundings;
   readonly config: NodeConfig;
   readonly connection: ApiConnection;
   readonly stateDir: string;
@@ -72,8 +76,6 @@ export interface Agent {
 
 /** The loop is ill when no round ended for this long although one was due. */
 const STUCK_MS = 30_000;
-const PUBLISH_RETRY_MS = 1000;
-const PUBLISH_CHECK_MS = 1000;
 
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { log, config, kernel } = options;
@@ -133,6 +135,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     ...(services === undefined ? {} : { services: () => services.view() }),
   });
   const balancer = giveAddresses(config, { client, metrics, log });
+  const host = watchHost(options, metrics, () => reconciler);
   const takeover = watchKubeProxy(options, metrics, services);
   const reconciler: Reconciler = new Reconciler({
     kernel,
@@ -145,6 +148,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     podLinks,
     log,
     metrics,
+    onApplied: (results) => host?.applied(results),
     onRound: () => {
       paths.proof.follow(reconciler.status.state);
       services?.follow();
@@ -177,7 +181,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       balancer?.collect();
       for (const { code } of [...takeover.problems, ...(bgp.problems ?? [])]) metrics.problems.set({ code }, 1);
     },
-    document: (url) => paths.document(url) ?? services?.document(url) ?? policies?.document(url) ?? bgp.document(url),
+    document: (url) =>
+      paths.document(url) ??
+      services?.document(url) ??
+      policies?.document(url) ??
+      bgp.document(url) ??
+      host?.document(url),
   });
   const journalWasLost = !existsSync(join(options.stateDir, JOURNAL_FILE));
   const cni = await startCni(options, network, source, metrics, collector);
@@ -197,6 +206,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     following[Symbol.dispose]();
     collector[Symbol.dispose]();
     takeover[Symbol.dispose]();
+    host?.[Symbol.dispose]();
     await paths.stop();
     await services?.stop();
     await policies?.stop();
@@ -263,52 +273,6 @@ function serveServices(options: AgentOptions, surroundings: ServiceSurroundings)
     log.info({ table: `${table.family} ${table.name}` }, "Services are left to another proxy; our table is removed");
   }
   return undefined;
-}
-
-/** Puts the CNI configuration on disk once the node can give pods their network, and tries again when that fails. */
-class CniPublisher {
-  readonly #options: AgentOptions;
-  readonly #notReady: () => string | undefined;
-  readonly #network: NodeNetwork;
-  readonly #retry: () => void;
-  #published = false;
-
-  /** @param notReady why no pod can have its network yet */
-  constructor(options: AgentOptions, notReady: () => string | undefined, network: NodeNetwork, retry: () => void) {
-    this.#options = options;
-    this.#notReady = notReady;
-    this.#network = network;
-    this.#retry = retry;
-  }
-
-  get published(): boolean {
-    return this.#published && this.#options.cniIsPublished();
-  }
-
-  /** Somebody may have removed it: a runtime would then start no pod here. Looked at, not watched: inotify is scarce. */
-  follow(): Disposable {
-    const timer = setInterval(() => {
-      if (!this.#published || this.#options.cniIsPublished()) return;
-      this.#options.log.warn({}, "the CNI configuration is gone from the disk; writing it again");
-      this.#published = false;
-      this.tryPublish();
-    }, PUBLISH_CHECK_MS);
-    return { [Symbol.dispose]: () => clearInterval(timer) };
-  }
-
-  tryPublish(): void {
-    if (this.#published || this.#notReady() !== undefined) return;
-    this.#published = true;
-    const { log, publishCni } = this.#options;
-    publishCni().then(
-      () => log.info({ podCidrs: this.#network.podCidrs() }, "node is ready for pods"),
-      (error: unknown) => {
-        this.#published = false;
-        log.error({ error: messageOf(error) }, "cannot publish the CNI configuration; trying again");
-        setTimeout(this.#retry, PUBLISH_RETRY_MS);
-      },
-    );
-  }
 }
 
 /** Without its journal the agent knows no pod; those that run must not pay for that. */

@@ -72,7 +72,7 @@ async function sendDocument(
   try {
     const document = await source.document?.(new URL(path, "http://agent"));
     if (document === undefined)
-      send(404, "There is /healthz, /readyz, /metrics, /mtu, /services, /policies and /bgp\n");
+      send(404, "There is /healthz, /readyz, /metrics, /mtu, /services, /policies, /bgp and /host\n");
     else send(200, `${JSON.stringify(document)}\n`, "application/json");
   } catch (error) {
     send(500, `${messageOf(error)}\n`);

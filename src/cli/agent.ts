@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startAgent } from "../agent/agent.ts";
+import { openHost } from "../agent/host/open-host.ts";
 import { settleV8 } from "../agent/idle-collector.ts";
 import { createLog, type Log } from "../agent/log.ts";
 import { CONFLIST_FILE, writeConflist } from "../cni/conflist.ts";
@@ -22,6 +23,7 @@ import { loadConnection } from "../kube/config.ts";
 import { messageOf } from "../model/errors.ts";
 import { chainOption, cniSocketPath, nodeConfig, nodeOptions, refuseWithoutRights } from "./node-options.ts";
 import { type CommandSpec, formatHelp, type OptionTable, type OptionValues, parseOptions } from "./options.ts";
+import { tuningOption } from "./profile-file.ts";
 
 const options = {
   ...nodeOptions,
@@ -49,6 +51,12 @@ const options = {
     default: "127.0.0.1:9098",
     help: "/healthz, /readyz and /metrics; empty for none",
   },
+  tuning: {
+    type: "string",
+    value: "PROFILE",
+    default: "off",
+    help: "Tune the node's sysctls: throughput, latency, scale, or the file of a profile; off: those that are required",
+  },
   "log-level": { type: "string", value: "LEVEL", default: "info", help: "debug, info, warn or error" },
 } as const satisfies OptionTable;
 
@@ -75,7 +83,9 @@ export async function agent(args: readonly string[]): Promise<number> {
     server: values["api-server"],
   });
   refuseWithoutRights("agent");
+  const host = await openHost(config, values["state-dir"], await tuningOption(agentSpec, values.tuning), log);
   const running = await startAgent({
+    host,
     kernel: openKernel(),
     serviceKernel: {
       nftables: openNftables(),

@@ -1,8 +1,10 @@
 /** Reads a user's tuning profile. */
 import { readFileSync } from "node:fs";
 import { BreakwaterError, messageOf } from "../model/errors.ts";
-import type { TuningProfile } from "../model/tuning.ts";
+import { TUNING_PROFILES, type TuningProfile } from "../model/tuning.ts";
 import { readProfile } from "../plan/host/profile-file.ts";
+import { PROFILES } from "../plan/host/profiles.ts";
+import { type CommandSpec, choiceOption } from "./options.ts";
 
 /** @throws BreakwaterError BW_TUNING naming the file and what is wrong with it */
 export async function loadProfileFile(path: string): Promise<TuningProfile> {
@@ -27,4 +29,14 @@ export async function loadProfileFile(path: string): Promise<TuningProfile> {
     throw fail(`it is no YAML: ${messageOf(error).split("\n")[0]}`, error);
   }
   return readProfile(document, path);
+}
+
+/**
+ * The value of --tuning: a profile's name, or a file, which has a slash or ends in .yaml.
+ * @returns undefined for "off"
+ */
+export async function tuningOption(spec: CommandSpec, text: string): Promise<TuningProfile | undefined> {
+  if (text.includes("/") || /\.ya?ml$/.test(text)) return loadProfileFile(text);
+  const name = choiceOption(spec, "tuning", text, TUNING_PROFILES);
+  return name === "off" ? undefined : PROFILES[name];
 }
