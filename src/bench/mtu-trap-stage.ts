@@ -1,5 +1,6 @@
 /**
- * Two nodes with a pod each and a VXLAN tunnel between them, as overlays make it, with the mistake of one case:
+ * Two nodes with a pod each and a VXLAN tunnel between them, as overlays make it, with the mistake of one case; or without
+ * a tunnel, by routes:
  *
  *   pod1 eth0 ── node1 ═ vxlan ═ eth0 ── switch ── eth0 ═ vxlan ═ node2 ── eth0 pod2
  *
@@ -9,7 +10,7 @@ import { join } from "node:path";
 import { filterTable, withTable } from "../lab/faults/nft-table.ts";
 import { Segmentation } from "../lab/faults/segmentation.ts";
 import { addDefaultRoutes, configureLink, createHost, type LabHost, linkIndex } from "../lab/underlay/host.ts";
-import { wire } from "../lab/underlay/underlay.ts";
+import { wire } from "../lab/underlay/wire.ts";
 import { deriveMac } from "../model/mac.ts";
 
 export interface TrapShape {
@@ -19,6 +20,10 @@ export interface TrapShape {
   readonly overlayMtuBytes: number;
   /** DF of the outer packet. */
   readonly dontFragment: boolean;
+  /** Nodes route to each other's pods without a tunnel. */
+  readonly isDirect?: boolean;
+  /** Nodes cut segments up before they send them, as without segmentation offload. */
+  readonly isSegmented?: boolean;
   /** What the switch carries without saying so; undefined where it carries everything. */
   readonly silentLimitBytes: number | undefined;
 }
@@ -46,9 +51,15 @@ export function buildTrapStage(folder: string, shape: TrapShape): TrapStage {
   const fabric = createHost(folder, "switch");
   fabric.routes.createLink({ name: "sw", mtuBytes: shape.wireMtuBytes, up: true, kind: { type: "bridge" } });
   const sides = [1, 2].map((i) => buildSide(folder, fabric, i, shape)) as [Side, Side];
-  connect(sides[0].node, 2);
-  connect(sides[1].node, 1);
   const nodes = [sides[0].node, sides[1].node] as const;
+  for (const [i, node] of nodes.entries()) {
+    if (shape.isDirect === true) routeDirectly(node, 2 - i);
+    else {
+      createTunnel(node, i + 1, shape);
+      connect(node, 2 - i);
+    }
+  }
+  if (shape.isSegmented === true) new Segmentation(() => nodes.map((node) => [node, "eth0"] as const)).hold();
   if (shape.silentLimitBytes !== undefined) dropLarger(fabric, nodes, shape.silentLimitBytes);
   return { nodes, pods: [sides[0].pod, sides[1].pod], serverAddress: podIp(2) };
 }
@@ -70,7 +81,6 @@ function buildSide(folder: string, fabric: LabHost, i: number, shape: TrapShape)
   configureLink(node, "pod", [{ address: gatewayIp(i), length: 24 }]);
   configureLink(pod, "eth0", [{ address: podIp(i), length: 24 }]);
   addDefaultRoutes(pod, "eth0", [gatewayIp(i)]);
-  createTunnel(node, i, shape);
   return { node, pod };
 }
 
@@ -98,6 +108,12 @@ function connect({ routes, ...node }: LabHost, peer: number): void {
   routes.setNeighbour({ index, ip, mac });
   const destination = `10.244.${peer}.0/24`;
   routes.setRoute({ destination, gateway: ip, oif: index, onlink: true, protocol: RTPROT_STATIC });
+}
+
+function routeDirectly(node: LabHost, peer: number): void {
+  const oif = linkIndex(node, "eth0");
+  const destination = `10.244.${peer}.0/24`;
+  node.routes.setRoute({ destination, gateway: nodeIp(peer), oif, protocol: RTPROT_STATIC });
 }
 
 function dropLarger(fabric: LabHost, nodes: readonly LabHost[], bytes: number): void {

@@ -95,8 +95,13 @@ export const LARGE_BYTES = 4000;
 const PORT = 5201;
 
 /** Measures all cases, in turn. Run it where namespaces may be made, as root of them. */
-export async function measureMtuTrap(options: TrapOptions): Promise<TrapResult[]> {
-  const stages = trapCases.map((trap, i) => ({ trap, stage: buildTrapStage(join(options.folder, `case${i}`), trap) }));
+export function measureMtuTrap(options: TrapOptions): Promise<TrapResult[]> {
+  return measureInTurn(trapCases, options);
+}
+
+/** The same for any cases. */
+export async function measureInTurn(cases: readonly TrapCase[], options: TrapOptions): Promise<TrapResult[]> {
+  const stages = cases.map((trap, i) => ({ trap, stage: buildTrapStage(join(options.folder, `case${i}`), trap) }));
   const results = stages.map(({ trap }) => ({ case: trap, rounds: [] as TrapRound[] }));
   for (let round = 1; round <= options.rounds; round++) {
     for (const [i, { trap, stage }] of stages.entries()) {

@@ -1,9 +1,10 @@
-/** `breakwater bench mtu-trap`: what a wrong MTU costs on this machine, in namespaces of its own. */
+/** `breakwater bench`: what a wrong MTU, or an overlay, costs on this machine, in namespaces of its own. */
 import { mkdirSync } from "node:fs";
 import { availableParallelism, loadavg, release } from "node:os";
 import { runIsolated } from "../bench/isolated-run.ts";
-import { LARGE_BYTES, measureMtuTrap, SMALL_BYTES, type TrapResult } from "../bench/mtu-trap.ts";
+import { LARGE_BYTES, measureMtuTrap, SMALL_BYTES, type TrapOptions, type TrapResult } from "../bench/mtu-trap.ts";
 import { significant, summarizeTrap } from "../bench/mtu-trap-summary.ts";
+import { measureRouting } from "../bench/routing.ts";
 import * as libc from "../kernel/libc.ts";
 import { refuseWithoutNamespaces } from "../lab/launch.ts";
 import {
@@ -25,11 +26,22 @@ const options = {
 } as const satisfies OptionTable;
 
 export const benchSpec = {
-  usage: "breakwater bench mtu-trap [options]",
-  summary: "Measures what a wrong MTU of an overlay costs, beside the right one. Touches nothing of this machine.",
+  usage: "breakwater bench mtu-trap|routing [options]",
+  summary:
+    "mtu-trap: what a wrong MTU of an overlay costs, beside the right one. routing: direct routes, as BGP makes them, beside VXLAN. Touches nothing of this machine.",
   options,
   positionals: [1, 1],
 } as const satisfies CommandSpec;
+
+interface Benchmark {
+  readonly measure: (options: TrapOptions) => Promise<TrapResult[]>;
+  readonly format: (results: readonly TrapResult[]) => string;
+}
+
+const benchmarks: ReadonlyMap<string, Benchmark> = new Map([
+  ["mtu-trap", { measure: measureMtuTrap, format: formatResults }],
+  ["routing", { measure: measureRouting, format: formatRouting }],
+]);
 
 /** Set inside the namespaces. */
 const INSIDE = "BREAKWATER_BENCH_INSIDE";
@@ -43,7 +55,10 @@ export async function bench(args: readonly string[]): Promise<number> {
   }
   const { values, positionals } = parsed;
   const [name = ""] = positionals;
-  if (name !== "mtu-trap") throw usageError(benchSpec, `There is no benchmark "${name}": mtu-trap is one`);
+  const benchmark = benchmarks.get(name);
+  if (benchmark === undefined) {
+    throw usageError(benchSpec, `There is no benchmark "${name}": ${[...benchmarks.keys()].join(" and ")} are there`);
+  }
   const json = choiceOption(benchSpec, "output", values.output, ["text", "json"]) === "json";
   const seconds = integerOption(benchSpec, "seconds", values.seconds, 1, 60);
   const rounds = integerOption(benchSpec, "rounds", values.rounds, 1, 100);
@@ -54,9 +69,9 @@ export async function bench(args: readonly string[]): Promise<number> {
     const again = [process.execPath, ...process.execArgv, program, "bench", ...args];
     return runIsolated(again, { ...process.env, [INSIDE]: "1" });
   }
-  const onProgress = (line: string) => void process.stderr.write(`mtu-trap: ${line}\n`);
-  const results = await measureMtuTrap({ folder: ownFolder(), program, seconds, rounds, timeoutMs, onProgress });
-  process.stdout.write(json ? `${JSON.stringify(document(results), null, 2)}\n` : formatResults(results));
+  const onProgress = (line: string) => void process.stderr.write(`${name}: ${line}\n`);
+  const results = await benchmark.measure({ folder: ownFolder(), program, seconds, rounds, timeoutMs, onProgress });
+  process.stdout.write(json ? `${JSON.stringify(document(name, results), null, 2)}\n` : benchmark.format(results));
   return 0;
 }
 
@@ -67,10 +82,10 @@ function ownFolder(): string {
   return "/run/bench";
 }
 
-function document(results: readonly TrapResult[]): object {
+function document(benchmark: string, results: readonly TrapResult[]): object {
   const machine = { cores: availableParallelism(), kernel: release(), loadAverage: significant(loadavg()[0] ?? 0) };
   return {
-    benchmark: "mtu-trap",
+    benchmark,
     machine,
     smallMessageBytes: SMALL_BYTES,
     largeMessageBytes: LARGE_BYTES,
@@ -96,9 +111,66 @@ export function formatResults(results: readonly TrapResult[]): string {
     formatTable(HEADS, rows),
     ...summaries.map((row) => `${row.case}: ${row.explanation}`),
     "",
-    "Both ends on one core; medians of the rounds; a message goes there and back. Compare the lines with each other,",
-    `not with another machine's: ${availableParallelism()} cores, Linux ${release()}, load ${loadavg()[0]?.toFixed(1)}.`,
+    ...footer(),
     "On a node, 'breakwater mtu' says which case it is.",
     "",
   ].join("\n");
+}
+
+function footer(): string[] {
+  return [
+    "Both ends on one core; medians of the rounds; a message goes there and back. Compare the lines with each other,",
+    `not with another machine's: ${availableParallelism()} cores, Linux ${release()}, load ${loadavg()[0]?.toFixed(1)}.`,
+  ];
+}
+
+const ROUTING_HEADS = [
+  "WAY",
+  "TCP STREAM",
+  "CPU OF 1 GB",
+  "1 BYTE",
+  `${LARGE_BYTES} BYTES`,
+  "ON THE WIRE",
+  "OF A STREAM",
+];
+
+/** Behind each pair what the tunnel costs: its line over the direct one. */
+export function formatRouting(results: readonly TrapResult[]): string {
+  const summaries = results.map(summarizeTrap);
+  const figure = (value: number | null, unit: string) => (value === null ? "hangs" : `${value} ${unit}`);
+  const rows = summaries.map((row, i) => {
+    const { wireMtuBytes, overlayMtuBytes } = results[i]?.case ?? { wireMtuBytes: 0, overlayMtuBytes: 0 };
+    const added = wireMtuBytes - overlayMtuBytes;
+    return [
+      row.case,
+      row.streamHangs ? "hangs" : `${row.gigabitsPerSecond} Gbit/s`,
+      figure(row.cpuSecondsPerGigabyte, "s"),
+      figure(row.smallMessageUs, "us"),
+      figure(row.largeMessageUs, "us"),
+      `+${added} bytes a packet`,
+      `+${((100 * added) / overlayMtuBytes).toFixed(1)} %`,
+    ];
+  });
+  return [
+    formatTable(ROUTING_HEADS, rows),
+    ...summaries.map((row) => `${row.case}: ${row.explanation}`),
+    "",
+    ...comparisons(summaries),
+    ...footer(),
+    "",
+  ].join("\n");
+}
+
+function comparisons(summaries: readonly ReturnType<typeof summarizeTrap>[]): string[] {
+  return summaries.flatMap((direct, i) => {
+    const tunnel = summaries[i + 1];
+    if (i % 2 === 1 || tunnel === undefined) return [];
+    const ratio = (pick: (row: typeof direct) => number | null) => {
+      const [ours, theirs] = [pick(direct), pick(tunnel)];
+      return ours === null || theirs === null || ours === 0 ? "?" : (theirs / ours).toFixed(2);
+    };
+    return [
+      `${tunnel.case} beside ${direct.case}: ${ratio((row) => row.gigabitsPerSecond)} of the throughput, ${ratio((row) => row.cpuSecondsPerGigabyte)} times the CPU of a gigabyte, ${ratio((row) => row.smallMessageUs)} times the time of a byte there and back.`,
+    ];
+  });
 }

@@ -7,7 +7,8 @@ import { type CommandSpec, formatHelp, parseOptions, usageError } from "./option
 
 export const labExecSpec = {
   usage: "breakwater lab exec NS/POD|node/NODE [options] -- CMD [ARGS]",
-  summary: "Runs a command in a pod or on a node (also node/router, node/outside).",
+  summary:
+    "Runs a command in a pod or on a node (also node/router, node/outside; in a fabric node/spine, node/tor1, …).",
   options: nameOption,
   positionals: [1, 1],
 } as const satisfies CommandSpec;
@@ -20,13 +21,14 @@ export async function labExec(args: readonly string[]): Promise<number> {
   }
   const [target = ""] = parsed.positionals;
   if (parsed.rest.length === 0) throw usageError(labExecSpec, "There is no command behind --");
-  const { netns } = await callLab(pathsOf(parsed.values).control, "resolve", { target });
+  const { netns, commands } = await callLab(pathsOf(parsed.values).control, "resolve", { target });
   const pid = labInitPid(parsed.values.name);
   const user = process.geteuid?.() === 0 ? [] : ["--user", "--preserve-credentials"];
   // The path is the lab's own: it is resolved through the root of its first process.
   const namespaces = ["--mount", "--pid", `--net=/proc/${pid}/root${netns}`, `--wd=${process.cwd()}`];
   const child = spawn("nsenter", ["--target", String(pid), ...user, ...namespaces, "--", ...parsed.rest], {
     stdio: "inherit",
+    env: commands === undefined ? process.env : { ...process.env, PATH: `${commands}:${process.env["PATH"] ?? ""}` },
   });
   // Ctrl-C is for the command: this process only waits for what it makes of it.
   process.on("SIGINT", () => undefined);

@@ -1,5 +1,6 @@
 /** Options that lab commands share. */
 
+import { ROUTER_SOFTWARE } from "../lab/fabric/plan.ts";
 import { type LabPaths, labPaths } from "../lab/paths.ts";
 import { type LabOptions, MAX_NODES, MAX_SUBNETS } from "../lab/topology.ts";
 import { BreakwaterError } from "../model/errors.ts";
@@ -37,6 +38,12 @@ export const clusterOptions = {
   },
   mtu: { type: "string", value: "BYTES", default: "1500", help: "MTU of every wire" },
   routing: { type: "string", value: "MODE", default: "auto", help: "As of the agent: auto, direct, vxlan or bgp" },
+  fabric: {
+    type: "string",
+    value: "ROUTERS",
+    default: "frr,gobgp",
+    help: "With --routing bgp and several subnets: what their top-of-rack routers run, round-robin; the spine is FRR",
+  },
   "cni-chain": {
     type: "string",
     value: "PLUGINS",
@@ -74,13 +81,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     );
   }
   const routing = choiceOption(spec, "routing", values.routing, ROUTING_MODES);
-  if (routing === "bgp" && subnets > 1) {
-    throw new BreakwaterError(
-      "BW_USAGE",
-      `--routing bgp and --subnets ${subnets}: the lab's router speaks no BGP, so it knows no pod CIDR and nodes behind it cannot be reached`,
-      { remedy: "Give --subnets 1, or another --routing" },
-    );
-  }
+  const fabric = values.fabric.split(",").map((word) => choiceOption(spec, "fabric", word, ROUTER_SOFTWARE));
   const zones = values.zones === undefined ? undefined : integerOption(spec, "zones", values.zones, 1, nodes);
   return {
     name: values.name,
@@ -89,6 +90,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     ...(zones === undefined ? {} : { zones }),
     mtuBytes: integerOption(spec, "mtu", values.mtu, 1280, 65535),
     routing,
+    ...(routing === "bgp" && subnets > 1 ? { fabric } : {}),
     dualStack: values["dual-stack"],
     ...(values.flowtable ? { flowtable: true } : {}),
     ...(values["log-denied"] === undefined

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { findBird } from "../agent/bgp/bird-process.ts";
 import { callLab } from "../lab/control-protocol.ts";
+import { findRouterPrograms } from "../lab/fabric/programs.ts";
 import { launchLab, removeLab } from "../lab/launch.ts";
 import { readManifests } from "../lab/manifests.ts";
 import type { LabPaths } from "../lab/paths.ts";
@@ -73,6 +74,7 @@ export async function bringUp(
   const program = process.argv[1] ?? "";
   // Where it is missing no node would become ready.
   if (options.routing === "bgp") findBird();
+  if (options.fabric !== undefined) findRouterPrograms(options.fabric);
   const paths = await launchLab(options, program, onStep);
   try {
     if (folder !== undefined) {

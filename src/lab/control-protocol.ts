@@ -69,8 +69,8 @@ export interface FaultRequest {
 /** Method name -> [parameters, result]. */
 export interface ControlMethods {
   status: [Record<string, never>, LabStatus];
-  /** Path of a namespace as the lab's processes see it. */
-  resolve: [{ readonly target: string }, { readonly netns: string }];
+  /** Path of a namespace as the lab's processes see it; a folder with commands of that machine's own, where it has any. */
+  resolve: [{ readonly target: string }, { readonly netns: string; readonly commands?: string }];
   probe: [{ readonly probes: readonly ProbeRequest[]; readonly batch?: boolean }, readonly DialResult[]];
   addFault: [FaultRequest, ActiveFault];
   clearFaults: [{ readonly name?: string }, readonly ActiveFault[]];

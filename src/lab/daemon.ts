@@ -15,6 +15,9 @@ import type { ControlMethods, LabStatus, NodeStatus, PathRow, ProbeRequest } fro
 import { serveControl } from "./control-server.ts";
 import { definitionsFor } from "./definitions.ts";
 import { type DialResult, dial } from "./dial.ts";
+import { createFabric, type Fabric, rackOf } from "./fabric/fabric.ts";
+import { fabricObjects } from "./fabric/objects.ts";
+import { type FabricPlan, planFabric, RACK_LABEL, rackName } from "./fabric/plan.ts";
 import { Faults } from "./faults/catalogue.ts";
 import { faultPods } from "./faults/pods.ts";
 import { formatKubeconfig } from "./kubeconfig.ts";
@@ -25,7 +28,7 @@ import { podLogStream } from "./pod-log.ts";
 import { resolveAddress, resolveNetns, type TargetSurroundings } from "./probe-targets.ts";
 import { clusterReadiness, nodeIsReady, podSummary } from "./readiness.ts";
 import { SupervisedProcess } from "./supervisor.ts";
-import { type LabNode, type LabOptions, OUTSIDE, planTopology, ROUTER, type Topology } from "./topology.ts";
+import { type LabNode, type LabOptions, OUTSIDE, planTopology, type Topology } from "./topology.ts";
 import { buildUnderlay, type Underlay } from "./underlay/underlay.ts";
 
 export interface DaemonConfig {
@@ -46,6 +49,8 @@ interface Lab {
   readonly paths: LabPaths;
   readonly topology: Topology;
   readonly underlay: Underlay;
+  /** Routers that speak BGP. */
+  readonly fabric: Fabric | undefined;
   readonly api: ApiServer;
   readonly agents: ReadonlyMap<string, SupervisedProcess>;
   readonly kubelets: ReadonlyMap<string, SupervisedProcess>;
@@ -63,7 +68,11 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
     "10.96.0.1",
     ...topology.nodes.flatMap((node) => node.addresses.map(({ address }) => address)),
   ]);
-  const underlay = buildUnderlay(topology, paths.netns);
+  const password = randomBytes(12).toString("hex");
+  const { fabric: software } = config.options;
+  const fabricPlan = software === undefined ? undefined : planFabric(topology, software, password);
+  const underlay = buildUnderlay(topology, paths.netns, fabricPlan);
+  const fabric = fabricPlan && startFabric(fabricPlan, underlay, paths);
   progress(
     `wired ${topology.nodes.length} nodes in ${topology.subnets.length} subnet${topology.subnets.length === 1 ? "" : "s"}`,
   );
@@ -78,21 +87,40 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
       topology.nodes.slice(0, 1).map((node) => ({ ip: node.addresses[0]?.address ?? "", port: API_PORT })),
     podLog: (namespace, name) => podLogStream(paths, namespace, name),
   });
-  for (const definition of definitionsFor(config.options)) api.store.create(structuredClone(definition));
+  const objects = fabricPlan === undefined ? [] : fabricObjects(fabricPlan, password);
+  for (const object of [...definitionsFor(config.options), ...objects]) api.store.create(structuredClone(object));
   await serveApi(config, topology, underlay, api);
   writeFileSync(paths.kubeconfig, formatKubeconfig(`https://127.0.0.1:${config.apiPort}`, cert, token), {
     mode: 0o600,
   });
   writeFileSync(paths.nodeKubeconfig, formatKubeconfig(`https://127.0.0.1:${API_PORT}`, cert, token), { mode: 0o600 });
   progress(`API server listens on https://127.0.0.1:${config.apiPort}`);
-  const agents = new Map(topology.nodes.map((node) => [node.name, agentProcess(config, paths, node, underlay)]));
-  const kubelets = new Map(topology.nodes.map((node) => [node.name, kubeletProcess(config, paths, node, underlay)]));
-  const faults = new Faults({ topology, underlay, agents, pods: faultPods(api.store, paths.netns), api: api.faults });
-  const lab: Lab = { config, paths, topology, underlay, api, agents, kubelets, faults };
+  const agents = new Map(
+    topology.nodes.map((node) => [node.name, agentProcess(config, paths, node, underlay, fabricPlan)]),
+  );
+  const kubelets = new Map(
+    topology.nodes.map((node) => [node.name, kubeletProcess(config, paths, node, underlay, fabricPlan)]),
+  );
+  const faults = new Faults({
+    topology,
+    underlay,
+    fabric,
+    agents,
+    pods: faultPods(api.store, paths.netns),
+    api: api.faults,
+  });
+  const lab: Lab = { config, paths, topology, underlay, fabric, api, agents, kubelets, faults };
   const { ended } = await serveLab(lab);
   for (const process of [...kubelets.values(), ...agents.values()]) process.start();
   progress("agents and kubelets are starting");
   await ended;
+}
+
+/** Before agents are there: their first sessions find somebody. */
+function startFabric(plan: FabricPlan, { routers }: Underlay, paths: LabPaths): Fabric {
+  const fabric = createFabric(plan, routers, paths);
+  for (const router of fabric.routers.values()) router.start();
+  return fabric;
 }
 
 /** Bindings on this tmpfs are seen by the lab's processes alone, and go with them. */
@@ -117,6 +145,7 @@ function agentProcess(
   paths: LabPaths,
   node: LabNode,
   underlay: Underlay,
+  fabric: FabricPlan | undefined,
 ): SupervisedProcess {
   const own = nodePaths(paths, node.name);
   for (const folder of [own.stateDir, own.cniConfDir, own.cniBinDir, paths.logs])
@@ -137,6 +166,8 @@ function agentProcess(
     ...(options.clusterNetworkPolicies === true ? ["--cluster-network-policies"] : []),
     ...(options.loadBalancer === true ? ["--load-balancer"] : []),
     ...planTopology(options).serviceCidrs.flatMap((cidr) => ["--service-cidr", cidr]),
+    // What is behind the fabric has ways to the pods, and sees who they are.
+    ...(fabric?.outside ?? []).flatMap((cidr) => ["--masquerade-except", cidr]),
   );
   return new SupervisedProcess({
     name: `agent ${node.name}`,
@@ -168,13 +199,18 @@ function kubeletProcess(
   paths: LabPaths,
   node: LabNode,
   underlay: Underlay,
+  fabric: FabricPlan | undefined,
 ): SupervisedProcess {
   const own = nodePaths(paths, node.name);
+  const rack = fabric && rackOf(fabric, node.name);
   const netns = underlay.nodes.get(node.name)?.netns ?? "";
   const config = {
     nodeName: node.name,
     nodeIps: node.addresses.map(({ address }) => address),
-    labels: { "topology.kubernetes.io/zone": node.zone },
+    labels: {
+      "topology.kubernetes.io/zone": node.zone,
+      ...(rack === undefined ? {} : { [RACK_LABEL]: rackName(rack.subnet) }),
+    },
     nodeNetns: netns,
     netnsFolder: paths.netns,
     kubeconfig: paths.nodeKubeconfig,
@@ -197,7 +233,11 @@ async function serveLab(lab: Lab): Promise<{ ended: Promise<void> }> {
   const around = targets(lab);
   const server = await serveControl(lab.paths.control, {
     status: () => labStatus(lab),
-    resolve: ({ target }) => ({ netns: resolveNetns(target, around) }),
+    resolve: ({ target }) => {
+      const netns = resolveNetns(target, around);
+      const commands = [...(lab.fabric?.routers.values() ?? [])].find((router) => router.netns === netns)?.commands;
+      return { netns, ...(commands === undefined ? {} : { commands }) };
+    },
     probe: ({ probes, batch }) =>
       runParallel(probes, PARALLEL_PROBES, (probe) =>
         runProbe(probe, around).catch((error) => unlessBatch(batch, error)),
@@ -223,11 +263,12 @@ function manifestsOf(params: ControlMethods["apply"][0]): ManifestObject[] {
 }
 
 function targets({ topology, api, underlay, paths }: Lab): TargetSurroundings {
-  const hosts = new Map([[ROUTER, underlay.router], [OUTSIDE.name, underlay.outside], ...underlay.nodes]);
+  const hosts = new Map([...underlay.routers, [OUTSIDE.name, underlay.outside], ...underlay.nodes]);
   return {
     topology,
     store: api.store,
     hostNetns: (name) => hosts.get(name)?.netns,
+    routers: [...underlay.routers.keys()],
     podNetns: (namespace, name) => {
       const pod = api.store.get("pods", namespace, name);
       const spec = pod?.["spec"] as { hostNetwork?: boolean; nodeName?: string } | undefined;
@@ -313,9 +354,10 @@ function labRoutes({ topology, underlay }: Lab): PathRow[] {
   });
 }
 
-async function takeDown({ kubelets, agents, api }: Lab): Promise<void> {
+async function takeDown({ kubelets, agents, fabric, api }: Lab): Promise<void> {
   const processes = [...kubelets.values(), ...agents.values()];
   // Nothing to save: namespaces, pods and state go with the lab.
   await Promise.all(processes.map((process) => process.hold("SIGKILL")));
+  await Promise.all([...(fabric?.routers.values() ?? [])].map((router) => router.hold()));
   await api.close();
 }

@@ -15,6 +15,8 @@ export interface LabPaths {
   /** The same API as the nodes reach it. */
   readonly nodeKubeconfig: string;
   readonly logs: string;
+  /** A folder for each router that speaks BGP. */
+  readonly routers: string;
   /** Pids of the lab, for `down` when the lab does not answer. */
   readonly process: string;
 }
@@ -49,6 +51,7 @@ export function labPaths(name: string): LabPaths {
     kubeconfig: join(root, "kubeconfig"),
     nodeKubeconfig: join(root, "node-kubeconfig"),
     logs: join(root, "log"),
+    routers: join(root, "routers"),
     process: join(root, "process.json"),
   };
 }

@@ -3,13 +3,15 @@ import { asArray, asObject, asString } from "../kube/json.ts";
 import { BreakwaterError } from "../model/errors.ts";
 import { type Ip, tryParseIp } from "../model/ip.ts";
 import type { Store } from "./api/store.ts";
-import { OUTSIDE, ROUTER, type Topology } from "./topology.ts";
+import { OUTSIDE, type Topology } from "./topology.ts";
 
 export interface TargetSurroundings {
   readonly topology: Topology;
   readonly store: Store;
   /** Path of a lab machine's namespace: "node1", "router", "outside". */
   readonly hostNetns: (name: string) => string | undefined;
+  /** Names of the lab's routers. */
+  readonly routers: readonly string[];
   /** Path of a pod's namespace, by its address; undefined when it has none yet. */
   readonly podNetns: (namespace: string, name: string) => string | undefined;
 }
@@ -21,7 +23,7 @@ export function resolveNetns(target: string, around: TargetSurroundings): string
   if (head === "node") {
     const netns = around.hostNetns(name);
     if (netns !== undefined) return netns;
-    const names = [...around.topology.nodes.map((node) => node.name), ROUTER, OUTSIDE.name];
+    const names = [...around.topology.nodes.map((node) => node.name), ...around.routers, OUTSIDE.name];
     throw unknown(target, `the lab has ${names.join(", ")}`);
   }
   if (around.store.get("pods", head, name) === undefined) throw unknown(target, "there is no such pod");

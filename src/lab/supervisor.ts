@@ -11,6 +11,8 @@ export interface ProcessSpec {
   /** "agent node1". */
   readonly name: string;
   readonly netns: string;
+  /** @default Node, which runs this program */
+  readonly program?: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly logFile: string;
@@ -64,7 +66,7 @@ export class SupervisedProcess {
   }
 
   #spawn(): void {
-    const { netns, args, env, logFile } = this.spec;
+    const { netns, program = process.execPath, args, env, logFile } = this.spec;
     const started = performance.now();
     const log = createWriteStream(logFile, { flags: "a" });
     // A full disk costs the log, not the lab.
@@ -77,7 +79,7 @@ export class SupervisedProcess {
     try {
       // fork() happens inside spawn(), on this thread: the process is born in that namespace.
       const child = inNamespaceAt(netns, () =>
-        spawn(process.execPath, [...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] }),
+        spawn(program, [...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] }),
       );
       this.#child = child;
       child.stdout.pipe(log, { end: false });

@@ -6,6 +6,7 @@
 import type { Ip } from "../model/ip.ts";
 import type { RoutingMode } from "../model/node-config.ts";
 import type { Prefix } from "../model/prefix.ts";
+import type { RouterSoftware } from "./fabric/plan.ts";
 
 export interface LabOptions {
   readonly name: string;
@@ -16,6 +17,8 @@ export interface LabOptions {
   /** MTU of every wire, bytes. */
   readonly mtuBytes: number;
   readonly routing: RoutingMode;
+  /** What the racks' routers run, round-robin. Absent: no rack has one, and the one router speaks no BGP. */
+  readonly fabric?: readonly RouterSoftware[];
   readonly dualStack: boolean;
   /** Agents have --flowtable. */
   readonly flowtable?: boolean;

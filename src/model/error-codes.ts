@@ -173,6 +173,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
   BW_LAB_DOWN: code("There is no such lab, or it does not answer", "breakwater lab up, or name another with --name"),
   BW_LAB_NOT_READY: code("Nodes or pods did not become ready in time", "The lab stays up: read its log folder"),
   BW_LAB_REDIS: code("There is no redis-server for the demonstration", "apt-get install redis-tools"),
+  BW_LAB_ROUTER: code(
+    "A router of the lab's fabric is not installed, does not start or does not do what it is told",
+    "apt-get install frr gobgpd; where they are, read the router's logs in the lab's folder",
+  ),
   BW_LAB_START: code("The lab's namespaces or processes cannot be made", "The message has the last lines of its log"),
   BW_LAB_TARGET: code(
     "A pod, node, Service or address that the lab does not have",

@@ -10,6 +10,7 @@ import { BreakwaterError, describeError } from "../../src/model/errors.ts";
 import { Bench, type BenchOptions, type Suite } from "./bench.ts";
 import { furnish, isolatedDisk, runIsolated } from "./isolation.ts";
 import { formatTable, type Row } from "./row.ts";
+import { bgp } from "./suites/bgp.ts";
 import { cni } from "./suites/cni.ts";
 import { mtu } from "./suites/mtu.ts";
 import { path } from "./suites/path.ts";
@@ -18,7 +19,7 @@ import { scale } from "./suites/scale.ts";
 import { services } from "./suites/services.ts";
 import { benchBuild } from "./tools.ts";
 
-const suites: readonly Suite[] = [cni, path, mtu, services, policy, scale];
+const suites: readonly Suite[] = [cni, path, mtu, services, policy, bgp, scale];
 
 interface Command {
   readonly chosen: readonly Suite[];

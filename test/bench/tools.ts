@@ -12,7 +12,14 @@ export const benchBuild = join(checkout, "build", "bench");
 /** The program as it ships. BREAKWATER_BENCH_PROGRAM names another build of it, to compare the two. */
 export const program = process.env["BREAKWATER_BENCH_PROGRAM"] ?? join(checkout, "build", "breakwater.mjs");
 
-export type ToolName = "cni-driver" | "exec-floor" | "veth-floor" | "path-probe" | "connection-load" | "flood";
+export type ToolName =
+  | "cni-driver"
+  | "exec-floor"
+  | "veth-floor"
+  | "path-probe"
+  | "connection-load"
+  | "flood"
+  | "datagram-stream";
 
 /** Path of the compiled tool. @throws BreakwaterError BW_BENCH_COMPILE */
 export function tool(name: ToolName): string {

@@ -41,9 +41,30 @@ test("bench mtu-trap shows which mistakes cost and which hang, and leaves nothin
   assert.equal(existsSync("/run/bench"), false, "its folder was on a tmpfs of its own");
 });
 
+test("bench routing shows what a tunnel costs beside direct routes, with and without offload", async () => {
+  const { code, stdout, stderr } = await home.program("bench", "routing", "--rounds", "2", "-o", "json");
+  assert.equal(code, 0, stderr);
+  const { benchmark, cases } = JSON.parse(stdout) as { benchmark: string; cases: Case[] };
+  assert.equal(benchmark, "routing");
+  assert.deepEqual(
+    cases.map((each) => each.case),
+    ["direct", "VXLAN", "direct, no offload", "VXLAN, no offload"],
+  );
+  const [direct, vxlan, plainDirect, plainVxlan] = cases;
+  assert.ok(direct && vxlan && plainDirect && plainVxlan, stdout);
+  for (const each of cases) {
+    assert.equal(each.streamHangs, false, each.case);
+    assert.ok(each.gigabitsPerSecond > 0 && (each.smallMessageUs ?? 0) > 0 && (each.largeMessageUs ?? 0) > 0, stdout);
+    assert.equal(each.fragmentsPerSecond, 0, "every packet fits");
+  }
+  // A header on every frame is work that nothing hides.
+  assert.ok((plainVxlan.cpuSecondsPerGigabyte ?? 0) > (plainDirect.cpuSecondsPerGigabyte ?? 0), stdout);
+  assert.ok((plainDirect.cpuSecondsPerGigabyte ?? 0) > (direct.cpuSecondsPerGigabyte ?? 0), stdout);
+});
+
 test("bench refuses what it does not know, with what it does", async () => {
   for (const [args, message] of [
-    [["nothing"], /no benchmark "nothing": mtu-trap/],
+    [["nothing"], /no benchmark "nothing": mtu-trap and routing/],
     [["mtu-trap", "--seconds", "0"], /--seconds "0" is no whole number from 1 to 60/],
     [[], /Missing argument/],
   ] as const) {

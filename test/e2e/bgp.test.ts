@@ -231,8 +231,8 @@ test("cleanup ends BIRD and takes its routes away, and no others", async () => {
   );
 });
 
-test("a lab with BGP and a router that knows none is refused", async () => {
-  const { code, stderr } = await home.lab("refused", "up", "--routing", "bgp", "--nodes", "2", "--subnets", "2");
+test("a fabric that is not known is refused", async () => {
+  const { code, stderr } = await home.lab("refused", "up", "--routing", "bgp", "--subnets", "2", "--fabric", "cisco");
   assert.equal(code, 1);
-  assert.match(stderr, /router speaks no BGP.*BW_USAGE/);
+  assert.match(stderr, /--fabric "cisco" is none of frr, gobgp \(BW_USAGE\)/);
 });

@@ -4,6 +4,7 @@ import type { ActiveFault, FaultRequest } from "../control-protocol.ts";
 import { deleteRoute, deleteVxlan, killAgent, staleFdb } from "./agent-faults.ts";
 import { apiDown } from "./api-faults.ts";
 import { hangBird, killBird } from "./bird-faults.ts";
+import { bfdSilence, sessionReset, wrongAs, wrongPassword } from "./fabric-faults.ts";
 import type { FaultKind, FaultSurroundings, FaultTarget, InjectedFault } from "./fault.ts";
 import { icmpBlackhole, icmpFiltered } from "./icmp-faults.ts";
 import { forgetLearnedMtus } from "./learned-mtus.ts";
@@ -11,6 +12,7 @@ import { linkDown, loss } from "./link-faults.ts";
 import { mtuBlackhole } from "./mtu-blackhole.ts";
 import { podMtu } from "./pod-mtu.ts";
 import type { FaultPod } from "./pods.ts";
+import { defaultRouteLeak, linkFlap, prefixFlood, routerKill } from "./router-faults.ts";
 import { routerMtu } from "./router-mtu.ts";
 import { Segmentation, switchSenders } from "./segmentation.ts";
 import { mtu, underlayMtu } from "./underlay-mtu.ts";
@@ -33,6 +35,14 @@ export const faultKinds: readonly FaultKind[] = [
   killAgent,
   killBird,
   hangBird,
+  sessionReset,
+  routerKill,
+  linkFlap,
+  bfdSilence,
+  wrongAs,
+  wrongPassword,
+  prefixFlood,
+  defaultRouteLeak,
   apiDown,
 ];
 

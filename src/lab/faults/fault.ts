@@ -1,6 +1,7 @@
 /** What a fault is: something that goes wrong in real clusters, made to happen, and taken back. */
 import type { ApiServerFaults } from "../api/server.ts";
 import type { ActiveFault } from "../control-protocol.ts";
+import type { Fabric } from "../fabric/fabric.ts";
 import type { SupervisedProcess } from "../supervisor.ts";
 import type { Topology } from "../topology.ts";
 import type { LabHost } from "../underlay/host.ts";
@@ -14,6 +15,8 @@ export interface FaultSurroundings {
   readonly agents: ReadonlyMap<string, SupervisedProcess>;
   readonly pods: FaultPods;
   readonly api: ApiServerFaults;
+  /** Routers that speak BGP, where the lab has them. */
+  readonly fabric: Fabric | undefined;
   readonly segmentation: Segmentation;
 }
 

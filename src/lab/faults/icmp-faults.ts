@@ -47,9 +47,9 @@ export const icmpFiltered: FaultKind = {
   add: async (_, { underlay }) => {
     const rules = dropTooBig(ICMP_FRAGMENTATION_NEEDED);
     const places = [
-      [underlay.router, routerTable("icmp-filtered", rules)],
-      [underlay.fabric, filterTable("icmp-filtered", "bridge", "forward", rules)],
-    ] as const;
+      ...[...underlay.routers.values()].map((router) => [router, routerTable("icmp-filtered", rules)] as const),
+      [underlay.fabric, filterTable("icmp-filtered", "bridge", "forward", rules)] as const,
+    ];
     const undo = allOrNothing((steps) => {
       for (const [host, table] of places) {
         replaceTable(host, table);

@@ -5,13 +5,13 @@ import type { NftRule, NftTable } from "../../model/nft.ts";
 import type { LabHost } from "../underlay/host.ts";
 
 /** Puts a table into a host and returns what takes it out again. */
-export function withTable(host: LabHost, table: NftTable): () => Promise<void> {
+export function withTable(host: Pick<LabHost, "run">, table: NftTable): () => Promise<void> {
   replaceTable(host, table);
   return async () => removeTable(host, table);
 }
 
 /** Puts a table into a host, in the place of one of its name. */
-export function replaceTable(host: LabHost, table: NftTable): void {
+export function replaceTable(host: Pick<LabHost, "run">, table: NftTable): void {
   const changes: NftChange[] = [
     { do: "addTable" },
     ...table.chains.map((chain) => ({ do: "addChain", chain }) as const),
@@ -27,7 +27,7 @@ export function replaceTable(host: LabHost, table: NftTable): void {
 }
 
 /** Nothing happens where there is no such table. */
-export function removeTable(host: LabHost, { family, name }: NftTableName): void {
+export function removeTable(host: Pick<LabHost, "run">, { family, name }: NftTableName): void {
   host.run(() => {
     using nft = openNftables();
     if (nft.table({ family, name }) !== undefined) nft.commit({ family, name }, [{ do: "deleteTable" }]);

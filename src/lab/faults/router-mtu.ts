@@ -6,6 +6,7 @@
  * What the router forwards is limited by what its routes say instead.
  */
 import { procSysctl } from "../../kernel/sysctl.ts";
+import { BreakwaterError } from "../../model/errors.ts";
 import { ipFamily, ipFromBigInt, ipToBigInt } from "../../model/ip.ts";
 import { OUTSIDE, type Topology } from "../topology.ts";
 import { type LabHost, linkIndex } from "../underlay/host.ts";
@@ -20,7 +21,12 @@ export const routerMtu: FaultKind = {
   scope: "router",
   teachesPathMtu: true,
   add: async ({ parameters }, { topology, underlay }) => {
-    const { mtuBytes } = topology.options;
+    const { mtuBytes, fabric } = topology.options;
+    if (fabric !== undefined) {
+      throw new BreakwaterError("BW_REFUSED", "This lab has a fabric of routers that choose their routes themselves", {
+        remedy: "Bring the lab up with another --routing, or use underlay-mtu or mtu-blackhole",
+      });
+    }
     const bytes = sizeParameter(parameters, {
       most: mtuBytes,
       remedy: `The router's wires have ${mtuBytes}; give less with --size BYTES`,

@@ -88,12 +88,8 @@ export class Segmentation {
 }
 
 /** Everything of a lab that sends into one of its switches. */
-export function switchSenders({ nodes, router }: Underlay): Sender[] {
-  const ports = router.routes.links().filter(({ name }) => /^r\d+$/.test(name));
-  return [
-    ...[...nodes.values()].map((host): Sender => [host, "eth0"]),
-    ...ports.map(({ name }): Sender => [router, name]),
-  ];
+export function switchSenders({ nodes, gateways }: Underlay): Sender[] {
+  return [...[...nodes.values()].map((host): Sender => [host, "eth0"]), ...gateways];
 }
 
 function withFeatures(host: LabHost, body: (features: DeviceFeatures) => void): void {

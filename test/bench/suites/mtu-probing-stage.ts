@@ -14,7 +14,7 @@ import {
   type LabHost,
   linkIndex,
 } from "../../../src/lab/underlay/host.ts";
-import { wire } from "../../../src/lab/underlay/underlay.ts";
+import { wire } from "../../../src/lab/underlay/wire.ts";
 import type { Ip } from "../../../src/model/ip.ts";
 import { DEFAULT_PROBE_PORT, DEFAULT_VNI, DEFAULT_VXLAN_PORT } from "../../../src/model/marks.ts";
 import type { ProbeTarget } from "../../../src/model/proof.ts";

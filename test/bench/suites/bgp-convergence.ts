@@ -1,0 +1,214 @@
+/** How long packets are lost when a node or a wire dies, with BFD and without; what restarts cost: nothing. */
+import { readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { inNamespaceAt } from "../../../src/kernel/netns.ts";
+import { openRouteTable } from "../../../src/kernel/rtnetlink/route-socket.ts";
+import { filterTable, removeTable, replaceTable } from "../../../src/lab/faults/nft-table.ts";
+import type { NftRule } from "../../../src/model/nft.ts";
+import type { Bench } from "../bench.ts";
+import { median } from "../statistics.ts";
+import { BgpLab, benchError, SERVICE_IP } from "./bgp-lab.ts";
+
+/** RFC 4271, section 10: what both sides of the lab's sessions have. */
+const HOLD_MS = 90_000;
+const WARM_UP_MS = 500;
+/** Where nothing is lost nobody comes back. */
+const QUICK_MS = 5000;
+const SLOW_MS = HOLD_MS + 30_000;
+const GOAL = 0.05;
+/** Nodes of the first rack, by the number of their echo. */
+const RACK = [1, 3];
+
+export async function measureConvergence(bench: Bench): Promise<void> {
+  await using lab = await BgpLab.start("frr");
+  const rounds = bench.options.quick ? 1 : 5;
+  await settled(lab);
+  const node = await repeated(bench, "a node dies, BFD", rounds, () => nodeDeath(lab, QUICK_MS));
+  const wire = await repeated(bench, "a wire dies, BFD", rounds, () => wireDeath(lab, "silent", QUICK_MS));
+  const carrier = await repeated(bench, "a wire loses its carrier", rounds, () => wireDeath(lab, "carrier", QUICK_MS));
+  await withoutBfd(lab);
+  const slow = bench.options.quick ? undefined : await slowly(bench, lab);
+  const row = (name: string, ours: number, reference: number | undefined) => {
+    const details = {
+      reference: reference ?? HOLD_MS,
+      referenceName: reference ? "without BFD" : "hold time",
+      goal: GOAL,
+    };
+    bench.row(name, "ms", ours, details);
+  };
+  row("a node dies, BFD: until the last lost packet", node, slow?.node);
+  row("a wire dies silently, BFD: until the last lost packet", wire, slow?.wire);
+  bench.row("a wire loses its carrier: until the last lost packet", "ms", carrier);
+  await measureRestarts(bench, lab);
+}
+
+async function slowly(bench: Bench, lab: BgpLab): Promise<{ node: number; wire: number }> {
+  const node = await repeated(bench, "a node dies, without BFD", 1, () => nodeDeath(lab, SLOW_MS));
+  const wire = await repeated(bench, "a wire dies, without BFD", 1, () => wireDeath(lab, "silent", SLOW_MS));
+  return { node, wire };
+}
+
+async function repeated(bench: Bench, what: string, rounds: number, once: () => Promise<number>): Promise<number> {
+  const times: number[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    times.push(await once());
+    bench.say(`${what}: ${times.at(-1)?.toFixed(0)} ms`);
+  }
+  return median(times);
+}
+
+/** The router knows both ways to the Service, and BFD watches what it is to watch. */
+async function settled(lab: BgpLab, withBfd = true): Promise<void> {
+  const route = `show bgp ipv4 unicast ${SERVICE_IP}/32 json`;
+  await lab.until("both nodes announce the Service", async () => {
+    const { paths = [] } = JSON.parse(await lab.vtysh("tor1", route)) as { paths?: unknown[] };
+    return paths.length === RACK.length;
+  });
+  await lab.until("two ways between spine and rack", async () => {
+    const { paths = [] } = JSON.parse(await lab.vtysh("spine", route)) as { paths?: unknown[] };
+    return paths.length === 2;
+  });
+  if (!withBfd) return;
+  await lab.until("BFD is up", async () => {
+    const peers = JSON.parse(await lab.vtysh("tor1", "show bfd peers json")) as { status: string }[];
+    return peers.length === RACK.length + 2 && peers.every(({ status }) => status === "up");
+  });
+}
+
+let fromPort = 20_000;
+
+/** The node that serves a stream falls silent: nothing of it passes its switch port any more. */
+async function nodeDeath(lab: BgpLab, patienceMs: number): Promise<number> {
+  const port = fromPort++;
+  const node = await lab.server(SERVICE_IP, port);
+  const ms = await lossAfter(lab, port, patienceMs, () => lab.addFault("link-down", `node${node}`));
+  await lab.clearFaults();
+  await settled(lab, patienceMs === QUICK_MS);
+  return ms;
+}
+
+/** The wire between spine and rack that carries a stream. */
+async function wireDeath(lab: BgpLab, how: "silent" | "carrier", patienceMs: number): Promise<number> {
+  const port = fromPort++;
+  const tor1 = await lab.netns("node/tor1");
+  const device = await carrierOf(lab, port, tor1);
+  const undo = how === "silent" ? silence : unplug;
+  let restore = () => {};
+  const ms = await lossAfter(lab, port, patienceMs, async () => {
+    restore = undo(tor1, device);
+  });
+  restore();
+  await settled(lab, patienceMs === QUICK_MS);
+  return ms;
+}
+
+/** Milliseconds from what happens to the last packet that is lost of a stream. */
+async function lossAfter(
+  lab: BgpLab,
+  port: number,
+  patienceMs: number,
+  happens: () => Promise<unknown>,
+): Promise<number> {
+  const stream = await lab.stream(SERVICE_IP, port);
+  await pause(WARM_UP_MS);
+  const at = Number(process.hrtime.bigint());
+  await happens();
+  await stream.back(patienceMs);
+  // A wire that flaps would lose more.
+  await pause(WARM_UP_MS);
+  const { lost, lastLost } = await stream.end();
+  return lost === 0 ? 0 : (lastLost - at) / 1e6;
+}
+
+/** The device by which the stream comes in: the one that counts most while it runs. */
+async function carrierOf(lab: BgpLab, port: number, tor1: string): Promise<string> {
+  await lab.server(SERVICE_IP, port);
+  const before = received(tor1);
+  await lab.server(SERVICE_IP, port);
+  const after = received(tor1);
+  const growth = ["spine-1", "spine-2"].map((name): [string, number] => [
+    name,
+    (after.get(name) ?? 0) - (before.get(name) ?? 0),
+  ]);
+  const [most] = growth.sort(([, a], [, b]) => b - a);
+  if (most === undefined || most[1] < 100) throw benchError("no wire carries the stream");
+  return most[0];
+}
+
+/** Packets that each device received. */
+function received(netns: string): Map<string, number> {
+  const text = inNamespaceAt(netns, () => readFileSync("/proc/thread-self/net/dev", "utf8"));
+  return new Map(
+    [...text.matchAll(/^\s*([^:\s]+):\s*\d+\s+(\d+)/gm)].map(([, name = "", packets]) => [name, Number(packets)]),
+  );
+}
+
+/** Drops all that comes and goes by a device; its carrier stays. */
+function silence(netns: string, device: string): () => void {
+  const host = { run: <T>(body: () => T): T => inNamespaceAt(netns, body) };
+  const drop = (match: "meta iifname" | "meta oifname"): NftRule => ({
+    statements: [{ match, op: "==", value: device }, { verdict: "drop" }],
+  });
+  const chains = [
+    ...filterTable("silence", "inet", "prerouting", [drop("meta iifname")]).chains,
+    ...filterTable("silence", "inet", "forward", [drop("meta oifname")]).chains,
+    ...filterTable("silence", "inet", "output", [drop("meta oifname")]).chains,
+  ];
+  const table = { family: "inet", name: "silence", sets: [], chains } as const;
+  replaceTable(host, table);
+  return () => removeTable(host, table);
+}
+
+function unplug(netns: string, device: string): () => void {
+  const set = (up: boolean) =>
+    inNamespaceAt(netns, () => {
+      using routes = openRouteTable();
+      const link = routes.link(device);
+      if (link !== undefined) routes.changeLink(link.index, { up });
+    });
+  set(false);
+  return () => set(true);
+}
+
+/** A peer with BFD cannot tell a BIRD that restarts from a node that died: restarts without loss are those without. */
+async function withoutBfd(lab: BgpLab): Promise<void> {
+  for (const tor of ["tor1", "tor2"]) {
+    await lab.kubectl("patch", "bgppeer", tor, "--type=merge", "-p", '{"spec":{"bfd":false}}');
+  }
+  const wires = [5, 9].map((host) => `172.31.1.${host}`);
+  const off = (neighbors: readonly string[]) => neighbors.map((address) => `no neighbor ${address} bfd`);
+  const nodes = RACK.map((index) => `192.168.1.${10 + index}`);
+  await lab.vtysh("tor1", "configure terminal", "router bgp 65001", ...off([...wires, ...nodes]));
+  await lab.vtysh("spine", "configure terminal", "router bgp 65000", ...off(["172.31.1.6", "172.31.1.10"]));
+  await settled(lab, false);
+}
+
+async function measureRestarts(bench: Bench, lab: BgpLab): Promise<void> {
+  const ip = await lab.podIp("echo1");
+  for (const [what, fault] of [
+    ["BIRD is killed and started anew", "kill-bird"],
+    ["the agent is killed and started anew", "kill-agent"],
+  ] as const) {
+    bench.say(what);
+    await lab.server(ip, fromPort);
+    const stream = await lab.stream(ip, fromPort++);
+    await pause(WARM_UP_MS);
+    await lab.addFault(fault, "node1");
+    await pause(WARM_UP_MS);
+    await lab.clearFaults();
+    await established(lab);
+    await pause(QUICK_MS);
+    const { sent, lost } = await stream.end();
+    bench.row(`${what}: lost`, "packets", lost, { reference: sent, referenceName: "sent", goal: 0 });
+    if (lost > 0) bench.problem(`${what}: ${lost} of ${sent} packets were lost`);
+  }
+}
+
+async function established(lab: BgpLab): Promise<void> {
+  await lab.until("node1's session", async () => {
+    const { peers = {} } = JSON.parse(await lab.vtysh("tor1", "show bgp ipv4 unicast summary json")) as {
+      peers?: Record<string, { state: string }>;
+    };
+    return peers["192.168.1.11"]?.state === "Established";
+  });
+}
