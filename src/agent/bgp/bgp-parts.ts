@@ -187,7 +187,8 @@ export class BgpParts {
 
   /** Beside another mode, where no BGPPeer selects this node, there is nothing to be told. */
   get #isInUse(): boolean {
-    return !this.#isBeside || this.#bird.supervisor !== undefined || this.#problems.length > 0;
+    const hasSessions = (this.#planned?.sessions.length ?? 0) > 0;
+    return !this.#isBeside || hasSessions || this.#bird.supervisor !== undefined || this.#problems.length > 0;
   }
 
   get #failure(): string | undefined {
