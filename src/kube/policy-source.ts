@@ -27,6 +27,8 @@ export interface PolicySource {
   clusterNetworkPolicies(): ReadonlyMap<string, ClusterNetworkPolicy>;
   /** All pods of the cluster, by "namespace/name"; empty until the first policy, and until they were listed. */
   pods(): ReadonlyMap<string, PolicyPod>;
+  /** Another number whenever {@link pods} holds something else. */
+  podsRevision(): number;
   /** Whether pods are known as far as policies speak of them: it is false from the first policy on until they were listed. */
   complete(): boolean;
   state(): readonly ReflectorState[];
@@ -52,9 +54,13 @@ export function startPolicySource(options: PolicySourceOptions): PolicySource {
   const ofPolicies: readonly (Reflector<ClusterPolicy> | Reflector<ClusterNetworkPolicy>)[] =
     options.withClusterNetworkPolicies === true ? [policyReflector, clusterReflector] : [policyReflector];
   let podReflector: Reflector<PolicyPod> | undefined;
+  let podsRevision = 0;
   const watchPods = () => {
     podReflector ??= new Reflector<PolicyPod>({ ...common(pods), parse: parsePolicyPod, unparsable: "absent" });
-    podReflector.onChange(notice.call);
+    podReflector.onChange(() => {
+      podsRevision++;
+      notice.call();
+    });
     podReflector.synced.then(notice.call, () => undefined);
     podReflector.start();
   };
@@ -76,6 +82,7 @@ export function startPolicySource(options: PolicySourceOptions): PolicySource {
     policies: () => policyReflector.items(),
     clusterNetworkPolicies: () => clusterReflector.items(),
     pods: () => podReflector?.items() ?? nobody,
+    podsRevision: () => podsRevision,
     complete: () => podReflector?.state().synced ?? !hasPolicies(),
     state: () => reflectors().map((reflector) => reflector.state()),
     stop: async () => {

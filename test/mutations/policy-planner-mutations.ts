@@ -91,15 +91,15 @@ const frameMutations: readonly Mutation[] = [
   {
     what: "answers are looked at anew",
     file: `${FOLDER}/frame.ts`,
-    find: 'value: "established,related" }, { verdict: "accept" }',
-    replace: 'value: "related" }, { verdict: "accept" }',
+    find: 'value: "confirmed" }, accept]',
+    replace: 'value: "assured" }, accept]',
     test: [POLICIES_TEST, "planPolicyTable() lets a pod reach itself, and answers of what was admitted pass"],
   },
   {
     what: "ICMP errors are looked at as connections of their own",
     file: `${FOLDER}/frame.ts`,
-    find: 'value: "established,related" }, { verdict: "accept" }',
-    replace: 'value: "established" }, { verdict: "accept" }',
+    find: 'value: "related" }, accept]',
+    replace: 'value: "established" }, accept]',
     test: [POLICIES_TEST, "planPolicyTable() lets ICMP errors of admitted connections pass"],
   },
   {

@@ -30,6 +30,8 @@ class Rig implements Disposable {
   readonly known = new Map<string, ClusterPod>();
   attached: LocalPod[] = [];
   complete = true;
+  /** Each time they may have changed. */
+  #asked = 0;
   /** How often pods may start that could not before. */
   readyTimes = 0;
   readonly enforcer: PolicyEnforcer;
@@ -45,6 +47,7 @@ class Rig implements Disposable {
         policies: () => this.policies,
         clusterNetworkPolicies: () => this.clusterPolicies,
         pods: () => this.pods,
+        podsRevision: () => ++this.#asked,
         complete: () => this.complete,
       },
       namespaces: () => this.namespaces,

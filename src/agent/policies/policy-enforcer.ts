@@ -14,27 +14,23 @@ import type { Family, Ip } from "../../model/ip.ts";
 import { POLICY_TABLES } from "../../model/marks.ts";
 import type { ObservedTable } from "../../model/nft-changes.ts";
 import type { ForbiddenConnections } from "../../model/node-config.ts";
-import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
+import type { ClusterPolicy } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
 import type { DeniedLog } from "../../plan/policies/chains.ts";
 import { PolicyPlanner } from "../../plan/policies/planner.ts";
-import { type PolicyInput, podsOfCluster } from "../../plan/policies/policy-input.ts";
+import type { PolicyInput } from "../../plan/policies/policy-input.ts";
 import type { Log } from "../log.ts";
 import { cutForbidden } from "./flow-cutter.ts";
 import { FormerFlows } from "./former-flows.ts";
+import { KnownPods, type KnownPodsOptions } from "./known-pods.ts";
 
-export interface PolicyEnforcerOptions {
-  readonly nodeName: string;
+export interface PolicyEnforcerOptions extends KnownPodsOptions {
   readonly nftables: Pick<Nftables, "table" | "commit" | "watch">;
   readonly conntrack: Conntrack;
-  readonly source: Pick<PolicySource, "policies" | "clusterNetworkPolicies" | "pods" | "complete">;
+  readonly source: Pick<PolicySource, "policies" | "clusterNetworkPolicies" | "pods" | "podsRevision" | "complete">;
   readonly namespaces: () => ReadonlyMap<string, ClusterNamespace>;
   /** Of the whole cluster. */
   readonly nodes: () => ReadonlyMap<string, ClusterNode>;
-  /** Pods of this node as the API has them. */
-  readonly ownPods: () => ReadonlyMap<string, ClusterPod>;
-  /** Pods that are attached here, with the addresses that they were given. */
-  readonly attached: () => readonly LocalPod[];
   /** Asks the API for a pod, whatever the view has; undefined when there is none. */
   readonly readPod: (namespace: string, name: string) => Promise<ClusterPod | undefined>;
   /** What becomes of connections that a new policy forbids. @default "cut" */
@@ -45,12 +41,6 @@ export interface PolicyEnforcerOptions {
   readonly onEnforced?: (() => void) | undefined;
   readonly log: Log;
   readonly clock: Clock;
-}
-
-interface KnownLocal {
-  /** What the pod was made from. */
-  readonly known: PolicyPod | ClusterPod;
-  readonly pod: PolicyPod;
 }
 
 const FAMILIES = [4, 6] as const;
@@ -66,10 +56,7 @@ export class PolicyEnforcer implements Disposable {
   readonly #watches: Disposable[];
   readonly #former: FormerFlows;
   readonly #planners: Readonly<Record<Family, PolicyPlanner>> = { 4: new PolicyPlanner(4), 6: new PolicyPlanner(6) };
-  /** Pods that are being attached, or that the watch does not know yet, by `namespace/name`. */
-  readonly #arriving = new Map<string, PolicyPod>();
-  /** Pods of this node as the last round had them, by `namespace/name`. */
-  #local = new Map<string, KnownLocal>();
+  readonly #pods: KnownPods;
   /** The kernel holds what the last round planned. */
   #started = false;
   /** When the next round may be. */
@@ -83,6 +70,7 @@ export class PolicyEnforcer implements Disposable {
   constructor(options: PolicyEnforcerOptions) {
     this.#options = options;
     this.#former = new FormerFlows(options);
+    this.#pods = new KnownPods(options);
     const repair = () => {
       this.#started = false;
       this.#schedule(REPAIR_MS);
@@ -130,11 +118,11 @@ export class PolicyEnforcer implements Disposable {
     const found = await this.#options.readPod(namespace, name);
     // Labels that are not known could be any.
     if (found === undefined) throw this.#refusal(pod, "the API does not know the pod");
-    this.#arriving.set(pod.name, { ...asPolicyPod(found), ips: pod.ips, nodeName: this.#options.nodeName });
+    this.#pods.arrive(pod, found);
     this.#run();
     const failure = this.#failure ?? this.#cutFormer(former);
     if (failure === undefined) return;
-    this.#arriving.delete(pod.name);
+    this.#pods.leave(pod);
     throw this.#refusal(pod, failure);
   }
 
@@ -219,7 +207,7 @@ export class PolicyEnforcer implements Disposable {
   #input(): PolicyInput {
     const { nodeName, source, namespaces, nodes, logDenied } = this.#options;
     return {
-      ...{ nodeName, pods: podsOfCluster(nodeName, this.#localPods(), source.pods()), logDenied },
+      ...{ nodeName, pods: this.#pods.all(), logDenied },
       namespaces: new Map(Array.from(namespaces(), ([name, { labels }]) => [name, labels])),
       policies: [...source.policies().values()],
       clusterNetworkPolicies: [...source.clusterNetworkPolicies().values()],
@@ -227,46 +215,9 @@ export class PolicyEnforcer implements Disposable {
     };
   }
 
-  /** With the addresses that they have here, whatever the API says of them by now. */
-  #localPods(): PolicyPod[] {
-    const { attached, ownPods, source } = this.#options;
-    const here = attached();
-    const before = this.#local;
-    this.#local = new Map();
-    const pods = here.flatMap(({ name, ips }) => {
-      const own = ownPods().get(name);
-      const watched = source.pods().get(name);
-      const arrived = this.#arriving.get(name);
-      if (arrived !== undefined && watched?.uid === arrived.uid) this.#arriving.delete(name);
-      const last = before.get(name);
-      // Deleted by force, it goes on to run until the runtime has ended it: it stays what it was, or nothing would isolate it.
-      const former = last?.pod.ips.join() === ips.join() ? last?.known : undefined;
-      const known = this.#arriving.get(name) ?? watched ?? own ?? former;
-      return known === undefined ? [] : [this.#localPod(name, known, ips, last)];
-    });
-    const attachedNames = new Set(here.map(({ name }) => name));
-    for (const [name, pod] of this.#arriving) if (!attachedNames.has(name)) pods.push(pod);
-    return pods;
-  }
-
-  /** The same object as long as nothing changes: plans look at those alone that are new. */
-  #localPod(
-    name: string,
-    known: PolicyPod | ClusterPod,
-    ips: readonly Ip[],
-    before: KnownLocal | undefined,
-  ): PolicyPod {
-    const isSame = before?.known === known && before.pod.ips.join() === ips.join();
-    const full = "ports" in known ? known : asPolicyPod(known);
-    const pod = isSame ? before.pod : { ...full, ips, nodeName: this.#options.nodeName };
-    this.#local.set(name, { known, pod });
-    return pod;
-  }
-
-  /** A pod is gone, or was given up before it was attached. Another of its name may be arriving: it has other addresses. */
+  /** A pod is gone, or was given up before it was attached. */
   forget(pod: LocalPod | undefined): void {
-    if (pod !== undefined && this.#arriving.get(pod.name)?.ips.join() === pod.ips.join())
-      this.#arriving.delete(pod.name);
+    if (pod !== undefined) this.#pods.leave(pod);
     if (pod !== undefined && this.#isolates) this.#former.leave(pod.ips);
     if (this.#started) this.request();
   }
@@ -286,15 +237,10 @@ export class PolicyEnforcer implements Disposable {
     try {
       const cut = isSame || forbiddenConnections === "keep" ? 0 : cutForbidden(conntrack, input);
       if (cut > 0) log.info({ cut }, "connections that NetworkPolicies forbid now are cut");
-      this.#enforced = new Set(now);
+      if (!isSame) this.#enforced = new Set(now);
       this.#retryMs = RETRY_MIN_MS;
     } catch (error) {
       this.#retry(messageOf(error), "cannot cut connections that NetworkPolicies forbid now");
     }
   }
-}
-
-/** Without the names of its ports: those come by the watch of all pods, and admit nothing until then. */
-function asPolicyPod({ namespace, name, uid, labels, nodeName, podIps }: ClusterPod): PolicyPod {
-  return { namespace, name, uid, labels, nodeName, ips: podIps, ports: [] };
 }

@@ -86,7 +86,7 @@ export const CT = { state: 0, status: 2, protoDst: 12, dstIp: 20, dstIp6: 22 } a
 /** IP_CT_DIR_ORIGINAL. */
 export const CT_ORIGINAL = 0;
 /** Bits of ct status: enum ip_conntrack_status. */
-export const CT_STATUS = { assured: 4, snat: 0x10, dnat: 0x20 } as const;
+export const CT_STATUS = { assured: 4, confirmed: 8, snat: 0x10, dnat: 0x20 } as const;
 
 /** enum nft_nat_types and nft_nat_attributes' flags (nf_nat.h). */
 export const NFT_NAT_DNAT = 1;

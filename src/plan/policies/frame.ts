@@ -31,7 +31,7 @@ export function baseChains(family: Family): NftChain[] {
     name: "forward",
     base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" },
     rules: [
-      rule({ match: "ct state", op: "==", value: "established,related" }, { verdict: "accept" }),
+      ...passingRules(family),
       rule(...isNewTcp, { verdict: { jump: MIDSTREAM } }),
       rule({ vmap: source, map: "egress" }),
       rule({ vmap: destination, map: "ingress" }),
@@ -49,6 +49,20 @@ export function baseChains(family: Family): NftChain[] {
     ],
   };
   return [forward, midstream];
+}
+
+/**
+ * What was admitted passes without another look. A flow is confirmed when its first packet has left the node: then every
+ * hook has let it pass, this one among them, and datagrams that nobody answers pass like answered ones. IPv6 goes by
+ * answers alone: what an address without a pod was sent is found there by walking all flows (docs/design/policies.md).
+ */
+function passingRules(family: Family): NftRule[] {
+  const accept = { verdict: "accept" } as const;
+  if (family === 6) return [{ statements: [{ match: "ct state", op: "==", value: "established,related" }, accept] }];
+  return [
+    { statements: [{ match: "ct status", op: "==", value: "confirmed" }, accept] },
+    { statements: [{ match: "ct state", op: "==", value: "related" }, accept] },
+  ];
 }
 
 export function byName(a: { readonly name: string; readonly namespace?: string }, b: typeof a): number {

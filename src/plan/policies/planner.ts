@@ -7,6 +7,7 @@ import type { Family } from "../../model/ip.ts";
 import type { NftSet, NftTable } from "../../model/nft.ts";
 import type { ObservedTable } from "../../model/nft-changes.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
+import { sameItems, sameValues } from "../../model/same.ts";
 import type { DeniedLog } from "./chains.ts";
 import { type DirectionPlan, DirectionPlanner } from "./direction.ts";
 import { byName, policyTable } from "./frame.ts";
@@ -139,17 +140,6 @@ function selfSet(plans: readonly DirectionPlan[], family: Family): NftSet {
     interval: false,
     elements: [...addresses].map((ip) => `${ip} . ${ip}`).sort(),
   };
-}
-
-function sameValues<T>(a: ReadonlyMap<string, T>, b: ReadonlyMap<string, T>): boolean {
-  if (a === b) return true;
-  if (a.size !== b.size) return false;
-  for (const [name, value] of a) if (b.get(name) !== value) return false;
-  return true;
-}
-
-function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
-  return a.length === b.length && a.every((item, i) => item === b[i]);
 }
 
 /** What is in one list and not in the other. Of ten thousand pods mostly one differs, and its place is found first. */

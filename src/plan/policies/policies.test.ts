@@ -225,6 +225,14 @@ test("planPolicyTable() lets a pod reach itself, and answers of what was admitte
   assert.equal(tracer(input, 4).send(answer).verdict, "sent");
 });
 
+test("planPolicyTable() lets datagrams of an admitted flow pass that nobody answers", () => {
+  const [one, two] = [aPod("one", "10.244.1.1"), aPod("two", "10.244.1.2")];
+  const input = inputOf([one, two], [aPolicy("deny", { ingress: [], egress: [] })]);
+  const datagram = { source: "10.244.1.2", destination: "10.244.1.1", from: "e", protocol: "udp" } as const;
+  assert.equal(tracer(input, 4).send({ ...datagram, isConfirmed: true }).verdict, "sent");
+  assert.equal(tracer(input, 4).send(datagram).verdict, "dropped", "what never left the node was never admitted");
+});
+
 /** A segment in the middle of a connection that nothing is known of. */
 function midstream(input: PolicyInput, from: PolicyPod, to: PolicyPod): string {
   const [source = "", destination = ""] = [from, to].map(({ ips }) => ips[0]);

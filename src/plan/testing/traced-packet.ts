@@ -46,6 +46,8 @@ export interface Packet {
   readonly mark?: number;
   /** Of TCP: the segment opens a connection. @default true: a packet here stands for a flow's first one */
   readonly isSyn?: boolean;
+  /** A packet of the same flow passed this node before. @default true of established ones */
+  readonly isConfirmed?: boolean;
 }
 
 const SOURCE_PORT = 40_000;
@@ -58,7 +60,7 @@ export class TracedPacket implements Tuple {
   readonly state: FlowState;
   readonly original: Tuple;
   /** Words of `ct status`. */
-  readonly status = new Set<"dnat" | "snat">();
+  readonly status = new Set<"confirmed" | "dnat" | "snat">();
   source: Ip;
   sourcePort: number;
   destination: Ip;
@@ -78,6 +80,7 @@ export class TracedPacket implements Tuple {
     this.destinationPort = packet.destinationPort ?? 0;
     this.iif = packet.from ?? "";
     this.original = packet.flow?.original ?? tupleOf(this);
+    if (packet.isConfirmed ?? this.state === "established") this.status.add("confirmed");
     if (packet.flow === undefined) return;
     const { original, reply } = packet.flow;
     if (reply.source !== original.destination || reply.sourcePort !== original.destinationPort) this.status.add("dnat");

@@ -49,6 +49,8 @@ export class EnforcerRig implements Disposable {
   readonly #namespaces = new Map<string, ClusterNamespace>();
   readonly #pods = new Map<string, PolicyPod>();
   readonly #policies = new Map<string, ClusterPolicy>();
+  /** How often pods were asked for: each time they may have changed. */
+  #asked = 0;
   #enforcer: PolicyEnforcer;
 
   constructor(nodes: RawCluster["nodes"]) {
@@ -70,6 +72,7 @@ export class EnforcerRig implements Disposable {
         policies: () => this.#policies,
         clusterNetworkPolicies: () => new Map(),
         pods: () => this.#pods,
+        podsRevision: () => ++this.#asked,
         complete: () => true,
       },
       namespaces: () => this.#namespaces,

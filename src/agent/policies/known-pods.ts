@@ -1,0 +1,110 @@
+/**
+ * The cluster's pods as policies see them: those of this node with the addresses that they have here, whatever the API says
+ * of them by now.
+ */
+import type { PolicySource } from "../../kube/policy-source.ts";
+import type { ClusterPod } from "../../model/cluster.ts";
+import type { Ip } from "../../model/ip.ts";
+import type { PolicyPod } from "../../model/policy.ts";
+import { sameItems } from "../../model/same.ts";
+import type { LocalPod } from "../../model/state.ts";
+import { podsOfCluster } from "../../plan/policies/policy-input.ts";
+
+export interface KnownPodsOptions {
+  readonly nodeName: string;
+  readonly source: Pick<PolicySource, "pods" | "podsRevision">;
+  /** Pods of this node as the API has them. */
+  readonly ownPods: () => ReadonlyMap<string, ClusterPod>;
+  /** Pods that are attached here, with the addresses that they were given. */
+  readonly attached: () => readonly LocalPod[];
+}
+
+interface KnownLocal {
+  /** What the pod was made from. */
+  readonly known: PolicyPod | ClusterPod;
+  readonly pod: PolicyPod;
+}
+
+interface Answer {
+  readonly here: readonly PolicyPod[];
+  readonly revision: number;
+  readonly pods: readonly PolicyPod[];
+}
+
+export class KnownPods {
+  readonly #options: KnownPodsOptions;
+  /** Pods that are being attached, or that the watch does not know yet, by `namespace/name`. */
+  readonly #arriving = new Map<string, PolicyPod>();
+  /** Pods of this node as they were last asked for, by `namespace/name`. */
+  #local = new Map<string, KnownLocal>();
+  #last: Answer | undefined;
+
+  constructor(options: KnownPodsOptions) {
+    this.#options = options;
+  }
+
+  /** A pod that is being attached. */
+  arrive({ name, ips }: LocalPod, found: ClusterPod): void {
+    this.#arriving.set(name, this.#here(asPolicyPod(found), ips));
+  }
+
+  /** It is not attached after all, or gone again. Another of its name may be arriving: it has other addresses. */
+  leave({ name, ips }: LocalPod): void {
+    if (sameIps(this.#arriving.get(name)?.ips, ips)) this.#arriving.delete(name);
+  }
+
+  /** The very same list as long as nothing changes, and the same objects in it: plans look at those alone that are new. */
+  all(): readonly PolicyPod[] {
+    const { nodeName, source } = this.#options;
+    const [here, revision, last] = [this.#localPods(), source.podsRevision(), this.#last];
+    if (last !== undefined && last.revision === revision && sameItems(last.here, here)) return last.pods;
+    const pods = podsOfCluster(nodeName, here, source.pods());
+    this.#last = { here, revision, pods };
+    return pods;
+  }
+
+  #localPods(): PolicyPod[] {
+    const { attached, ownPods, source } = this.#options;
+    const [here, before] = [attached(), this.#local];
+    this.#local = new Map();
+    const pods = here.flatMap(({ name, ips }) => {
+      const own = ownPods().get(name);
+      const watched = source.pods().get(name);
+      const arrived = this.#arriving.get(name);
+      if (arrived !== undefined && watched?.uid === arrived.uid) this.#arriving.delete(name);
+      const last = before.get(name);
+      // Deleted by force, it goes on to run until the runtime has ended it: it stays what it was, or nothing would isolate it.
+      const former = sameIps(last?.pod.ips, ips) ? last?.known : undefined;
+      const known = this.#arriving.get(name) ?? watched ?? own ?? former;
+      return known === undefined ? [] : [this.#localPod(name, known, ips, last)];
+    });
+    const attachedNames = new Set(here.map(({ name }) => name));
+    for (const [name, pod] of this.#arriving) if (!attachedNames.has(name)) pods.push(pod);
+    return pods;
+  }
+
+  #localPod(
+    name: string,
+    known: PolicyPod | ClusterPod,
+    ips: readonly Ip[],
+    before: KnownLocal | undefined,
+  ): PolicyPod {
+    const isSame = before?.known === known && sameIps(before.pod.ips, ips);
+    const pod = isSame ? before.pod : this.#here("ports" in known ? known : asPolicyPod(known), ips);
+    this.#local.set(name, { known, pod });
+    return pod;
+  }
+
+  #here(pod: PolicyPod, ips: readonly Ip[]): PolicyPod {
+    return { ...pod, ips, nodeName: this.#options.nodeName };
+  }
+}
+
+function sameIps(a: readonly Ip[] | undefined, b: readonly Ip[]): boolean {
+  return a !== undefined && (a === b || sameItems(a, b));
+}
+
+/** Without the names of its ports: those come by the watch of all pods, and admit nothing until then. */
+function asPolicyPod({ namespace, name, uid, labels, nodeName, podIps }: ClusterPod): PolicyPod {
+  return { namespace, name, uid, labels, nodeName, ips: podIps, ports: [] };
+}
