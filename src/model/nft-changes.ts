@@ -48,6 +48,8 @@ export interface ObservedElement {
   /** Packets that found it, where the set counts them, and their bytes. */
   readonly packets?: bigint;
   readonly bytes?: bigint;
+  /** Milliseconds until it ends by itself; absent: it does not. */
+  readonly endsInMs?: number;
 }
 
 /** What a rule's counter has counted since the rule was made. */

@@ -40,16 +40,29 @@ export type NftStatement =
       readonly op: "==" | "!=" | "<" | ">";
       readonly value: string | number;
     }
-  /** Looks a key up in a set of the same table. */
-  | { readonly lookup: NftKey; readonly set: string; readonly negate?: boolean }
+  /** Looks a key up in a set of the same table; with `slot` it ends with that number. */
+  | { readonly lookup: NftKey; readonly set: string; readonly negate?: boolean; readonly slot?: number }
   /** Looks a key up in a verdict map of the same table and does what it says; goes on where it holds nothing. */
   | { readonly vmap: NftKey; readonly map: string }
   /**
    * Destination NAT to the address and port that a map of the same table holds for the key; goes on where it holds
-   * nothing. With `index` the key ends with a number below it, drawn anew for each packet.
+   * nothing. With `index` the key ends with a number below it, drawn anew for each packet, with `slot` with that number.
    */
-  | { readonly dnat: readonly NftField[]; readonly family: 4 | 6; readonly map: string; readonly index?: number }
-  /** Makes or renews an element of a dynamic map; one that is there keeps its data. */
+  | {
+      readonly dnat: readonly NftField[];
+      readonly family: 4 | 6;
+      readonly map: string;
+      readonly index?: number;
+      readonly slot?: number;
+    }
+  /** Makes or renews an element of a dynamic set. The rule ends here where the set is full. */
+  | {
+      readonly update: readonly NftField[];
+      readonly set: string;
+      readonly slot?: number;
+      readonly timeoutSeconds: number;
+    }
+  /** Makes or renews an element of a dynamic map; one that is there keeps its data. The rule ends here where it is full. */
   | {
       readonly update: readonly NftField[];
       readonly map: string;
@@ -105,7 +118,8 @@ export type NftKeyType = "ipv4_addr" | "ipv6_addr" | "inet_service" | "inet_prot
 
 /**
  * A set, or with `data` a map. An element is text as nft prints it: `10.0.0.0/8`; concatenated `10.96.0.1 . tcp . 80`;
- * of a map `10.96.0.1 . tcp . 80 comment "default/web" : goto lb-3`, `… . 0 : 10.244.1.5 . 8080`.
+ * of a map `10.96.0.1 . tcp . 80 comment "default/web" : goto lb-3`, `… . 0 : 10.244.1.5 . 8080`; what is put into a
+ * dynamic set ends after `fd00::9 . … . 0 timeout 4300ms`.
  */
 export interface NftSet {
   readonly name: string;
@@ -201,16 +215,20 @@ function formatStatement(statement: NftStatement): string {
     return `${statement.match} ${op}${formatValue(statement.value)}`;
   }
   if ("lookup" in statement) {
-    return `${joinParts(statement.lookup)} ${statement.negate === true ? "!= " : ""}@${statement.set}`;
+    const { lookup, set, negate, slot } = statement;
+    return `${joinParts([lookup, slotText(slot)].flat())} ${negate === true ? "!= " : ""}@${set}`;
   }
   if ("vmap" in statement) return `${joinParts(statement.vmap)} vmap @${statement.map}`;
   if ("dnat" in statement) {
-    const index = statement.index === undefined ? [] : [`numgen random mod ${statement.index}`];
+    const index = statement.index === undefined ? slotText(statement.slot) : [`numgen random mod ${statement.index}`];
     return `dnat ${statement.family === 4 ? "ip" : "ip6"} to ${joinParts([...statement.dnat, ...index])} map @${statement.map}`;
   }
   if ("update" in statement) {
-    const { update, map, data, timeoutSeconds } = statement;
-    return `update @${map} { ${joinParts(update)} timeout ${timeoutSeconds}s : ${joinParts(data)} }`;
+    const { update, timeoutSeconds } = statement;
+    if ("set" in statement) {
+      return `update @${statement.set} { ${joinParts([...update, ...slotText(statement.slot)])} timeout ${timeoutSeconds}s }`;
+    }
+    return `update @${statement.map} { ${joinParts(update)} timeout ${timeoutSeconds}s : ${joinParts(statement.data)} }`;
   }
   if ("local" in statement) return `fib ${statement.local} type local`;
   if ("unicast" in statement) return `fib ${statement.unicast} type unicast`;
@@ -236,6 +254,12 @@ function formatStatement(statement: NftStatement): string {
   const { verdict } = statement;
   if (typeof verdict === "string") return verdict;
   return "jump" in verdict ? `jump ${verdict.jump}` : `goto ${verdict.goto}`;
+}
+
+/** nft reads no constant inside a concatenation: of what is drawn below 1, which is 0, the offset is one. */
+function slotText(slot: number | undefined): string[] {
+  if (slot === undefined) return [];
+  return [`numgen random mod 1${slot === 0 ? "" : ` offset ${slot}`}`];
 }
 
 function formatValue(value: string | number): string {

@@ -11,11 +11,13 @@ import type { NftSet } from "../../model/nft.ts";
 import { elementFamily } from "../../plan/services/ledger.ts";
 import { planServiceSets } from "../../plan/services/table.ts";
 
+/** What is remembered of IPv6's clients names no endpoint: src/agent/services/remembered-clients.ts. */
+const FAMILY = 4;
 /** Elements that are deleted in one transaction. */
 const AT_ONCE = 1000;
 
 /**
- * @param keys frontends that lost an endpoint
+ * @param keys frontends that lost an endpoint; those of IPv6 are left out
  * @param isInside true for addresses of this node and of its pods
  * @returns how many clients have to choose again
  * @throws BreakwaterError BW_NETLINK, BW_NFTABLES
@@ -26,37 +28,33 @@ export function forgetClients(
   frontend: (key: string) => Frontend | undefined,
   isInside: (client: Ip) => boolean,
 ): number {
-  let forgotten = 0;
-  for (const family of [4, 6] as const) {
-    const affected = new Set(keys.filter((key) => elementFamily(key) === family));
-    if (affected.size === 0) continue;
-    const isGone = (text: string) => {
-      const { client, key, endpoint } = parseAffinity(text);
-      if (!affected.has(key)) return false;
-      const now = frontend(key);
-      // Who is outside has endpoints of its own under externalTrafficPolicy Local.
-      return !(now?.outside === undefined || isInside(client) ? now?.endpoints : now.outside)?.includes(endpoint);
-    };
-    forgotten += forgetFamily(nftables, family, isGone);
-  }
-  return forgotten;
-}
-
-function forgetFamily(nftables: Nftables, family: Family, isGone: (text: string) => boolean): number {
-  const set = planServiceSets(family, false).find(({ name }) => name === "affinity") as NftSet;
-  const table = SERVICE_TABLES[family];
+  const affected = new Set(keys.filter((key) => elementFamily(key) === FAMILY));
+  if (affected.size === 0) return 0;
+  const isGone = (text: string) => {
+    const { client, key, endpoint } = parseAffinity(text);
+    if (!affected.has(key)) return false;
+    const now = frontend(key);
+    // Who is outside has endpoints of its own under externalTrafficPolicy Local.
+    return !(now?.outside === undefined || isInside(client) ? now?.endpoints : now.outside)?.includes(endpoint);
+  };
+  const set = planServiceSets(FAMILY, false).find(({ name }) => name === "affinity") as NftSet;
   const gone = nftables
-    .elements(table, set)
+    .elements(SERVICE_TABLES[FAMILY], set)
     .map(({ text }) => text)
     .filter(isGone);
-  const forget = (elements: readonly string[]) =>
-    ignoreMissing(() => nftables.commit(table, [{ do: "deleteElements", set, elements }]));
-  for (let i = 0; i < gone.length; i += AT_ONCE) {
-    const some = gone.slice(i, i + AT_ONCE);
+  deleteClients(nftables, FAMILY, set, gone);
+  return gone.length;
+}
+
+/** Deletes elements that packets made, also where some have ended meanwhile. @throws BreakwaterError BW_NFTABLES */
+export function deleteClients(nftables: Nftables, family: Family, set: NftSet, elements: readonly string[]): void {
+  const forget = (some: readonly string[]) =>
+    ignoreMissing(() => nftables.commit(SERVICE_TABLES[family], [{ do: "deleteElements", set, elements: some }]));
+  for (let i = 0; i < elements.length; i += AT_ONCE) {
+    const some = elements.slice(i, i + AT_ONCE);
     // One that ended by itself meanwhile keeps the others from being deleted with it.
     if (!forget(some)) for (const element of some) forget([element]);
   }
-  return gone.length;
 }
 
 /** @returns false when something was not there */

@@ -43,10 +43,10 @@ export function planServiceOperations({ nftables, ipvs, services, slices, contex
       clusterIps: new Set([...touched.clusterIps, ...table.shared("cluster-ips")]),
       hairpins: new Set([...touched.hairpins, ...table.shared("hairpin")]),
     };
-    table.update(shared, context.podCidrs);
+    table.update(shared, context);
     note("Services of the cluster");
     for (const key of [...new Set([...table.frontends().keys(), ...touched.frontends])].sort()) {
-      table.update({ ...noneTouched(), frontends: new Set([key]) }, context.podCidrs);
+      table.update({ ...noneTouched(), frontends: new Set([key]) }, context);
       note(causeOf(ledger, key));
     }
     table.sweep();

@@ -73,6 +73,13 @@ const sequences: Readonly<Record<string, readonly ServiceState[]>> = {
     state({ ...balanced, sourceRanges: ["10.1.0.0/16", "192.168.0.0/16"] }, at(5)),
     state(balanced, at(5)),
   ],
+  "affinity over IPv6 comes and goes": [
+    state({ ...six, affinitySeconds: 10 }, at6(5, 6, 7)),
+    state({ ...six, affinitySeconds: 10 }, at6(6, 7)),
+    state({ ...six, affinitySeconds: 20, externalIps: ["2001:db8::7"], externalPolicy: "Local" }, at6(7, 8)),
+    state(six, at6(8)),
+    state({ ...six, affinitySeconds: 10 }, at(5), at6(...twenty)),
+  ],
   "families come and go": [
     state(web, at(5)),
     state(six, at(5), at6(5)),

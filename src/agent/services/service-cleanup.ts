@@ -9,8 +9,7 @@ import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { Clock } from "../../kube/clock.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Frontend } from "../../model/frontend.ts";
-import { prefixContains } from "../../model/prefix.ts";
-import type { ServiceContext } from "../../plan/services/frontends.ts";
+import { isInside, type ServiceContext } from "../../plan/services/frontends.ts";
 import { elementFamily, type ServiceLedger } from "../../plan/services/ledger.ts";
 import type { FlowJudge } from "../../plan/services/stale-flows.ts";
 import type { Log } from "../log.ts";
@@ -23,7 +22,7 @@ import type { ServiceTable } from "./service-table.ts";
 export interface LostFrontends {
   /** UDP frontends. */
   readonly flows: readonly FlowTarget[];
-  /** Keys of frontends with session affinity. */
+  /** Keys of frontends of IPv4 with session affinity. */
   readonly sticky: readonly string[];
   /** Keys of frontends that were served until now. */
   readonly served: ReadonlySet<string>;
@@ -62,7 +61,8 @@ export function lostFrontends(
     if (protocol === "udp" && isLost) flows.push({ family, address, port: Number(port) });
     // Clients are not forgotten while nobody asks for them, and choose again when somebody does.
     const startsAffinity = before?.single.affine === undefined && after?.affinitySeconds !== undefined;
-    if (startsAffinity || (isLost && before?.single.affine !== undefined)) sticky.push(key);
+    const mayBeSticky = startsAffinity || (isLost && before?.single.affine !== undefined);
+    if (mayBeSticky && family === 4) sticky.push(key);
   }
   return { flows, sticky, served };
 }
@@ -97,7 +97,7 @@ function loses(had: readonly (string | undefined)[], has: readonly string[]): bo
   return had.some((endpoint) => endpoint !== undefined && !left.has(endpoint));
 }
 
-/** Slots that the verdict leads to: `goto affinity-3` to three, `drop` to none. */
+/** Slots that the verdict leads to: `goto affinity-3` or `goto affinity-tcp-10s-3` to three, `drop` to none. */
 function usedSlots(verdict: string | undefined, slots: readonly (string | undefined)[] = []) {
   const [, count = "0"] = /-(\d+)$/.exec(verdict ?? "") ?? [];
   return slots.slice(0, Number(count));
@@ -106,6 +106,7 @@ function usedSlots(verdict: string | undefined, slots: readonly (string | undefi
 export interface CleanupSurroundings {
   readonly conntrack: Conntrack;
   readonly nftables: Nftables;
+  readonly tables: readonly ServiceTable[];
   readonly ledger: ServiceLedger;
   readonly context: ServiceContext;
   readonly log: Log;
@@ -118,7 +119,7 @@ export interface CleanupSurroundings {
  * @returns what could not be cleaned up, to be tried again
  */
 export function cleanUpAfter(lost: LostFrontends, surroundings: CleanupSurroundings): LostFrontends | undefined {
-  const { log, nftables, ledger } = surroundings;
+  const { log, nftables, tables, ledger } = surroundings;
   const judge = judgeOf(lost, surroundings);
   let left: LostFrontends = { flows: [], sticky: [], served: lost.served };
   try {
@@ -131,7 +132,8 @@ export function cleanUpAfter(lost: LostFrontends, surroundings: CleanupSurroundi
     );
   }
   try {
-    const forgotten = forgetClients(nftables, lost.sticky, (key) => ledger.frontend(key), judge.isInside);
+    let forgotten = forgetClients(nftables, lost.sticky, (key) => ledger.frontend(key), judge.isInside);
+    for (const table of tables) forgotten += table.forgetClients();
     if (forgotten > 0) log.info({ forgotten }, "clients whose endpoint is gone choose another one");
   } catch (error) {
     left = { ...left, sticky: lost.sticky };
@@ -140,14 +142,15 @@ export function cleanUpAfter(lost: LostFrontends, surroundings: CleanupSurroundi
       "cannot forget which endpoint clients had; some may reach one that is gone until it is tried again",
     );
   }
-  return left.flows.length + left.sticky.length === 0 ? undefined : left;
+  const isClean = left.flows.length + left.sticky.length === 0 && !tables.some((table) => table.hasForgettableClients);
+  return isClean ? undefined : left;
 }
 
 function judgeOf({ served }: LostFrontends, { context, ledger }: CleanupSurroundings): FlowJudge {
   return {
     frontend: (key) => ledger.frontend(key),
     wasServed: (key) => served.has(key),
-    isInside: (ip) => context.addresses.includes(ip) || context.podCidrs.some((prefix) => prefixContains(prefix, ip)),
+    isInside: (ip) => isInside(ip, context),
   };
 }
 

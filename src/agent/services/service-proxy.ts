@@ -287,9 +287,9 @@ export class ServiceProxy implements Disposable {
     const { metrics } = this.#options;
     const before = { tables: this.#tables, ipvs: this.#ipvs };
     this.#lost = mergeLost(this.#lost, lostFrontends(touched.frontends, before, this.#ledger, !this.#started));
-    const { podCidrs } = this.#context as ServiceContext;
+    const context = this.#context as ServiceContext;
     metrics.elements.inc(this.#ipvs.open(touched.frontends));
-    for (const table of this.#tables) metrics.elements.inc(table.update(touched, podCidrs));
+    for (const table of this.#tables) metrics.elements.inc(table.update(touched, context));
     metrics.elements.inc(this.#ipvs.close(touched.frontends));
     if (this.#ipvs.isDraining) this.#schedule("drain", DRAIN_MS, () => this.#drain());
     this.#pending = noneTouched();
@@ -298,8 +298,8 @@ export class ServiceProxy implements Disposable {
 
   #cleanUp(): void {
     if (this.#lost === undefined) return;
-    const surroundings = { ...this.#options, ledger: this.#ledger, context: this.#context as ServiceContext };
-    this.#lost = cleanUpAfter(this.#lost, surroundings);
+    const [ledger, tables, context] = [this.#ledger, this.#tables, this.#context as ServiceContext];
+    this.#lost = cleanUpAfter(this.#lost, { ...this.#options, ledger, tables, context });
     if (this.#lost === undefined) return;
     this.#schedule("cleanup", CLEANUP_RETRY_MS, () => {
       // While a transaction is due, flows would come back to what is there still: it cleans up behind itself.

@@ -19,8 +19,10 @@ import { type NftChange, type ObservedChain, type ObservedTable, ruleFingerprint
 import type { ServiceConfig } from "../../model/node-config.ts";
 import type { Prefix } from "../../model/prefix.ts";
 import { planServiceChains } from "../../plan/services/chains.ts";
+import { isInside, type ServiceContext } from "../../plan/services/frontends.ts";
 import { elementFamily, noneTouched, type ServiceLedger, type Touched } from "../../plan/services/ledger.ts";
 import { planServiceSets } from "../../plan/services/table.ts";
+import { RememberedClients } from "./remembered-clients.ts";
 
 export interface ServiceTableOptions {
   readonly family: Family;
@@ -57,11 +59,13 @@ export class ServiceTable {
   #missingSets: readonly NftSet[] = [];
   #plannedFrom = "";
   #podCidrs: readonly Prefix[] = [];
+  readonly #clients: RememberedClients;
 
   constructor(options: ServiceTableOptions) {
     this.#options = options;
     const sets = planServiceSets(options.family, options.config.counters);
     this.#sets = new Map(sets.map((set) => [set.name, set]));
+    this.#clients = new RememberedClients(options.nftables, options.family);
   }
 
   get family(): Family {
@@ -118,6 +122,7 @@ export class ServiceTable {
     this.#leftovers.clear();
     this.#ripe = { frontends: new Set(), chains: new Set() };
     this.#replace = observed !== undefined && !isOurs;
+    if (isOurs) this.#clients.suspect();
     for (const [key, frontend] of this.#frontends) this.#noteLeftovers(key, frontend);
   }
 
@@ -127,19 +132,19 @@ export class ServiceTable {
    * @returns elements that changed
    * @throws BreakwaterError BW_NFTABLES; what that transaction should have brought has not changed then
    */
-  update(touched: Touched, podCidrs: readonly Prefix[]): number {
-    this.#podCidrs = podCidrs;
+  update(touched: Touched, node: Pick<ServiceContext, "podCidrs" | "addresses">): number {
+    this.#podCidrs = node.podCidrs;
     const keys = [...touched.frontends].filter((key) => elementFamily(key) === this.family);
     const atOnce = this.#replace ? Number.POSITIVE_INFINITY : FRONTENDS_AT_ONCE;
-    let size = this.#updateSome(keys.slice(0, atOnce), touched);
+    let size = this.#updateSome(keys.slice(0, atOnce), touched, node);
     for (let i = atOnce; i < keys.length; i += atOnce) {
-      size += this.#updateSome(keys.slice(i, i + atOnce), noneTouched());
+      size += this.#updateSome(keys.slice(i, i + atOnce), noneTouched(), node);
     }
     return size;
   }
 
-  #updateSome(keys: readonly string[], touched: Touched): number {
-    const { ledger, nftables } = this.#options;
+  #updateSome(keys: readonly string[], touched: Touched, node: Pick<ServiceContext, "podCidrs" | "addresses">): number {
+    const { ledger } = this.#options;
     const batch = new ElementBatch();
     const after = new Map<string, ObservedFrontend | undefined>();
     for (const key of keys) {
@@ -151,12 +156,22 @@ export class ServiceTable {
     if (this.#chains === undefined && !this.#replace && batch.isEmpty) return 0;
     const chains = this.#planChains();
     const skeleton = chains === undefined ? [] : this.#skeletonChanges(chains);
-    const changes = [...skeleton, ...batch.changes(this.#sets)];
-    if (changes.length > 0) nftables.commit(SERVICE_TABLES[this.family], changes);
+    const clients = this.#clients.plan(this.#frontends, after, (client) => isInside(client, node));
+    this.#clients.commit([...skeleton, ...batch.changes(this.#sets)], clients);
     this.#settleFrontends(after);
     for (const settle of [ips, hairpins]) settle();
     if (chains !== undefined) this.#settleChains(chains);
     return batch.size;
+  }
+
+  /** True when clients wait to be forgotten. */
+  get hasForgettableClients(): boolean {
+    return this.#clients.hasForgettable;
+  }
+
+  /** Forgets clients whose endpoint went, or moved. @returns how many @throws BreakwaterError BW_NFTABLES */
+  forgetClients(): number {
+    return this.#clients.forget();
   }
 
   /** Deletes all that was left over. @throws BreakwaterError BW_NFTABLES; nothing has changed then */

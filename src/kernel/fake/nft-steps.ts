@@ -82,7 +82,7 @@ function withElements(table: FakeTable, set: FakeSet, elements: readonly string[
     const key = elementKey(set, element);
     const before = all.get(key);
     const overlaps = (other: string) => prefixesOverlap(asPrefix(other), asPrefix(element));
-    if (before !== undefined && withoutComment(before) !== withoutComment(element)) no("EEXIST");
+    if (before !== undefined && plainElement(before) !== plainElement(element)) no("EEXIST");
     if (prefixes && before === undefined && [...all.values()].some(overlaps)) no("EEXIST");
     const chain = verdictChain(element);
     if (set.data === "verdict" && chain !== undefined && !table.chains.has(chain)) no("ENOENT");
@@ -100,11 +100,12 @@ function withoutElements(set: FakeSet, elements: readonly string[], no: Refuse):
 /** What the kernel tells elements apart by: not their data, nor their comment. */
 function elementKey(set: FakeSet, element: string): string {
   const key = set.data === undefined ? element : element.slice(0, element.lastIndexOf(" : "));
-  return withoutComment(key);
+  return plainElement(key);
 }
 
-function withoutComment(element: string): string {
-  return element.replace(/ comment "[^"]*"/, "");
+/** Without its comment, and without when it ends. */
+function plainElement(element: string): string {
+  return element.replace(/ comment "[^"]*"| timeout \d+ms$/, "");
 }
 
 function verdictChain(element: string): string | undefined {
@@ -160,7 +161,7 @@ function usesSet(rule: NftRule, set: string): boolean {
 }
 
 function setOf(statement: NftStatement): string | undefined {
-  if ("lookup" in statement) return statement.set;
+  if ("set" in statement) return statement.set;
   return "map" in statement ? statement.map : undefined;
 }
 

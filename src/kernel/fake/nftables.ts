@@ -39,7 +39,10 @@ export class FakeNftables implements Nftables {
 
   elements(name: NftTableName, { name: set }: Pick<NftSet, "name">): ObservedElement[] {
     const found = this.#read(name)?.sets.find((each) => each.name === set);
-    return (found?.elements ?? []).map((text) => ({ text }));
+    return (found?.elements ?? []).map((element) => {
+      const [text = "", endsInMs] = element.split(/ timeout (\d+)ms$/);
+      return endsInMs === undefined ? { text } : { text, endsInMs: Number(endsInMs) };
+    });
   }
 
   counters(name: NftTableName, chains: readonly string[]): ObservedCounter[] {

@@ -6,7 +6,7 @@ import { familyBits, type Ip, ipBytes, ipFromBigInt, ipv4ToNumber } from "../../
 import type { NftKeyType, NftVerdict } from "../../model/nft.ts";
 import { prefixRange } from "../../model/prefix.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
-import { u32Attribute } from "./attributes.ts";
+import { u32Attribute, u64Attribute } from "./attributes.ts";
 import { KEY_TYPES, NFT_SET_ELEM_INTERVAL_END, PROTOCOLS } from "./constants.ts";
 import { verdictData } from "./expressions.ts";
 import type { SetShape } from "./set-elements.ts";
@@ -15,6 +15,7 @@ import type { SetShape } from "./set-elements.ts";
 export const ELEM_KEY = 1;
 export const ELEM_DATA = 2;
 const ELEM_FLAGS = 3;
+const ELEM_TIMEOUT = 4;
 export const ELEM_USERDATA = 6;
 const ELEM_KEY_END = 10;
 /** NFTA_LIST_ELEM, and NFTA_DATA_VALUE in a key or in data. */
@@ -25,6 +26,7 @@ export const UDATA_ELEM_COMMENT = 0;
 /** NFTNL_UDATA_COMMENT_MAXLEN of libnftnl, without the NUL. */
 const MAX_COMMENT_BYTES = 127;
 const COMMENT = ' comment "';
+const TIMEOUT = " timeout ";
 const [DATA, PART] = [" : ", " . "];
 const ZERO = "0".charCodeAt(0);
 
@@ -37,6 +39,10 @@ export function writeElement(w: MessageWriter, set: SetShape, text: string, keys
     writeInterval(w, set.key, text);
     return;
   }
+  if (set.dynamic !== undefined && set.data === undefined) {
+    writeTimed(w, set, text, keysOnly);
+    return;
+  }
   const dataAt = set.data === undefined ? text.length : findData(text);
   const commentAt = text.indexOf(COMMENT);
   const hasComment = commentAt >= 0 && commentAt < dataAt;
@@ -45,6 +51,20 @@ export function writeElement(w: MessageWriter, set: SetShape, text: string, keys
   if (!keysOnly) {
     if (set.data !== undefined) writeData(w, set.data, text, dataAt + DATA.length);
     if (hasComment) writeComment(w, text.slice(commentAt + COMMENT.length, dataAt - 1));
+  }
+  w.closeAttribute(element);
+}
+
+/** A set of what packets make: an element ends after its timeout. */
+function writeTimed(w: MessageWriter, set: SetShape, text: string, keysOnly: boolean): void {
+  const found = text.indexOf(TIMEOUT);
+  const keyEnd = found < 0 ? text.length : found;
+  const element = w.openAttribute(LIST_ELEM, true);
+  writeParts(w, ELEM_KEY, set.key, text, 0, keyEnd);
+  if (!keysOnly && found >= 0) {
+    const [, ms] = /^(\d+)ms$/.exec(text.slice(found + TIMEOUT.length)) ?? [];
+    if (ms === undefined) throw new SyntaxError(`Cannot read the timeout of "${text}": it is not like "4300ms"`);
+    u64Attribute(w, ELEM_TIMEOUT, BigInt(ms));
   }
   w.closeAttribute(element);
 }

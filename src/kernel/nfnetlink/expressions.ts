@@ -38,8 +38,10 @@ function writeMatch(w: MessageWriter, { match, op, value }: Extract<NftStatement
   else writeCompare(w, match, op, value);
 }
 
-function writeLookup(w: MessageWriter, { lookup, set, negate }: Extract<NftStatement, { lookup: NftKey }>): void {
-  loadKey(w, lookup);
+function writeLookup(w: MessageWriter, statement: Extract<NftStatement, { lookup: NftKey }>): void {
+  const { lookup, set, negate, slot } = statement;
+  const behind = loadKey(w, lookup);
+  if (slot !== undefined) writeNumgen(w, behind, 1, slot);
   expression(w, "lookup", () => {
     stringAttribute(w, 1, set);
     u32Attribute(w, 2, c.REGISTER);
@@ -62,9 +64,11 @@ function writeMapLookup(w: MessageWriter, map: string, destination: number): voi
 }
 
 /** What the map holds takes the key's place in the registers: the address, then the port. */
-function writeDnat(w: MessageWriter, { dnat, family, map, index }: Extract<NftStatement, { dnat: NftKey }>): void {
+function writeDnat(w: MessageWriter, statement: Extract<NftStatement, { dnat: NftKey }>): void {
+  const { dnat, family, map, index, slot } = statement;
   const behind = loadKey(w, dnat);
   if (index !== undefined) writeNumgen(w, behind, index);
+  else if (slot !== undefined) writeNumgen(w, behind, 1, slot);
   writeMapLookup(w, map, c.REGISTER);
   const port = c.REGISTER + (family === 4 ? 1 : 4);
   expression(w, "nat", () => {
@@ -79,13 +83,14 @@ function writeDnat(w: MessageWriter, { dnat, family, map, index }: Extract<NftSt
 }
 
 function writeUpdate(w: MessageWriter, statement: Extract<NftStatement, { update: NftKey }>): void {
-  const data = loadKey(w, statement.update);
-  loadKey(w, statement.data, data);
+  const behind = loadKey(w, statement.update);
+  if ("data" in statement) loadKey(w, statement.data, behind);
+  else if (statement.slot !== undefined) writeNumgen(w, behind, 1, statement.slot);
   expression(w, "dynset", () => {
-    stringAttribute(w, 1, statement.map);
+    stringAttribute(w, 1, "map" in statement ? statement.map : statement.set);
     u32Attribute(w, 3, c.NFT_DYNSET_OP_UPDATE);
     u32Attribute(w, 4, c.REGISTER);
-    u32Attribute(w, 5, data);
+    if ("data" in statement) u32Attribute(w, 5, behind);
     u64Attribute(w, 6, BigInt(statement.timeoutSeconds) * 1000n);
   });
 }
@@ -282,12 +287,12 @@ function writeRandom(w: MessageWriter, random: { readonly modulus: number; reado
   });
 }
 
-function writeNumgen(w: MessageWriter, register: number, modulus: number): void {
+function writeNumgen(w: MessageWriter, register: number, modulus: number, offset = 0): void {
   expression(w, "numgen", () => {
     u32Attribute(w, 1, register);
     u32Attribute(w, 2, modulus);
     u32Attribute(w, 3, c.NFT_NG_RANDOM);
-    u32Attribute(w, 4, 0);
+    u32Attribute(w, 4, offset);
   });
 }
 

@@ -117,8 +117,13 @@ class NftSocket implements Nftables {
     try {
       return this.#listElements(table, set.name).map((values) => {
         const [text = ""] = elementTexts(set, [readElement(values)]);
-        const counted = values.expression?.data;
-        return counted === undefined ? { text } : { text, packets: counted.packets ?? 0n, bytes: counted.bytes ?? 0n };
+        const { expression, expiration } = values;
+        const counted = expression?.data;
+        return {
+          text,
+          ...(counted === undefined ? {} : { packets: counted.packets ?? 0n, bytes: counted.bytes ?? 0n }),
+          ...(expiration === undefined ? {} : { endsInMs: Number(expiration) }),
+        };
       });
     } catch (error) {
       if (isNotFound(error)) return [];

@@ -18,7 +18,7 @@ export interface RawElement {
 }
 
 /** All that elements depend on. */
-export type SetShape = Pick<NftSet, "key" | "data" | "interval">;
+export type SetShape = Pick<NftSet, "key" | "data" | "interval" | "dynamic">;
 
 /** Bytes of a key, or of data, in the kernel's registers: each part is padded to four. */
 export function keyBytes(key: NftKeyType | readonly NftKeyType[]): number {

@@ -35,6 +35,7 @@ const setElement = attributes({
   key: [1, data],
   data: [2, data],
   flags: [3, u32be],
+  expiration: [5, u64be],
   userdata: [6, bytes],
   expression: [7, attributes({ name: [1, text], data: [2, attributes({ bytes: [1, u64be], packets: [2, u64be] })] })],
   end: [10, data],

@@ -5,6 +5,7 @@
 import type { Family } from "../../model/ip.ts";
 import type { NftChain, NftField, NftRule, NftStatement } from "../../model/nft.ts";
 import type { Prefix } from "../../model/prefix.ts";
+import { planClientChains } from "./client-chains.ts";
 
 export const lbChain = (count: number) => `lb-${count}`;
 export const affinityChain = (count: number) => `affinity-${count}`;
@@ -78,6 +79,7 @@ export function planServiceChains(input: ChainInput): NftChain[] {
     ...(input.dropInvalid ? invalidChains(input, w) : []),
     ...numberedChains(input.family, w, needs),
     ...affinityChains(w, needs),
+    ...planClientChains(needs),
   ];
   return chains.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

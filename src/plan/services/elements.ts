@@ -4,6 +4,7 @@
  */
 import type { Frontend } from "../../model/frontend.ts";
 import { affinityChain, lbChain, localAffinityChain, localChain, rememberChain, USUAL_ENDPOINTS } from "./chains.ts";
+import { clientChain } from "./client-chains.ts";
 
 /** Sets and maps in which a frontend has one element at most. */
 export const SINGLE_SETS = ["services", "outside", "external", "affine", "guarded", "refused"] as const;
@@ -24,9 +25,9 @@ export function mapEndpoints({ endpoints, ipvs }: Pick<Frontend, "endpoints" | "
   return ipvs === undefined ? endpoints : [];
 }
 
-/** Whether rules have to remember clients: IPVS remembers its own. */
-function remembers({ affinitySeconds, endpoints, outside = [], ipvs }: Frontend): boolean {
-  return affinitySeconds !== undefined && (ipvs === undefined ? endpoints : outside).length > 0;
+/** Whether rules behind the translation have to remember clients: IPVS remembers its own, chains of IPv6 do it before. */
+function remembers({ family, affinitySeconds, endpoints, outside = [], ipvs }: Frontend): boolean {
+  return family === 4 && affinitySeconds !== undefined && (ipvs === undefined ? endpoints : outside).length > 0;
 }
 
 /** The frontend's elements, endpoints in slots by their order. */
@@ -53,17 +54,28 @@ export function frontendElements(frontend: Frontend): FrontendElements {
   };
 }
 
-function mainVerdict({ endpoints, otherwise, affinitySeconds, ipvs }: Frontend): string | undefined {
+function mainVerdict({ endpoints, otherwise, ipvs, ...frontend }: Frontend): string | undefined {
   if (endpoints.length === 0) return otherwise === "drop" ? "drop" : undefined;
   // It goes on to where IPVS looks at it.
   if (ipvs !== undefined) return "accept";
-  const chain = affinitySeconds === undefined ? lbChain : affinityChain;
-  return `goto ${chain(endpoints.length)}`;
+  return `goto ${chainOf(frontend, endpoints.length)}`;
 }
 
-function outsideVerdict({ affinitySeconds }: Frontend, count: number): string {
-  if (count === 0) return "drop";
-  return `goto ${affinitySeconds === undefined ? localChain(count) : localAffinityChain(count)}`;
+function outsideVerdict(frontend: Frontend, count: number): string {
+  return count === 0 ? "drop" : `goto ${outsideChainOf(frontend, count)}`;
+}
+
+type Chosen = Pick<Frontend, "family" | "protocol" | "affinitySeconds">;
+
+/** The chain that chooses among so many endpoints. */
+function chainOf({ family, protocol, affinitySeconds }: Chosen, count: number): string {
+  if (affinitySeconds === undefined) return lbChain(count);
+  return family === 4 ? affinityChain(count) : clientChain("", protocol, affinitySeconds, count);
+}
+
+function outsideChainOf({ family, protocol, affinitySeconds }: Chosen, count: number): string {
+  if (affinitySeconds === undefined) return localChain(count);
+  return family === 4 ? localAffinityChain(count) : clientChain("outside-", protocol, affinitySeconds, count);
 }
 
 /** What `nft list ruleset` prints behind the element; the kernel keeps 127 bytes. */
@@ -77,17 +89,19 @@ function comment({ service, kind }: Frontend): string {
  */
 export function frontendNeeds({ endpoints, outside, ...frontend }: Frontend): string[] {
   const needs: string[] = [];
-  const { affinitySeconds, sourceRanges, protocol, kind } = frontend;
+  const { family, affinitySeconds, sourceRanges, protocol, kind } = frontend;
   const isSticky = affinitySeconds !== undefined;
   const inMaps = frontend.ipvs === undefined ? endpoints.length : 0;
+  // Chains of IPv4 look for the client alone, and go on to the one that chooses.
+  const isInMap = isSticky && family === 4;
   if (inMaps > USUAL_ENDPOINTS) needs.push(lbChain(inMaps));
-  if (inMaps > 0 && isSticky) needs.push(affinityChain(inMaps));
-  if (isSticky && (frontend.ipvs === undefined || outside !== undefined))
+  if (inMaps > 0 && isSticky) needs.push(chainOf(frontend, inMaps));
+  if (isInMap && (frontend.ipvs === undefined || outside !== undefined))
     needs.push(rememberChain(affinitySeconds), `affinity:${protocol}`);
   if (outside !== undefined) needs.push("outside");
   if (outside !== undefined && outside.length > 0) {
-    needs.push(localChain(outside.length));
-    if (isSticky) needs.push(localAffinityChain(outside.length));
+    needs.push(outsideChainOf(frontend, outside.length));
+    if (isInMap) needs.push(localChain(outside.length));
   }
   if (kind !== "ClusterIP") needs.push(`external:${protocol}`);
   if (sourceRanges !== undefined) needs.push("guard");

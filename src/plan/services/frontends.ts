@@ -78,6 +78,11 @@ export function isServed(service: ClusterService): boolean {
   return service.type !== "ExternalName" && service.clusterIps.length > 0 && service.leftTo === undefined;
 }
 
+/** True for addresses of the node and of its pods: for whom externalTrafficPolicy does not count. */
+export function isInside(ip: Ip, { addresses, podCidrs }: Pick<ServiceContext, "addresses" | "podCidrs">): boolean {
+  return addresses.includes(ip) || podCidrs.some((prefix) => prefixContains(prefix, ip));
+}
+
 function isPodHere({ address, nodeName }: SliceEndpoint, { name, podCidrs }: ServiceContext): boolean {
   // Most endpoints say that they are elsewhere, and comparing text is cheap.
   if (nodeName !== undefined && nodeName !== name) return false;

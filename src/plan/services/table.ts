@@ -9,6 +9,7 @@ import { SERVICE_TABLES } from "../../model/marks.ts";
 import type { NftKeyType, NftSet, NftTable } from "../../model/nft.ts";
 import type { Prefix } from "../../model/prefix.ts";
 import { planServiceChains } from "./chains.ts";
+import { clientSets } from "./client-chains.ts";
 import { type FrontendElements, frontendElements, frontendNeeds, SINGLE_SETS } from "./elements.ts";
 
 /** Clients that are remembered at most; more are served without being remembered. */
@@ -40,9 +41,13 @@ export function planServiceSets(family: Family, counters: boolean): NftSet[] {
     ...rest,
     elements: [],
   });
-  return [
-    set("affine", { key: frontend, data: "verdict" }),
-    set("affinity", { key: [address, ...frontend], data: endpoint, dynamic: { size: AFFINITY_SIZE } }),
+  const sets = [
+    ...(family === 4
+      ? [
+          set("affine", { key: frontend, data: "verdict" }),
+          set("affinity", { key: [address, ...frontend], data: endpoint, dynamic: { size: AFFINITY_SIZE } }),
+        ]
+      : clientSets(AFFINITY_SIZE)),
     set("cluster-ips", { key: address }),
     set("endpoints", { key: [...frontend, "index"], data: endpoint }),
     set("external", { key: frontend, data: "verdict" }),
@@ -54,6 +59,7 @@ export function planServiceSets(family: Family, counters: boolean): NftSet[] {
     set("services", { key: frontend, data: "verdict", ...(counters ? { counter: true } : {}) }),
     set("source-ranges", { key: [...frontend, address], interval: true }),
   ];
+  return sets.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** The whole table with endpoints in the order of their text. Conflicts are resolved: see {@link claimFrontends}. */

@@ -142,9 +142,10 @@ class RuleWalk {
     return isEqual(match, actual, value) === (op === "==");
   }
 
-  #lookup({ lookup, set: name, negate = false }: Extract<NftStatement, { lookup: NftKey }>, elements: string[]): Step {
+  #lookup(statement: Extract<NftStatement, { lookup: NftKey }>, elements: string[]): Step {
+    const { lookup, set: name, negate = false, slot } = statement;
     const set = this.#set(name);
-    const key = this.#key(lookup);
+    const key = [...this.#key(lookup), ...slotPart(slot)];
     const found = set.dynamic === undefined ? findElement(set, key) : this.#around.dynamic.find(this.#table, set, key);
     if (found !== undefined) elements.push(found.text);
     return (found !== undefined) !== negate ? "next" : "break";
@@ -157,9 +158,9 @@ class RuleWalk {
     return parseVerdict(found.data);
   }
 
-  #dnat({ dnat, map: name, index }: Extract<NftStatement, { dnat: NftKey }>, elements: string[]): Step {
+  #dnat({ dnat, map: name, index, slot }: Extract<NftStatement, { dnat: NftKey }>, elements: string[]): Step {
     const set = this.#set(name);
-    const drawn = index === undefined ? [] : [String(this.#around.draw(index))];
+    const drawn = index === undefined ? slotPart(slot) : [String(this.#around.draw(index))];
     const key = [...this.#key(dnat), ...drawn];
     const found = set.dynamic === undefined ? findElement(set, key) : this.#around.dynamic.find(this.#table, set, key);
     if (found === undefined) return "break";
@@ -169,10 +170,14 @@ class RuleWalk {
     return "accept";
   }
 
-  #update({ update, map, data, timeoutSeconds }: Extract<NftStatement, { update: NftKey }>): Step {
-    const set = this.#set(map);
-    this.#around.dynamic.update(this.#table, set, this.#key(update), this.#key(data), timeoutSeconds);
-    return "next";
+  #update(statement: Extract<NftStatement, { update: NftKey }>): Step {
+    const { update, timeoutSeconds } = statement;
+    const set = this.#set("map" in statement ? statement.map : statement.set);
+    const [key, data] =
+      "data" in statement
+        ? [this.#key(update), this.#key(statement.data)]
+        : [[...this.#key(update), ...slotPart(statement.slot)], undefined];
+    return this.#around.dynamic.update(this.#table, set, key, data, timeoutSeconds) ? "next" : "break";
   }
 
   #reject(how: "icmp" | "icmpv6" | "tcp reset"): Step {
@@ -195,6 +200,10 @@ class RuleWalk {
   #key(key: NftKey): string[] {
     return (typeof key === "string" ? [key] : key).map((field) => this.#around.packet.readKey(field));
   }
+}
+
+function slotPart(slot: number | undefined): string[] {
+  return slot === undefined ? [] : [String(slot)];
 }
 
 function isEqual(field: NftField, actual: string | number, value: string | number): boolean {

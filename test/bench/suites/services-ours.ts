@@ -45,7 +45,7 @@ export class OurServices implements Disposable {
 
   /** Brings what was planned into the kernel, from nothing, as the agent does at its start: in several transactions. */
   load(): void {
-    this.#table.update(this.#touched, this.#context.podCidrs);
+    this.#table.update(this.#touched, this.#context);
   }
 
   /** The same in one transaction, which first deletes the table, whatever it holds. */
@@ -64,7 +64,7 @@ export class OurServices implements Disposable {
   change({ service, slice }: ServiceWithSlice, endpoints: readonly SliceEndpoint[]): void {
     const touched = noneTouched();
     this.#planOne({ service, slice: { ...slice, endpoints } }, touched);
-    this.#table.update(touched, this.#context.podCidrs);
+    this.#table.update(touched, this.#context);
   }
 
   /** What the agent does a second behind a change: slots that no packet reads any more. */
