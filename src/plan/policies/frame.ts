@@ -19,7 +19,7 @@ export function policyTable(family: Family, sets: NftTable["sets"], chains: NftT
   };
 }
 
-/** The node's own traffic passes input and output, and is never looked at: kubelet's probes always arrive. */
+/** The node's own traffic is never looked at: kubelet's probes always arrive. */
 export function baseChains(family: Family): NftChain[] {
   const [source, destination] = addressFields(family);
   const rule = (...statements: NftStatement[]): NftRule => ({ statements });
@@ -27,16 +27,19 @@ export function baseChains(family: Family): NftChain[] {
     { match: "meta l4proto", op: "==", value: IPPROTO_TCP },
     { match: "ct state", op: "==", value: "new" },
   ];
-  const forward: NftChain = {
-    name: "forward",
-    base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" },
-    rules: [
-      ...passingRules(family),
-      rule(...isNewTcp, { verdict: { jump: MIDSTREAM } }),
-      rule({ vmap: source, map: "egress" }),
-      rule({ vmap: destination, map: "ingress" }),
-    ],
-  };
+  const looks: NftRule[] = [
+    rule(...isNewTcp, { verdict: { jump: MIDSTREAM } }),
+    rule({ vmap: source, map: "egress" }),
+    rule({ vmap: destination, map: "ingress" }),
+  ];
+  const hooked = (hook: "forward" | "output", rules: NftRule[]): NftChain => ({
+    name: hook,
+    base: { type: "filter", hook, priority: PRIORITY, policy: "accept" },
+    rules,
+  });
+  const forward = hooked("forward", [...passingRules(family), ...looks]);
+  // What IPVS sends on, ours or another's, passes no forward hook: it leaves by output, with the source that it came with.
+  const output = hooked("output", [...passingRules(family), rule({ local: "saddr" }, { verdict: "accept" }), ...looks]);
   // Connection tracking takes up a connection in its middle, and whoever is heard first for who opened it: an answer of a
   // server would open again, as a flow of its own, what a policy has cut (nf_conntrack_tcp_loose).
   const midstream: NftChain = {
@@ -48,7 +51,7 @@ export function baseChains(family: Family): NftChain[] {
       rule({ lookup: destination, set: "egress-pods" }, { counter: true }, { verdict: "drop" }),
     ],
   };
-  return [forward, midstream];
+  return [forward, midstream, output];
 }
 
 /**
