@@ -16,8 +16,9 @@ import type { ObservedTable } from "../../model/nft-changes.ts";
 import type { ForbiddenConnections } from "../../model/node-config.ts";
 import type { ClusterPolicy } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
+import { PolicyPlanners } from "../../plan/policies/both-families.ts";
 import type { DeniedLog } from "../../plan/policies/chains.ts";
-import { PolicyPlanner } from "../../plan/policies/planner.ts";
+import type { PolicySteps } from "../../plan/policies/planner.ts";
 import type { PolicyInput } from "../../plan/policies/policy-input.ts";
 import type { Log } from "../log.ts";
 import { cutForbidden } from "./flow-cutter.ts";
@@ -55,7 +56,7 @@ export class PolicyEnforcer implements Disposable {
   readonly #options: PolicyEnforcerOptions;
   readonly #watches: Disposable[];
   readonly #former: FormerFlows;
-  readonly #planners: Readonly<Record<Family, PolicyPlanner>> = { 4: new PolicyPlanner(4), 6: new PolicyPlanner(6) };
+  readonly #planners = new PolicyPlanners();
   readonly #pods: KnownPods;
   /** The kernel holds what the last round planned. */
   #started = false;
@@ -86,7 +87,7 @@ export class PolicyEnforcer implements Disposable {
 
   /** By the chain that drops ("ingress-denied-…"): the policies that select its pods, each "namespace/name". */
   get denials(): ReadonlyMap<string, readonly string[]> {
-    return new Map(FAMILIES.flatMap((family) => [...this.#planners[family].denials]));
+    return this.#planners.denials;
   }
 
   /** Why policies are not enforced as the API has them; undefined when they are. */
@@ -165,8 +166,9 @@ export class PolicyEnforcer implements Disposable {
       const found = this.#started ? undefined : this.#read();
       // Until both families are done nobody knows what the kernel holds.
       this.#started = false;
-      const steps = FAMILIES.map((family) => this.#enforce(family, input, found));
-      changed = steps.some((count) => count > 0);
+      const steps = this.#planners.update(input);
+      const counts = FAMILIES.map((family) => this.#enforce(family, steps[family], found));
+      changed = counts.some((count) => count > 0);
       this.#started = true;
       if (this.#failure !== undefined) {
         log.info({ policies: input.policies.length }, "NetworkPolicies are enforced");
@@ -196,10 +198,13 @@ export class PolicyEnforcer implements Disposable {
   }
 
   /** @param found what the kernel holds; undefined: what the last round left there @returns how many steps that took */
-  #enforce(family: Family, input: PolicyInput, found: Map<Family, ObservedTable | undefined> | undefined): number {
-    const planner = this.#planners[family];
-    const { wanted, before } = planner.update(input);
-    const changes = found === undefined ? diffNft(wanted, before) : diffNft(planner.table(), found.get(family));
+  #enforce(
+    family: Family,
+    { wanted, before }: PolicySteps,
+    found: Map<Family, ObservedTable | undefined> | undefined,
+  ): number {
+    const changes =
+      found === undefined ? diffNft(wanted, before) : diffNft(this.#planners.table(family), found.get(family));
     if (changes.length > 0) this.#options.nftables.commit(POLICY_TABLES[family], changes);
     return changes.length;
   }

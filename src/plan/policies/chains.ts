@@ -2,9 +2,12 @@
  * The chain of a pod's direction: what any of its policies admits returns, the rest is counted and dropped. However many
  * rules there are, a packet meets a handful of look-ups: its port leads by one verdict map to whom that port admits.
  *
- *   ingress-X ─▶ who may come on every port ─▶ return
- *             ─▶ protocol, port ─▶ ingress-ports-X ─▶ ingress-peers-Y ─▶ return
- *             ─▶ ingress-denied-Z: count, drop                        ─▶ ingress-denied-Z
+ *   ingress-X ─▶ who may come on every port ─▶ accept
+ *             ─▶ protocol, port ─▶ ingress-ports-X ─▶ ingress-peers-Y ─▶ accept
+ *             ─▶ ingress-denied-Z: count, drop
+ *
+ * Nothing is looked at behind ingress: what it admits is accepted, from wherever that is found, so that chains of peers are
+ * shared by all pods. What egress admits goes on to ingress: it returns, and its chains of peers lead on to what drops.
  */
 import type { Family } from "../../model/ip.ts";
 import type { NftChain, NftField, NftRule, NftSet, NftStatement } from "../../model/nft.ts";
@@ -23,8 +26,18 @@ export interface DeniedLog {
   readonly perSecond: number;
 }
 
+/**
+ * What becomes of an admitted packet: "accept" ends the hook, "return" goes back to who led it here. Two pods that have one
+ * address for a moment both have to admit, so theirs return.
+ */
+export type Admit = "accept" | "return";
+
+/** What a direction's chains do, but for an address that two pods have. */
+export const USUALLY = { ingress: "accept", egress: "return" } as const satisfies Record<PolicyDirection, Admit>;
+
 export interface ChainContext {
   readonly direction: Direction;
+  readonly admit: Admit;
   readonly family: Family;
   readonly sets: PeerSets;
   readonly logDenied?: DeniedLog | undefined;
@@ -142,12 +155,13 @@ class ChainCompiler {
     return this.#peerRules(admitted, portStatements(admitted.ports));
   }
 
-  /** Ports that admit everybody return by the map itself, the others lead to a chain of who is admitted. */
+  /** Ports that admit everybody are admitted by the map itself, the others lead to a chain of who is admitted. */
   #portMap(name: string, admitted: readonly Admitted[]): NftSet | undefined {
     if (admitted.length === 0) return undefined;
+    const { admit } = this.#context;
     const elements = admitted.map((each) => {
       const { protocol = "TCP", first } = each.ports;
-      const verdict = each.anybody ? "return" : `goto ${this.#peersChain(each)}`;
+      const verdict = each.anybody ? admit : `${admit === "accept" ? "jump" : "goto"} ${this.#peersChain(each)}`;
       return `${protocol.toLowerCase()} . ${first} : ${verdict}`;
     });
     return {
@@ -159,10 +173,11 @@ class ChainCompiler {
     };
   }
 
-  /** @returns its name: ports that admit the same by the same rules share it */
+  /** @returns its name: ports that admit the same by the same rules share it, of whichever pods */
   #peersChain(admitted: Admitted): string {
-    const { direction } = this.#context;
-    const rules = [...this.#peerRules(admitted, []), this.#goToDenied()];
+    const { direction, admit } = this.#context;
+    const own = this.#peerRules(admitted, []);
+    const rules = admit === "accept" ? own : [...own, this.#goToDenied()];
     const name = `${direction}-peers-${digest(JSON.stringify(rules))}`;
     this.#chains.set(name, { name, rules });
     return name;
@@ -171,7 +186,7 @@ class ChainCompiler {
   #peerRules(admitted: Admitted, ports: readonly NftStatement[]): NftRule[] {
     const comment = ruleComment([...admitted.rules].join(", "));
     const rule = (...statements: NftStatement[]): NftRule => ({
-      statements: [...ports, ...statements, { verdict: "return" }],
+      statements: [...ports, ...statements, { verdict: this.#context.admit }],
       comment,
     });
     if (admitted.anybody) return [rule()];
@@ -200,7 +215,7 @@ class ChainCompiler {
       .map((set) => {
         this.#used.add(set);
         return {
-          statements: [{ lookup: [destination, "meta l4proto", "th dport"], set }, { verdict: "return" }],
+          statements: [{ lookup: [destination, "meta l4proto", "th dport"], set }, { verdict: this.#context.admit }],
           comment: ruleComment([...namedRules].join(", ")),
         };
       });

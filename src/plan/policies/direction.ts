@@ -6,7 +6,15 @@ import { type Family, type Ip, ipFamily } from "../../model/ip.ts";
 import type { NftChain, NftSet } from "../../model/nft.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import { resolvedNames } from "./admissions.ts";
-import { type ChainContext, type CompiledChain, compileChain, type Direction, policyName } from "./chains.ts";
+import {
+  type Admit,
+  type ChainContext,
+  type CompiledChain,
+  compileChain,
+  type Direction,
+  policyName,
+  USUALLY,
+} from "./chains.ts";
 import { digest } from "./peers.ts";
 import { selects } from "./policy-input.ts";
 import { compileTier } from "./tier-chains.ts";
@@ -29,7 +37,7 @@ interface SharedParts extends Pick<DirectionPlan, "chains" | "peerSets"> {
   readonly maps: readonly NftSet[];
 }
 
-type Context = Omit<ChainContext, "direction" | "family">;
+type Context = Omit<ChainContext, "direction" | "family" | "admit">;
 
 export class DirectionPlanner {
   readonly #direction: Direction;
@@ -69,14 +77,17 @@ export class DirectionPlanner {
     const used = new Map<string, CompiledChain>();
     const denials = new Map<string, readonly string[]>();
     const chainsOf = new Map<Ip, Set<string>>();
-    for (const pod of local) {
-      const key = this.#keyOf(pod);
-      const addresses = pod.ips.filter((ip) => ipFamily(ip) === this.#family);
-      if (key === undefined || addresses.length === 0) continue;
-      const chain = used.get(key.text) ?? this.#compile(key, pod, context);
-      used.set(key.text, chain);
-      for (const [name, policies] of chain.denials) denials.set(name, policies);
-      for (const ip of addresses) chainsOf.set(ip, (chainsOf.get(ip) ?? new Set()).add(chain.name));
+    for (const [ip, pods] of this.#selected(local)) {
+      const admit = pods.size === 1 ? USUALLY[this.#direction] : "return";
+      const names = new Set<string>();
+      for (const [key, pod] of pods.values()) {
+        const text = textOf(key, this.#direction, admit);
+        const chain = used.get(text) ?? this.#compile(text, key, pod, { ...context, admit });
+        used.set(text, chain);
+        for (const [name, policies] of chain.denials) denials.set(name, policies);
+        names.add(chain.name);
+      }
+      chainsOf.set(ip, names);
     }
     this.#compiled = used;
     // Equal names, equal chains: until policies change each is compiled once.
@@ -84,6 +95,21 @@ export class DirectionPlanner {
       this.#last = { chainsOf, plan: this.#put(used, chainsOf, denials) };
     }
     return this.#last.plan;
+  }
+
+  /** By address: the keys of the pods that have it, mostly one, each with such a pod. */
+  #selected(local: Iterable<PolicyPod>): Map<Ip, Map<string, readonly [ChainKey, PolicyPod]>> {
+    const found = new Map<Ip, Map<string, readonly [ChainKey, PolicyPod]>>();
+    for (const pod of local) {
+      const key = this.#keyOf(pod);
+      if (key === undefined) continue;
+      for (const ip of pod.ips) {
+        if (ipFamily(ip) !== this.#family) continue;
+        const keys = found.get(ip) ?? new Map();
+        found.set(ip, keys.set(key.text, [key, pod]));
+      }
+    }
+    return found;
   }
 
   #put(used: ReadonlyMap<string, CompiledChain>, chainsOf: ChainsOf, denials: DirectionPlan["denials"]): DirectionPlan {
@@ -158,21 +184,28 @@ export class DirectionPlanner {
     return `${policies.map(policyName).join(" ")} ${own}`;
   }
 
-  #compile(key: ChainKey, pod: PolicyPod, context: Context): CompiledChain {
-    const known = this.#compiled.get(key.text);
+  /** @param text what tells the chain from others */
+  #compile(text: string, key: ChainKey, pod: PolicyPod, context: Context & { readonly admit: Admit }): CompiledChain {
+    const known = this.#compiled.get(text);
     if (known !== undefined) return known;
     const own = { ...context, direction: this.#direction, family: this.#family };
-    const { isolation, policies, about } = key;
+    const { policies, about } = key;
+    const isolation = textOf({ text: key.isolation }, this.#direction, context.admit);
     const isolated = policies.length === 0 ? undefined : compileChain(isolation, policies, pod, own);
     const tier = (name: PolicyTier, next: CompiledChain | undefined) => {
       const rules = rulesOfTier(name, this.#direction, about);
       if (rules.length === 0) return next;
-      return compileTier(key.text, rules, pod, { ...own, tier: name, nodes: this.#tiers.nodes, next });
+      return compileTier(text, rules, pod, { ...own, tier: name, nodes: this.#tiers.nodes, next });
     };
     const chain = tier("Admin", isolated ?? tier("Baseline", undefined));
-    if (chain === undefined) throw new RangeError(`Nothing speaks of pods with key ${key.text}`);
+    if (chain === undefined) throw new RangeError(`Nothing speaks of pods with key ${text}`);
     return chain;
   }
+}
+
+/** Chains of a key that do not do what is usual have another name. */
+function textOf({ text }: Pick<ChainKey, "text">, direction: Direction, admit: Admit): string {
+  return admit === USUALLY[direction] ? text : `${text} / ${admit}`;
 }
 
 /** Names of the chains of the pods that have an address; mostly one. */

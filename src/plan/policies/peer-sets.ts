@@ -50,10 +50,17 @@ export class PeerSets {
   /** Pods came and went: the index has them as they are now. */
   follow(removed: readonly PolicyPod[], added: readonly PolicyPod[]): void {
     const isMuch = (removed.length + added.length) * this.#sets.size > MOST_FOLLOWED;
-    for (const set of this.#sets.values()) {
-      if (isMuch) set.refill(this.#index);
-      else set.follow(removed, added, this.#index);
-    }
+    if (isMuch) this.refill();
+    else this.#follow(this.#ofFamily(removed), this.#ofFamily(added));
+  }
+
+  #follow(removed: readonly PolicyPod[], added: readonly PolicyPod[]): void {
+    if (removed.length + added.length === 0) return;
+    for (const set of this.#sets.values()) set.follow(removed, added, this.#index);
+  }
+
+  #ofFamily(pods: readonly PolicyPod[]): readonly PolicyPod[] {
+    return pods.filter(({ ips }) => ips.some((ip) => ipFamily(ip) === this.#family));
   }
 
   /** Namespaces may have other labels. */

@@ -68,6 +68,7 @@ function peersThatDiffer(
 ): Difference<NftSet> {
   const [wanted, gone]: [NftSet[], NftSet[]] = [[], []];
   for (const [name, set] of after) {
+    if (before === after && !set.isTurned) continue;
     const { added, removed } = set.taken();
     if (before.get(name) !== set) wanted.push(set.whole());
     else if (added.length + removed.length > 0) {
@@ -75,6 +76,7 @@ function peersThatDiffer(
       gone.push({ ...set.head, elements: removed });
     }
   }
+  if (before === after) return { wanted, before: gone };
   for (const [name, set] of before) if (!after.has(name)) gone.push({ ...set.head, elements: [] });
   return { wanted, before: gone };
 }

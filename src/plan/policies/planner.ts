@@ -17,6 +17,16 @@ import { PodIndex } from "./pod-index.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { type PolicyTiers, speakOfNodes } from "./tiers.ts";
 
+export interface PolicySteps {
+  readonly wanted: NftTable;
+  readonly before: ObservedTable | undefined;
+}
+
+export interface Exchange<T> {
+  readonly added: readonly T[];
+  readonly removed: readonly T[];
+}
+
 export class PolicyPlanner {
   readonly #family: Family;
   readonly #index = new PodIndex();
@@ -29,6 +39,8 @@ export class PolicyPlanner {
   #pods: readonly PolicyPod[] = [];
   /** Pods of this node. */
   readonly #local = new Set<PolicyPod>();
+  /** Something that chains are made of is another since they were planned; sets of peers follow by themselves. */
+  #isStale = true;
   #logDenied: DeniedLog | undefined;
   #plans: readonly DirectionPlan[] = [];
   #parts: PlannedParts = { small: new Map(), chains: new Map(), peers: new Map() };
@@ -46,17 +58,24 @@ export class PolicyPlanner {
     return this.#denials;
   }
 
-  /** Follows the cluster. @returns the steps from the last input's table to this one's: the same as two tables in which what did not change is left out */
-  update(input: PolicyInput): { readonly wanted: NftTable; readonly before: ObservedTable | undefined } {
+  /**
+   * Follows the cluster.
+   * @param change between the last input's pods and this one's, where the caller knows it
+   * @returns the steps from the last input's table to this one's: the same as two tables in which what did not change is left out
+   */
+  update(input: PolicyInput, change: Exchange<PolicyPod> = exchanged(this.#pods, input.pods)): PolicySteps {
     this.#followPolicies(input);
-    this.#followPods(input);
-    const plans = this.#directions.map((direction) =>
-      direction.plan(this.#local, { sets: this.#sets, logDenied: input.logDenied }),
-    );
+    this.#followPods(input, change);
+    const plans = this.#isStale ? this.#planDirections(input) : this.#plans;
     const before = this.#isolates ? this.#parts : undefined;
     this.#put(plans);
     const after = this.#isolates ? this.#parts : undefined;
     return partsThatDiffer(this.#family, before, after);
+  }
+
+  #planDirections({ logDenied }: PolicyInput): readonly DirectionPlan[] {
+    this.#isStale = false;
+    return this.#directions.map((direction) => direction.plan(this.#local, { sets: this.#sets, logDenied }));
   }
 
   /** All of it. A table that isolates nobody is no table. */
@@ -76,6 +95,7 @@ export class PolicyPlanner {
     const isSameLog =
       logDenied?.group === this.#logDenied?.group && logDenied?.perSecond === this.#logDenied?.perSecond;
     if (isSame && isSameLog) return;
+    this.#isStale = true;
     this.#policies = [...policies];
     this.#clusterPolicies = [...clusterNetworkPolicies];
     this.#nodes = new Map(meant);
@@ -86,19 +106,21 @@ export class PolicyPlanner {
     for (const direction of this.#directions) direction.setPolicies(byNamespace, tiers);
   }
 
-  #followPods({ nodeName, pods, namespaces }: PolicyInput): void {
-    const { added, removed } = exchanged(this.#pods, pods);
+  #followPods({ nodeName, pods, namespaces }: PolicyInput, { added, removed }: Exchange<PolicyPod>): void {
     this.#pods = pods;
     for (const pod of removed) {
       this.#index.remove(pod);
-      this.#local.delete(pod);
+      if (this.#local.delete(pod)) this.#isStale = true;
     }
     for (const pod of added) {
       this.#index.add(pod);
-      if (pod.nodeName === nodeName) this.#local.add(pod);
+      if (pod.nodeName !== nodeName) continue;
+      this.#local.add(pod);
+      this.#isStale = true;
     }
     if (sameValues(this.#index.namespaces, namespaces)) this.#sets.follow(removed, added);
     else {
+      this.#isStale = true;
       this.#index.namespaces = namespaces;
       this.#sets.refill();
       for (const direction of this.#directions) direction.setNamespaces(namespaces);
@@ -143,7 +165,8 @@ function selfSet(plans: readonly DirectionPlan[], family: Family): NftSet {
 }
 
 /** What is in one list and not in the other. Of ten thousand pods mostly one differs, and its place is found first. */
-function exchanged<T>(before: readonly T[], after: readonly T[]): { readonly added: T[]; readonly removed: T[] } {
+export function exchanged<T>(before: readonly T[], after: readonly T[]): Exchange<T> {
+  if (before === after) return { added: [], removed: [] };
   const shorter = Math.min(before.length, after.length);
   let begin = 0;
   while (begin < shorter && before[begin] === after[begin]) begin++;
