@@ -17,6 +17,7 @@ import { benchSpec } from "../src/cli/bench.ts";
 import { bgpSpec } from "../src/cli/bgp.ts";
 import { cleanupSpec } from "../src/cli/cleanup.ts";
 import { hostSpec } from "../src/cli/host.ts";
+import { hostChainSpec } from "../src/cli/host-chain.ts";
 import { labDemoSpec } from "../src/cli/lab-demo.ts";
 import { labExecSpec } from "../src/cli/lab-exec.ts";
 import { labFaultSpec } from "../src/cli/lab-fault.ts";
@@ -56,6 +57,7 @@ const specs: readonly CommandSpec[] = [
   policyStatusSpec,
   bgpSpec,
   hostSpec,
+  hostChainSpec,
   tuneSpec,
   cleanupSpec,
   benchSpec,

@@ -58,6 +58,7 @@ const DEBIAN = {
     ["bird", "bird2", "tests of routing by BGP"],
     ["/usr/lib/frr/bgpd", "frr", "routers of the lab's fabric"],
     ["gobgpd", "gobgpd", "routers of the lab's fabric"],
+    ["etcd", "etcd-server", "tests of the way from a disk to the kernel"],
     ["ethtool", "ethtool", "benchmarks of the data path"],
   ],
   vm: [

@@ -4,6 +4,8 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 export interface AgentMetrics {
   readonly registry: Registry;
   readonly reconcileSeconds: Histogram;
+  readonly planSeconds: Histogram;
+  readonly applySeconds: Histogram;
   readonly operations: Counter<"operation" | "result">;
   readonly repairs: Counter<"operation">;
   readonly problems: Gauge<"code">;
@@ -25,6 +27,8 @@ export interface AgentMetrics {
  */
 const LOOP_PRECISION_MS = 500;
 
+const ROUND_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+
 export function createMetrics(): AgentMetrics {
   const registry = new Registry();
   const registers = [registry];
@@ -34,7 +38,19 @@ export function createMetrics(): AgentMetrics {
     reconcileSeconds: new Histogram({
       name: "breakwater_reconcile_duration_seconds",
       help: "Time to plan, compare and apply once",
-      buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
+      buckets: ROUND_BUCKETS,
+      registers,
+    }),
+    planSeconds: new Histogram({
+      name: "breakwater_plan_duration_seconds",
+      help: "Time of a round to plan and compare",
+      buckets: ROUND_BUCKETS,
+      registers,
+    }),
+    applySeconds: new Histogram({
+      name: "breakwater_apply_duration_seconds",
+      help: "Time of a round that changes something to apply it to the kernel",
+      buckets: ROUND_BUCKETS,
       registers,
     }),
     operations: new Counter({

@@ -44,6 +44,8 @@ export interface ReconcilerOptions {
   readonly strangers?: () => readonly string[];
   /** What paths were proven to carry: see PlanInput.provenMtuBytes. */
   readonly provenMtuBytes?: () => ReadonlyMap<string, number> | undefined;
+  /** See PlanInput.announced. */
+  readonly announced?: () => boolean;
   readonly podLinks: PodLinks;
   readonly log: Log;
   readonly metrics: AgentMetrics;
@@ -207,23 +209,29 @@ export class Reconciler implements Disposable {
     const { config, mirror, nodes, pods } = this.#options;
     const known = nodes();
     if (known === undefined) return;
+    const started = performance.now();
     const facts = mirror.facts(config);
     this.#events.ignoreNeighboursOf(facts.interfaces.map(({ index }) => index));
     const [strangers, provenMtuBytes] = [this.#options.strangers?.(), this.#options.provenMtuBytes?.()];
-    const planned = planNode({ config, facts, nodes: known, pods: pods(), strangers, provenMtuBytes }, this.#memo);
+    const announced = this.#options.announced?.() ?? false;
+    const input = { config, facts, nodes: known, pods: pods(), strangers, provenMtuBytes, announced };
+    const planned = planNode(input, this.#memo);
     if ("notReady" in planned) {
       this.#finish(undefined, planned.notReady, []);
       return;
     }
     const { state } = planned;
     const operations = diffNode(state, mirror.observed(state));
+    this.#options.metrics.planSeconds.observe((performance.now() - started) / 1000);
     this.#finish(state, undefined, this.#apply(operations));
   }
 
   #apply(operations: readonly Operation[]): ApplyResult[] {
     if (operations.length === 0) return [];
     const { kernel, mirror, podLinks, log, metrics } = this.#options;
+    const started = performance.now();
     const results = applyOperations(operations, kernel, mirror, podLinks);
+    metrics.applySeconds.observe((performance.now() - started) / 1000);
     for (const { operation, error } of results) {
       const result = error === undefined ? "done" : "failed";
       metrics.operations.inc({ operation: operation.do, result });

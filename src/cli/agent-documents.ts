@@ -21,6 +21,22 @@ const ELSEWHERE: Readonly<Record<string, string>> = { "/mtu": "; or 'breakwater 
  * @throws BreakwaterError BW_AGENT_AWAY when no agent answers
  */
 export async function askAgent<T>(address: string, path: string): Promise<T | undefined> {
+  const response = await ask(address, path);
+  return response === undefined ? undefined : ((await response.json()) as T);
+}
+
+/** The same for what is no JSON. @throws BreakwaterError BW_AGENT_AWAY, also when it has none of that name */
+export async function askAgentText(address: string, path: string): Promise<string> {
+  const response = await ask(address, path);
+  if (response !== undefined) return response.text();
+  throw new BreakwaterError("BW_AGENT_AWAY", `What answers on ${address} has no ${path}`, {
+    operation: "ask the agent",
+    object: address,
+    remedy: "See that --metrics-address is the agent's",
+  });
+}
+
+async function ask(address: string, path: string): Promise<Response | undefined> {
   const url = `http://${address.startsWith(":") ? `127.0.0.1${address}` : address}${path}`;
   let response: Response;
   try {
@@ -45,7 +61,7 @@ export async function askAgent<T>(address: string, path: string): Promise<T | un
       },
     );
   }
-  return (await response.json()) as T;
+  return response;
 }
 
 function reason(error: unknown): string {

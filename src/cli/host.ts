@@ -45,9 +45,9 @@ const options = {
 } as const satisfies OptionTable;
 
 export const hostSpec = {
-  usage: "breakwater host [module NAME] [options]",
+  usage: "breakwater host [module NAME | chain] [options]",
   summary:
-    "Prints how this node's kernel stands: each module that a mode of Breakwater uses, why, and what is off without it; the sysctls that it requires, who else sets them, and what was repaired. As its agent says; without one, by the options. module: one module by name.",
+    "Prints how this node's kernel stands: each module that a mode of Breakwater uses, why, and what is off without it; the sysctls that it requires, who else sets them, and what was repaired. As its agent says; without one, by the options. module: one module by name. chain: from the disk to the kernel, which link is slow; it has options of its own.",
   positionals: [0, 2],
   options,
 } as const satisfies CommandSpec;
@@ -57,6 +57,7 @@ const SERVICE_PROXIES = ["nftables", "ipvs", "none"] as const;
 type Values = OptionValues<typeof options>;
 
 export async function host(args: readonly string[]): Promise<number> {
+  if (args[0] === "chain") return (await import("./host-chain.ts")).hostChain(args.slice(1));
   const parsed = parseOptions(hostSpec, args);
   if (parsed === undefined) {
     process.stdout.write(formatHelp(hostSpec));

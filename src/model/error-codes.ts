@@ -89,9 +89,17 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "A device does not let a feature (an offload) be switched",
     "See what it allows: ethtool -k DEVICE",
   ),
+  BW_DISK: code(
+    "The disk of a folder cannot be measured",
+    "Read errno: the folder is not there, cannot be written, or is full",
+  ),
   BW_EXPLAIN: code(
     "A question about NetworkPolicies cannot be answered as it was asked",
     "Read the message: it says what there is to ask about",
+  ),
+  BW_ETCD: code(
+    "etcd's metrics cannot be read: it does not answer, TLS does not fit, or it is not etcd",
+    "The message says which, and what to give: an address, --etcd-ca, --etcd-cert, --etcd-key",
   ),
   BW_FLOWTABLE: code(
     "--flowtable is asked for on a kernel without flowtables; connections take the ordinary path",
@@ -251,6 +259,10 @@ export const ERROR_CODES: Readonly<Record<string, ErrorCode>> = {
     "The message names the file and the key; docs/design/host.md has the form of a profile",
   ),
   BW_USAGE: code("A mistake on the command line", "See --help of the command"),
+  BW_WATCH: code(
+    "A write to the API was acknowledged, and no watch told of it in time",
+    "See the API server's log and its load",
+  ),
   BW_XTABLES: code(
     "A table of iptables-legacy cannot be read or replaced",
     "Read errno; EAGAIN: somebody changed it meanwhile, tried again by itself",

@@ -99,12 +99,14 @@ async function wholeNode(t: TestContext): Promise<Node> {
   return { ns, pod, kernel, changes, nodes, start, text, until };
 }
 
+const SYSCTLS = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/bwvxlan/rp_filter"];
+
 /** Without what the kernel does by itself and in its own time: dynamic neighbours, link-local addresses. */
 function describeNode(kernel: Kernel, pod: TestNamespace): string {
   const own = (line: string) =>
     !/^address fe80|^route (fe80|ff00)|^neighbour .*dev \S+ $|^link (wire|eth0) veth/.test(line) &&
     !(line.startsWith("fdb ") && !line.includes("bwvxlan"));
-  const sysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"].map((name) => kernel.sysctl.read(name));
+  const sysctls = SYSCTLS.map((name) => kernel.sysctl.read(name));
   return [
     ...describeRoutes(kernel.routes).filter(own),
     JSON.stringify(kernel.nftables.table(NFT_TABLE)),
@@ -143,6 +145,7 @@ const damages: Readonly<Record<string, string>> = {
   "a rule is added to our chain": "nft add rule inet breakwater postrouting drop",
   "an element is deleted": "nft delete element inet breakwater cluster4 { 10.244.2.0/24 }",
   "forwarding is switched off": "echo 0 > /proc/sys/net/ipv4/ip_forward",
+  "the tunnel's reverse path filter becomes strict": "echo 1 > /proc/sys/net/ipv4/conf/bwvxlan/rp_filter",
   "a pod's link is deleted": `ip link del ${POD}`,
   "a pod's link goes down": `ip link set ${POD} down`,
   "a pod's route is deleted": "ip route del 10.244.1.2/32",

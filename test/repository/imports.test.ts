@@ -19,9 +19,11 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   agent: ["model", "plan", "diff", "kernel", "kube", "cni"],
   // The lab runs the agent as a process; it uses the kernel to build machines and kube to be a kubelet.
   lab: ["model", "kernel", "kube"],
+  // Measures and judges, whatever the network: no agent is needed for it.
+  doctor: ["model", "kernel", "kube"],
   // Benchmarks for users measure the kernel on machines that are built as the lab's are.
   bench: ["model", "kernel", "lab"],
-  cli: ["model", "plan", "diff", "kernel", "kube", "cni", "agent", "lab", "bench"],
+  cli: ["model", "plan", "diff", "kernel", "kube", "cni", "agent", "lab", "bench", "doctor"],
 };
 
 /** Pure folders may use these of Node alone: computing, no clock, no environment, no files. */

@@ -46,7 +46,9 @@ const HOUR_MS = 3_600_000;
 
 function der(tag: number, ...contents: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(contents);
-  const length = body.length < 0x80 ? [body.length] : [0x82, body.length >> 8, body.length & 0xff];
+  const [high, low] = [body.length >> 8, body.length & 0xff];
+  // The shortest form, as DER has it and Go insists on.
+  const length = body.length < 0x80 ? [low] : high === 0 ? [0x81, low] : [0x82, high, low];
   return Buffer.concat([Buffer.from([tag, ...length]), body]);
 }
 
