@@ -27,7 +27,7 @@ import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import { NFLOG_GROUP } from "../model/marks.ts";
 import type { MtuReport } from "../model/mtu-report.ts";
 import { formatNftTable } from "../model/nft.ts";
-import type { NodeConfig } from "../model/node-config.ts";
+import { mayUseIpvs, type NodeConfig } from "../model/node-config.ts";
 import { formatOperation, type Operation } from "../model/operation.ts";
 import type { PoliciesReport } from "../model/policy-report.ts";
 import type { ServicesReport } from "../model/service-report.ts";
@@ -83,7 +83,8 @@ export async function plan(args: readonly string[]): Promise<number> {
   mirror.list();
   const facts = mirror.facts(config);
   const provenMtuBytes = await provenByAgent(values["metrics-address"]);
-  const planned = planNode({ config, facts, nodes: known, pods, provenMtuBytes });
+  const input = { config, facts, nodes: known, pods, provenMtuBytes };
+  const planned = planNode(input);
   if ("notReady" in planned) {
     const { code, message, remedy, object } = planned.notReady;
     throw new BreakwaterError(code, message, { operation: "plan", object, remedy });
@@ -96,7 +97,8 @@ export async function plan(args: readonly string[]): Promise<number> {
     stateDir: values["state-dir"],
   });
   const problems = [...planned.state.problems, ...takeover.problems, ...bird.problems];
-  const state = { ...planned.state, problems };
+  const final = planNode({ ...input, announced: bird.announces });
+  const state = { ...("state" in final ? final : planned).state, problems };
   const operations = [
     ...diffNode(state, mirror.observed(state)),
     ...(await serviceOperations(new KubeClient(connection), config, kernel.nftables, mirror, known)),
@@ -186,11 +188,12 @@ async function serviceOperations(
 /** Denied packets are logged as the agent that runs here does it. */
 async function policyOperations(
   client: KubeClient,
-  { nodeName, networkPolicy, logDenied }: NodeConfig,
+  config: NodeConfig,
   nftables: Nftables,
   pods: readonly LocalPod[],
   values: Parameters<typeof readCluster>[1] & { readonly "metrics-address": string },
 ): Promise<Operation[]> {
+  const { nodeName, networkPolicy, logDenied } = config;
   if (networkPolicy !== true) return [];
   try {
     const cluster = await readCluster(client, values);
@@ -203,7 +206,7 @@ async function policyOperations(
     const perSecond = report === undefined ? logDenied : (report.logDeniedPerSecond ?? undefined);
     return planPolicyOperations(nftables, {
       ...cluster,
-      ...{ nodeName, pods: podsOfCluster(nodeName, here, known) },
+      ...{ nodeName, pods: podsOfCluster(nodeName, here, known), throughIpvs: mayUseIpvs(config) },
       logDenied: perSecond === undefined ? undefined : { group: NFLOG_GROUP, perSecond },
     });
   } finally {

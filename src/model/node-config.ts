@@ -54,6 +54,11 @@ export interface ServiceConfig {
   readonly ipvs?: IpvsConfig;
 }
 
+/** Whether IPVS may serve Services on the node: ours, or another proxy's of which nothing is known. */
+export function mayUseIpvs({ services }: Pick<NodeConfig, "services">): boolean {
+  return services === undefined || services.ipvs !== undefined;
+}
+
 export interface IpvsConfig {
   readonly scheduler: IpvsScheduler;
   /** How long connections to an endpoint that is gone are waited for at most. */

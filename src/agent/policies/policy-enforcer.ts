@@ -36,6 +36,8 @@ export interface PolicyEnforcerOptions extends KnownPodsOptions {
   readonly readPod: (namespace: string, name: string) => Promise<ClusterPod | undefined>;
   /** What becomes of connections that a new policy forbids. @default "cut" */
   readonly forbiddenConnections?: ForbiddenConnections;
+  /** Services may be served by IPVS, ours or another's. @default false */
+  readonly throughIpvs?: boolean;
   /** Absent: denied packets are counted, and not logged. */
   readonly logDenied?: DeniedLog | undefined;
   /** Called when policies are enforced that were not: pods may start. */
@@ -210,9 +212,9 @@ export class PolicyEnforcer implements Disposable {
   }
 
   #input(): PolicyInput {
-    const { nodeName, source, namespaces, nodes, logDenied } = this.#options;
+    const { nodeName, source, namespaces, nodes, logDenied, throughIpvs } = this.#options;
     return {
-      ...{ nodeName, pods: this.#pods.all(), logDenied },
+      ...{ nodeName, pods: this.#pods.all(), logDenied, throughIpvs },
       namespaces: new Map(Array.from(namespaces(), ([name, { labels }]) => [name, labels])),
       policies: [...source.policies().values()],
       clusterNetworkPolicies: [...source.clusterNetworkPolicies().values()],

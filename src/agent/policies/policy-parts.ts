@@ -10,7 +10,7 @@ import { type PolicySource, startPolicySource } from "../../kube/policy-source.t
 import { clusterNetworkPolicies } from "../../kube/resource.ts";
 import type { ClusterNetworkPolicy } from "../../model/cluster-network-policy.ts";
 import { messageOf } from "../../model/errors.ts";
-import type { NodeConfig } from "../../model/node-config.ts";
+import { mayUseIpvs, type NodeConfig } from "../../model/node-config.ts";
 import type { ClusterPolicy } from "../../model/policy.ts";
 import type { LocalPod } from "../../model/state.ts";
 import { policyName } from "../../plan/policies/chains.ts";
@@ -116,6 +116,7 @@ export class PolicyParts {
       nftables: this.#denied.nftables,
       conntrack: kernel.conntrack,
       logDenied: this.#denied.logged,
+      throughIpvs: mayUseIpvs(config),
       source: this.#source,
       namespaces: () => cluster.view().namespaces,
       nodes: () => cluster.view().nodes,

@@ -10,17 +10,23 @@ const IPPROTO_TCP = 6;
 /** Where TCP segments are dropped that open no connection and belong to none. */
 export const MIDSTREAM = "midstream";
 
+export interface Frame {
+  readonly family: Family;
+  /** Services may be served by IPVS. Where they are not, the node's own packets and its tunnel's pay nothing. */
+  readonly throughIpvs: boolean;
+}
+
 /** The table that holds these. */
-export function policyTable(family: Family, sets: NftTable["sets"], chains: NftTable["chains"]): NftTable {
+export function policyTable(frame: Frame, sets: NftTable["sets"], chains: NftTable["chains"]): NftTable {
   return {
-    ...POLICY_TABLES[family],
+    ...POLICY_TABLES[frame.family],
     sets: [...sets].sort(byPlainName),
-    chains: [...baseChains(family), ...chains].sort(byPlainName),
+    chains: [...baseChains(frame), ...chains].sort(byPlainName),
   };
 }
 
 /** The node's own traffic is never looked at: kubelet's probes always arrive. */
-export function baseChains(family: Family): NftChain[] {
+export function baseChains({ family, throughIpvs }: Frame): NftChain[] {
   const [source, destination] = addressFields(family);
   const rule = (...statements: NftStatement[]): NftRule => ({ statements });
   const isNewTcp: NftStatement[] = [
@@ -38,7 +44,7 @@ export function baseChains(family: Family): NftChain[] {
     rules,
   });
   const forward = hooked("forward", [...passingRules(family), ...looks]);
-  // What IPVS sends on, ours or another's, passes no forward hook: it leaves by output, with the source that it came with.
+  // What IPVS sends on passes no forward hook: it leaves by output, with the source that it came with.
   const output = hooked("output", [...passingRules(family), rule({ local: "saddr" }, { verdict: "accept" }), ...looks]);
   // Connection tracking takes up a connection in its middle, and whoever is heard first for who opened it: an answer of a
   // server would open again, as a flow of its own, what a policy has cut (nf_conntrack_tcp_loose).
@@ -51,7 +57,7 @@ export function baseChains(family: Family): NftChain[] {
       rule({ lookup: destination, set: "egress-pods" }, { counter: true }, { verdict: "drop" }),
     ],
   };
-  return [forward, midstream, output];
+  return [forward, midstream, ...(throughIpvs ? [output] : [])];
 }
 
 /**

@@ -1,9 +1,8 @@
 /** Two plans of a table, reduced to what differs: a comparison of what is left finds the same steps, in less time. */
-import type { Family } from "../../model/ip.ts";
 import { POLICY_TABLES } from "../../model/marks.ts";
 import type { NftChain, NftSet, NftTable } from "../../model/nft.ts";
 import { type ObservedTable, ruleFingerprint } from "../../model/nft-changes.ts";
-import { baseChains, policyTable } from "./frame.ts";
+import { baseChains, type Frame, policyTable } from "./frame.ts";
 import type { LiveSet } from "./live-set.ts";
 
 /** A plan, each part by name. */
@@ -22,20 +21,20 @@ export interface ReducedTables {
 
 /** Changes of sets of peers are taken from them, whether the plan is used or not. */
 export function partsThatDiffer(
-  family: Family,
+  frame: Frame,
   before: PlannedParts | undefined,
   after: PlannedParts | undefined,
 ): ReducedTables {
   const peers = peersThatDiffer(before?.peers ?? new Map(), after?.peers ?? new Map());
   if (after === undefined) {
-    const nothing = { ...policyTable(family, [], []), chains: [] };
-    return { wanted: nothing, before: before && observed(family, [], []) };
+    const nothing = { ...policyTable(frame, [], []), chains: [] };
+    return { wanted: nothing, before: before && observed(frame, [], []) };
   }
   const small = different(before?.small ?? new Map(), after.small, sameSet);
   const chains = different(before?.chains ?? new Map(), after.chains, sameChain);
-  const wanted = policyTable(family, [...small.wanted, ...peers.wanted], chains.wanted);
+  const wanted = policyTable(frame, [...small.wanted, ...peers.wanted], chains.wanted);
   if (before === undefined) return { wanted, before: undefined };
-  return { wanted, before: observed(family, [...small.before, ...peers.before], chains.before) };
+  return { wanted, before: observed(frame, [...small.before, ...peers.before], chains.before) };
 }
 
 interface Difference<T> {
@@ -82,11 +81,11 @@ function peersThatDiffer(
 }
 
 /** The chains at the hooks are in both, and the same. */
-function observed(family: Family, sets: readonly NftSet[], chains: readonly NftChain[]): ObservedTable {
+function observed(frame: Frame, sets: readonly NftSet[], chains: readonly NftChain[]): ObservedTable {
   return {
-    ...POLICY_TABLES[family],
+    ...POLICY_TABLES[frame.family],
     sets: sets.map(({ comment: _, ...set }) => set),
-    chains: [...baseChains(family), ...chains].map(({ name, base, rules }) => ({
+    chains: [...baseChains(frame), ...chains].map(({ name, base, rules }) => ({
       name,
       ...(base === undefined ? {} : { base }),
       fingerprints: rules.map(ruleFingerprint),

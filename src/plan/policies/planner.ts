@@ -10,7 +10,7 @@ import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import { sameItems, sameValues } from "../../model/same.ts";
 import type { DeniedLog } from "./chains.ts";
 import { type DirectionPlan, DirectionPlanner } from "./direction.ts";
-import { byName, policyTable } from "./frame.ts";
+import { byName, type Frame, policyTable } from "./frame.ts";
 import { PeerSets } from "./peer-sets.ts";
 import { type PlannedParts, partsThatDiffer } from "./planned-parts.ts";
 import { PodIndex } from "./pod-index.ts";
@@ -29,6 +29,7 @@ export interface Exchange<T> {
 
 export class PolicyPlanner {
   readonly #family: Family;
+  #frame: Frame;
   readonly #index = new PodIndex();
   readonly #sets: PeerSets;
   readonly #directions: readonly DirectionPlanner[];
@@ -49,6 +50,7 @@ export class PolicyPlanner {
 
   constructor(family: Family) {
     this.#family = family;
+    this.#frame = { family, throughIpvs: false };
     this.#sets = new PeerSets(this.#index, family);
     this.#directions = [new DirectionPlanner("egress", family), new DirectionPlanner("ingress", family)];
   }
@@ -59,18 +61,19 @@ export class PolicyPlanner {
   }
 
   /**
-   * Follows the cluster.
+   * Follows the cluster. Whether IPVS serves is for good.
    * @param change between the last input's pods and this one's, where the caller knows it
    * @returns the steps from the last input's table to this one's: the same as two tables in which what did not change is left out
    */
   update(input: PolicyInput, change: Exchange<PolicyPod> = exchanged(this.#pods, input.pods)): PolicySteps {
+    this.#frame = { family: this.#family, throughIpvs: input.throughIpvs === true };
     this.#followPolicies(input);
     this.#followPods(input, change);
     const plans = this.#isStale ? this.#planDirections(input) : this.#plans;
     const before = this.#isolates ? this.#parts : undefined;
     this.#put(plans);
     const after = this.#isolates ? this.#parts : undefined;
-    return partsThatDiffer(this.#family, before, after);
+    return partsThatDiffer(this.#frame, before, after);
   }
 
   #planDirections({ logDenied }: PolicyInput): readonly DirectionPlan[] {
@@ -81,9 +84,9 @@ export class PolicyPlanner {
   /** All of it. A table that isolates nobody is no table. */
   table(): NftTable {
     const { small, peers, chains } = this.#parts;
-    if (!this.#isolates) return { ...policyTable(this.#family, [], []), chains: [] };
+    if (!this.#isolates) return { ...policyTable(this.#frame, [], []), chains: [] };
     const sets = [...small.values(), ...Array.from(peers.values(), (set) => set.whole())];
-    return policyTable(this.#family, sets, [...chains.values()]);
+    return policyTable(this.#frame, sets, [...chains.values()]);
   }
 
   #followPolicies({ policies, clusterNetworkPolicies = [], nodes, logDenied }: PolicyInput): void {

@@ -8,6 +8,8 @@ import type { PolicyTiers } from "./tiers.ts";
 export interface PolicyInput extends ClusterPods, PolicyTiers {
   readonly nodeName: string;
   readonly policies: readonly ClusterPolicy[];
+  /** Services may be served by IPVS, ours or another's: what it sends on passes output, never forward. @default false */
+  readonly throughIpvs?: boolean | undefined;
   /** Absent: what is denied is counted, and not logged. */
   readonly logDenied?: DeniedLog | undefined;
 }

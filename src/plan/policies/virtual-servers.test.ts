@@ -33,7 +33,7 @@ test("a packet through a virtual server gets what the same packet to its endpoin
   const random = randomNumbers(41);
   const counts = { sent: 0, dropped: 0 };
   for (let round = 0; round < ROUNDS; round++) {
-    const input = randomPolicyInput(random);
+    const input = { ...randomPolicyInput(random), throughIpvs: true };
     const tables = { 4: planPolicyTable(input, 4), 6: planPolicyTable(input, 6) };
     for (let i = 0; i < FLOWS; i++) {
       const family = pick(random, [4, 6] as const);
@@ -59,7 +59,7 @@ test("a packet through a virtual server gets what the same packet to its endpoin
 test("the node reaches every pod through a virtual server, as the kubelet does", () => {
   const random = randomNumbers(43);
   for (let round = 0; round < ROUNDS; round++) {
-    const input = randomPolicyInput(random);
+    const input = { ...randomPolicyInput(random), throughIpvs: true };
     const endpoint = input.pods.flatMap(({ ips }) => ips).find((ip) => ipFamily(ip) === 4);
     if (endpoint === undefined) continue;
     const through = tracer(planPolicyTable(input, 4), 4, 80, endpoint);
