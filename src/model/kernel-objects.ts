@@ -8,6 +8,12 @@ import type { Prefix } from "./prefix.ts";
 
 export const MAIN_TABLE = 254;
 
+/** Ports from `first` on, `last` among them. */
+export interface PortSpan {
+  readonly first: number;
+  readonly last: number;
+}
+
 export interface VxlanParameters {
   readonly vni: number;
   /** Outer source address; its family is that of the outer header. */
@@ -19,6 +25,8 @@ export interface VxlanParameters {
   readonly learning: boolean;
   /** Of the outer UDP header over IPv4: RFC 7348 asks for zero. */
   readonly udpChecksum: boolean;
+  /** Of the outer UDP header, drawn by a hash of the inner flow. @default the host's ip_local_port_range */
+  readonly sourcePorts?: PortSpan | undefined;
   /** Outer IPv4 packets have DF (IFLA_VXLAN_DF); never set by the agent, so never read back. @default false */
   readonly dontFragment?: boolean;
 }

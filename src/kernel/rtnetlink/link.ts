@@ -3,7 +3,7 @@ import { attributes, bytes, ip, mac, message, struct, text, u8, u16be, u32 } fro
 import * as c from "../netlink/constants.ts";
 import { NOT_FOUND } from "../netlink/error.ts";
 import type { NetlinkMessage, NetlinkRequest } from "../netlink/socket.ts";
-import type { Link, LinkChange, NewLink, VxlanParameters } from "./types.ts";
+import type { Link, LinkChange, NewLink, PortSpan, VxlanParameters } from "./types.ts";
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -20,6 +20,7 @@ const vxlanData = attributes({
   link: [3, u32],
   local: [4, ip],
   learning: [7, u8],
+  sourcePorts: [10, bytes],
   port: [15, u16be],
   local6: [17, ip],
   udpChecksum: [18, u8],
@@ -131,12 +132,29 @@ function vxlanAttributes(vxlan: VxlanParameters) {
     link: vxlan.underlayIndex,
     ...local,
     learning: vxlan.learning ? 1 : 0,
+    sourcePorts: vxlan.sourcePorts === undefined ? undefined : writePortRange(vxlan.sourcePorts),
     port: vxlan.port,
     // The kernel's own default is a checksum.
     udpChecksum: vxlan.udpChecksum ? 1 : 0,
     // VXLAN_DF_SET
     dontFragment: vxlan.dontFragment === true ? 1 : undefined,
   };
+}
+
+/** struct ifla_vxlan_port_range: both in network order, and the kernel draws below `high` (udp_flow_src_port). */
+function writePortRange({ first, last }: PortSpan): Uint8Array {
+  const range = Buffer.alloc(4);
+  range.writeUInt16BE(first, 0);
+  range.writeUInt16BE(last + 1, 2);
+  return range;
+}
+
+/** Zeros are the kernel's own choice. */
+function readPortRange(data: Uint8Array | undefined): PortSpan | undefined {
+  if (data === undefined || data.length < 4) return undefined;
+  const range = Buffer.from(data);
+  const [low, high] = [range.readUInt16BE(0), range.readUInt16BE(2)];
+  return low === 0 && high === 0 ? undefined : { first: low, last: high - 1 };
 }
 
 export function changeLinkRequest(index: number, change: LinkChange, name = `link ${index}`): NetlinkRequest {
@@ -205,6 +223,7 @@ export function decodeLink(received: NetlinkMessage): Link | undefined {
 function decodeVxlan(data: Uint8Array | undefined): VxlanParameters | undefined {
   if (data === undefined) return undefined;
   const vxlan = vxlanData.read(Buffer.from(data));
+  const sourcePorts = readPortRange(vxlan.sourcePorts);
   return {
     vni: vxlan.id ?? 0,
     local: vxlan.local ?? vxlan.local6 ?? "",
@@ -212,5 +231,6 @@ function decodeVxlan(data: Uint8Array | undefined): VxlanParameters | undefined 
     underlayIndex: vxlan.link ?? 0,
     learning: vxlan.learning === 1,
     udpChecksum: vxlan.udpChecksum === 1,
+    ...(sourcePorts === undefined ? {} : { sourcePorts }),
   };
 }
