@@ -28,6 +28,7 @@ function addVxlan(t: Transcript, name = "bwvxlan", vni = 4098, mtuBytes = 1450):
     underlayIndex: t.index("u0"),
     learning: false,
     udpChecksum: false,
+    sourcePorts: { first: 50_000, last: 50_001 },
   };
   t.try(`create ${name}`, (k) =>
     k.createLink({ name, mac: OTHER_MAC, mtuBytes, up: true, kind: { type: "vxlan", vxlan } }),

@@ -89,6 +89,7 @@ test("vxlan devices, addresses, routes, neighbours and forwarding entries read b
     underlayIndex: underlay.index,
     learning: false,
     udpChecksum: false,
+    sourcePorts: { first: 49_152, last: 49_407 },
   };
   ns.routes.createLink({ name: "bwvxlan", mac: HOST_MAC, mtuBytes: 1450, up: true, kind: { type: "vxlan", vxlan } });
   const device = linkOf(ns, "bwvxlan");
