@@ -143,6 +143,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     config,
     nodes,
     provenMtuBytes: () => paths.proof.proven(),
+    announced: () => bgp.announces,
     pods: () => network.pods(),
     strangers: () => network.strangers(),
     podLinks,

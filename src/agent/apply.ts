@@ -7,7 +7,7 @@ import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
 import type { RouteChange } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import { MAIN_TABLE, type Route } from "../model/kernel-objects.ts";
-import { NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
+import { NFT_TABLE, ROUTE_PROTOCOL, TUNNEL } from "../model/marks.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod } from "../model/state.ts";
 import type { Mirror } from "./mirror.ts";
@@ -165,13 +165,16 @@ function routeChange(operation: Operation, mirror: Mirror): RouteChange | Error 
       return { do: "deleteAddress", address: operation.address };
     case "setRoute": {
       const { device, ...route } = operation.route;
+      if (route.type === "unreachable") return { do: "setRoute", route: { ...route, protocol: ROUTE_PROTOCOL } };
       const oif = index(device);
       return oif === undefined
         ? missing(device)
         : { do: "setRoute", route: { ...route, oif, protocol: ROUTE_PROTOCOL } };
     }
     case "deleteRoute": {
-      const { destination, gateway, device } = operation.route;
+      const { destination, type, gateway, device } = operation.route;
+      // The kernel asks for the type (fib_table_delete).
+      if (type !== undefined) return { do: "deleteRoute", route: { destination, type, protocol: ROUTE_PROTOCOL } };
       const oif = device === undefined ? undefined : index(device);
       return { do: "deleteRoute", route: { destination, gateway, oif, protocol: ROUTE_PROTOCOL } };
     }
@@ -238,7 +241,7 @@ function completeRoute(route: Extract<RouteChange, { do: "setRoute" }>["route"])
     source: route.source,
     table: route.table ?? MAIN_TABLE,
     protocol: route.protocol,
-    scope: v6 || route.gateway !== undefined ? "universe" : "link",
+    scope: v6 || route.gateway !== undefined || route.oif === undefined ? "universe" : "link",
     type: route.type ?? "unicast",
     onlink: route.onlink ?? false,
     mtuBytes: route.mtuBytes,

@@ -25,6 +25,8 @@ import { planBgp } from "../plan/bgp/plan.ts";
 export interface BirdDryRun {
   /** What would be done, a line each; none where nothing would. */
   readonly changes: readonly string[];
+  /** Somebody would be told of the node's pod CIDRs. */
+  readonly announces: boolean;
   readonly problems: readonly Problem[];
 }
 
@@ -41,12 +43,12 @@ export interface BirdDryRunInput {
 export async function planBird(input: BirdDryRunInput): Promise<BirdDryRun> {
   const { client, config, nodes, facts, state, stateDir } = input;
   const own = nodes.get(config.nodeName);
-  if (own === undefined) return { changes: [], problems: [] };
+  if (own === undefined) return { changes: [], announces: false, problems: [] };
   const concerns = ({ nodes: selector }: { nodes: Parameters<typeof matchesSelector>[0] }) =>
     matchesSelector(selector, own.labels);
   const wanted = await readBgp({ client, namespace: client.connection.namespace, concerns });
-  if (wanted === undefined) return { changes: [], problems: [unusable(own.name)] };
   const beside = config.routing !== "bgp";
+  if (wanted === undefined) return { changes: [], announces: !beside, problems: [unusable(own.name)] };
   const advertised = beside && wanted.peers.length === 0 ? NO_WISHES.settings : wanted.settings;
   const serviceAddresses = await announced(input, own, advertised.advertise);
   const plan = planBgp({
@@ -56,7 +58,7 @@ export async function planBird(input: BirdDryRunInput): Promise<BirdDryRun> {
   const isIdle = beside && plan.sessions.length === 0;
   const problems = isIdle ? plan.problems.filter(({ code }) => code !== "BW_BGP_FORBIDDEN") : plan.problems;
   const changes = isIdle ? ending(input) : configuring(input, formatBirdConfig(plan, birdPaths(stateDir)));
-  return { changes, problems };
+  return { changes, announces: !isIdle, problems };
 }
 
 function configuring({ stateDir }: BirdDryRunInput, text: string): string[] {

@@ -298,3 +298,22 @@ test("diffNode() attaches every pod of a node whose links are gone, and one whos
   links.delete(state.pods[1]?.hostIfname ?? "");
   assert.deepEqual(attached({ ...observed, links }), ["default/pod2"]);
 });
+
+test("diffNode() sets, mends and deletes the route that ends what no pod has; of its device the kernel may say what it likes", () => {
+  const state = planned(scenarios["bgp-beside-auto"] as Parameters<typeof planNode>[0]);
+  const observed = observedAs(state);
+  const own = observed.routes.get("10.244.1.0/24");
+  assert.ok(own);
+  const having = (route: Route | undefined) => {
+    const routes = new Map(observed.routes);
+    if (route === undefined) routes.delete("10.244.1.0/24");
+    else routes.set("10.244.1.0/24", route);
+    return { ...observed, routes };
+  };
+  const set = ["set route unreachable 10.244.1.0/24"];
+  assert.deepEqual(text(diffNode(state, having(undefined))), set);
+  assert.deepEqual(text(diffNode(state, having({ ...own, oif: 1 }))), []);
+  assert.deepEqual(text(diffNode(state, having({ ...own, type: "unicast", oif: 2 }))), set);
+  const without = { ...state, routes: state.routes.filter(({ type }) => type === undefined) };
+  assert.deepEqual(text(diffNode(without, observed)), ["delete route unreachable 10.244.1.0/24"]);
+});

@@ -4,7 +4,7 @@
  * deleted, the other way round. Only objects with our mark are deleted. Nothing differs: nothing is returned.
  */
 import type { Link } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, isOurLink } from "../model/marks.ts";
+import { DOOMED_GROUP, IPVS_DEVICE, isOurLink, TUNNEL } from "../model/marks.ts";
 import type { NftChange } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
@@ -169,8 +169,11 @@ function setRoutes(desired: DesiredState, observed: Observed, indexOf: IndexOf):
 
 function routeIsSet(route: Omit<DesiredRoute, "cause">, observed: Observed, index: number | undefined): boolean {
   const has = observed.routes.get(route.destination);
+  // Of these the kernel says no device, or one of its own choice.
+  if (route.type === "unreachable") return has?.type === route.type;
   return (
     has !== undefined &&
+    has.type === "unicast" &&
     index !== undefined &&
     has.oif === index &&
     has.gateway === route.gateway &&
@@ -184,11 +187,12 @@ function deleteRoutes(desired: DesiredState, observed: Observed): Operation[] {
   for (const { destination } of desired.routes) wanted.add(destination);
   const strangers = new Set(desired.strangers);
   const operations: Operation[] = [];
-  for (const { destination, gateway, onlink, oif } of observed.routes.values()) {
+  for (const { destination, gateway, onlink, oif, type } of observed.routes.values()) {
     if (wanted.has(destination)) continue;
     const device = oif === undefined ? undefined : observed.linksByIndex.get(oif)?.name;
     if (strangers.has(device ?? "")) continue;
-    operations.push({ do: "deleteRoute", route: { destination, gateway, device, onlink }, cause: GONE });
+    const kind = type === "unreachable" ? { type } : {};
+    operations.push({ do: "deleteRoute", route: { destination, ...kind, gateway, device, onlink }, cause: GONE });
   }
   return operations;
 }

@@ -4,7 +4,7 @@ import type { Prefix } from "./prefix.ts";
 /** A prefix on which they differ: what each says of it, null where it does not know it. */
 export interface BgpDifference {
   readonly prefix: Prefix;
-  /** "Node node2", "this node". */
+  /** "Node node2". */
   readonly api: string | null;
   /** "via 192.168.1.12", "unreachable". */
   readonly bird: string | null;

@@ -93,9 +93,18 @@ export function formatOperation(operation: Operation): string {
   }
 }
 
-type RouteText = { destination: string; gateway?: string; device?: string; onlink?: boolean; mtuBytes?: number };
+type RouteText = {
+  destination: string;
+  type?: string;
+  gateway?: string;
+  device?: string;
+  onlink?: boolean;
+  mtuBytes?: number;
+};
 
+/** As `ip route` prints and reads them. */
 function formatRoute(route: RouteText): string {
+  if (route.type === "unreachable") return `${route.type} ${route.destination}`;
   const words = [route.destination];
   if (route.gateway !== undefined) words.push("via", route.gateway);
   if (route.device !== undefined) words.push("dev", route.device);

@@ -66,7 +66,10 @@ export interface DesiredAddress {
 
 export interface DesiredRoute {
   readonly destination: Prefix;
+  /** A packet that no longer prefix leads anywhere ends here, and its sender hears so. @default "unicast" */
+  readonly type?: "unreachable";
   readonly gateway?: Ip;
+  /** Of one that is unreachable: the loopback device. */
   readonly device: string;
   readonly onlink: boolean;
   /** RTAX_MTU; absent when the device's MTU is right. */

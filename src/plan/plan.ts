@@ -42,6 +42,8 @@ export interface PlanInput {
   readonly strangers?: readonly string[] | undefined;
   /** Largest packet proven by probes towards a node, bytes, by node name. */
   readonly provenMtuBytes?: ReadonlyMap<string, number> | undefined;
+  /** Routers are told of the node's pod CIDRs beside another routing mode. */
+  readonly announced?: boolean;
 }
 
 /** The plan, or what keeps the node from having one. */
@@ -54,6 +56,7 @@ export class PlanMemo {
   readonly pods = new AllPodsMemo();
   readonly masquerade = new MasqueradeMemo();
   readonly routes = new Sorted<DesiredRoute>(byDestination);
+  readonly ends = new Remembered<readonly DesiredRoute[]>();
   readonly neighbours = new Remembered<readonly DesiredNeighbour[]>();
   readonly table = new Remembered<NftTable>();
   readonly fastTable = new Remembered<NftTable>();
@@ -97,7 +100,7 @@ function assemble(
     vxlan: usesVxlan ? planVxlanDevice(config, underlay, paths) : undefined,
     features: usesVxlan ? planTunnelFeatures(underlay.device) : [],
     addresses: usesVxlan ? planVtepAddresses(config, local) : [],
-    routes: memo.routes.of([...peers.routes, ...pods.routes]),
+    routes: memo.routes.of([...peers.routes, ...pods.routes, ...planEnds(input, local, memo)]),
     neighbours: memo.neighbours.get([peers, pods], () => [...peers.neighbours, ...pods.neighbours]),
     fdb: peers.fdb,
     pods: pods.pods,
@@ -123,6 +126,23 @@ function assemble(
     podMtuBytes,
     problems: [...claims.problems, ...peers.problems, ...(noFlowtable === undefined ? [] : [noFlowtable])],
   };
+}
+
+/**
+ * With BGP: a packet for an address that no pod has ends on the node, and does not go back and forth with a fabric that sends
+ * it there. BIRD announces the prefixes, but does not hold these routes: after a restart it would delete and set them anew.
+ */
+function planEnds({ config, announced }: PlanInput, local: readonly Prefix[], memo: PlanMemo): readonly DesiredRoute[] {
+  if (config.routing !== "bgp" && announced !== true) return [];
+  return memo.ends.get([config.nodeName, local], () =>
+    local.map((destination) => ({
+      destination,
+      type: "unreachable",
+      device: "lo",
+      onlink: false,
+      cause: `Node ${config.nodeName}`,
+    })),
+  );
 }
 
 /** The order in which they are printed; which of two to the same destination comes first depends on nothing else. */

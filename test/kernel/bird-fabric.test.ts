@@ -95,7 +95,7 @@ async function silence(t: TestContext, withBfd: boolean, patienceMs: number): Pr
   t.after(() => far.close());
   const bird = await runBird(t, host, (at) => nodeConfig(at, { bfd: withBfd }));
   await isEstablished(bird, "peer-tor");
-  await eventually(5000, async () => assert.deepEqual(destinations(host), ["10.244.1.0/24", "10.244.2.0/24"]));
+  await eventually(5000, async () => assert.deepEqual(destinations(host), ["10.244.2.0/24"]));
   if (withBfd) {
     await eventually(10_000, async () => {
       const { lines } = await bird.command("show bfd sessions");
@@ -107,7 +107,7 @@ async function silence(t: TestContext, withBfd: boolean, patienceMs: number): Pr
   process.kill(pid, "SIGSTOP");
   const since = performance.now();
   try {
-    await eventually(patienceMs, async () => assert.deepEqual(destinations(host), ["10.244.1.0/24"]));
+    await eventually(patienceMs, async () => assert.deepEqual(destinations(host), []));
     return performance.now() - since;
   } catch {
     assert.equal((await protocol(bird, "peer-tor")).bgpState, "Established");
@@ -137,7 +137,7 @@ test("TTL security: a session comes only with a router that sends from next door
   // BIRD's own TTL for a neighbour is 1: as good as from far away.
   await new Promise((next) => setTimeout(next, 4000));
   assert.notEqual((await protocol(bird, "peer-tor")).bgpState, "Established");
-  assert.deepEqual(destinations(host), ["10.244.1.0/24"]);
+  assert.deepEqual(destinations(host), []);
   configure("ttl security yes;");
   await far.command("configure");
   // The half of a session that came so far would wait for its hold time.

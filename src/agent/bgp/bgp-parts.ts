@@ -35,7 +35,7 @@ export interface BgpPartsOptions extends BgpPlannerOptions {
   readonly hasOwnRoutes: () => boolean;
   readonly registry: Registry;
   readonly log: Log;
-  /** The node may have become ready. */
+  /** The node may have become ready, or {@link BgpParts.announces} is another. */
   readonly onChange: () => void;
   /** @default systemClock */
   readonly clock?: Clock;
@@ -112,6 +112,7 @@ export class BgpParts {
     if (planned === undefined || planned === this.#planned) return;
     // What BIRD did until now is not taken away before the node's own routes are there.
     if (this.#isBeside && this.#planned === undefined && !this.#options.hasOwnRoutes()) return;
+    const announced = this.announces;
     this.#former = this.#formerConfig(planned);
     this.#planned = planned;
     this.#plan = this.#former === undefined ? planned : { ...planned, sessions: [] };
@@ -119,6 +120,12 @@ export class BgpParts {
     const paths = birdPaths(this.#options.stateDir);
     const isIdle = this.#isBeside && planned.sessions.length === 0;
     this.#bird.want(this.#former ?? (isIdle ? undefined : formatBirdConfig(planned, paths)));
+    if (announced !== this.announces) this.#options.onChange();
+  }
+
+  /** Somebody is told of the node's pod CIDRs. */
+  get announces(): boolean {
+    return !this.#isBeside || this.#former !== undefined || (this.#planned?.sessions.length ?? 0) > 0;
   }
 
   /** Services or endpoints changed: what changes together is one plan, and planning takes a tenth of the time at most. */
@@ -187,8 +194,7 @@ export class BgpParts {
 
   /** Beside another mode, where no BGPPeer selects this node, there is nothing to be told. */
   get #isInUse(): boolean {
-    const hasSessions = (this.#planned?.sessions.length ?? 0) > 0;
-    return !this.#isBeside || hasSessions || this.#bird.supervisor !== undefined || this.#problems.length > 0;
+    return this.announces || this.#bird.supervisor !== undefined || this.#problems.length > 0;
   }
 
   get #failure(): string | undefined {

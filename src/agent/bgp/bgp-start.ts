@@ -29,7 +29,7 @@ interface Surroundings extends Pick<BgpPartsOptions, "registry" | "nodes" | "fac
 
 /** What `Agent` has to do with BGP. */
 export interface Bgp
-  extends Pick<BgpParts, "followSoon" | "notReadyReason" | "document" | "collect" | "stop" | "problems"> {
+  extends Pick<BgpParts, "announces" | "followSoon" | "notReadyReason" | "document" | "collect" | "stop" | "problems"> {
   /** Behind every round of the loop. */
   follow(): void;
 }
@@ -60,6 +60,9 @@ export function startBgp({ config, kernel, stateDir, log }: AgentSide, around: S
     notReadyReason: () => parts.notReadyReason(),
     get problems() {
       return parts.problems;
+    },
+    get announces() {
+      return parts.announces;
     },
     document: (url) => parts.document(url),
     collect: () => parts.collect(),

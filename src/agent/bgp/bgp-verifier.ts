@@ -36,7 +36,7 @@ export async function verifyBgp({ nodeName, plan, state, routes, ask }: Verifier
     return failed(messageOf(error));
   }
   const kernel = new Map(bgpRoutes(routes).map((route) => [route.destination, nextHops(route)]));
-  const differences = compareAccounts({ plan, paths: state.paths, bird, kernel });
+  const differences = compareAccounts({ paths: state.paths, bird, kernel });
   return { node: nodeName, failure: null, prefixes: bird.size, differences };
 }
 

@@ -25,15 +25,15 @@ export function observedAs(state: DesiredState): Observed {
       addressKey,
     ),
     routes: keyed(
-      state.routes.map(({ destination, gateway, device, onlink, mtuBytes }) => ({
+      state.routes.map(({ destination, type, gateway, device, onlink, mtuBytes }) => ({
         destination,
         gateway,
-        oif: index(device),
+        oif: type === undefined ? index(device) : undefined,
         source: undefined,
         table: MAIN_TABLE,
         protocol: ROUTE_PROTOCOL,
         scope: "universe" as const,
-        type: "unicast" as const,
+        type: type ?? ("unicast" as const),
         onlink,
         mtuBytes,
         metric: undefined,

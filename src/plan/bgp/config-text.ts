@@ -85,14 +85,13 @@ function podsName(family: Family): string {
 function formatFamily(plan: BgpPlan, family: Family): string[] {
   const own = ofFamily(plan.podCidrs, family);
   return [
-    // "unreachable": a packet for an address that no pod has ends here, and does not go back and forth with the fabric.
+    // Announced; the node's own routes lead there, and end what no pod has (planEnds of src/plan/plan.ts).
     ...block(`protocol static pods${family}`, [
       `ipv${family};`,
       ...own.map((prefix) => `route ${prefix} unreachable;`),
     ]),
     ...formatServices(plan, family),
     ...block(`filter to_kernel${family}`, [
-      `if proto = "pods${family}" then accept;`,
       "if source != RTS_BGP then reject;",
       ...plan.narrow.flatMap(({ mtuBytes, prefixes }) => {
         const set = ofFamily(prefixes, family);

@@ -6,16 +6,15 @@ import { type Accounts, compareAccounts } from "./verify.ts";
 const path = (number: number) =>
   ({ node: `node${number}`, mode: "bgp", podCidrs: [`10.244.${number}.0/24`] }) as unknown as PlannedPath;
 const agreed: Accounts = {
-  plan: { podCidrs: ["10.244.1.0/24"], sessions: [] },
   paths: [path(2), path(3)],
   bird: new Map([
-    ["10.244.1.0/24", []],
+    ["10.98.0.0/16", []],
     ["10.244.2.0/24", ["192.168.1.2"]],
     ["10.244.3.0/24", ["192.168.1.3", "192.168.1.4"]],
     ["172.16.0.0/12", ["192.168.1.254"]],
   ]),
   kernel: new Map<string, readonly string[]>([
-    ["10.244.1.0/24", []],
+    ["10.98.0.0/16", []],
     ["10.244.2.0/24", ["192.168.1.2"]],
     ["10.244.3.0/24", ["192.168.1.3", "192.168.1.4"]],
     ["172.16.0.0/12", ["192.168.1.254"]],
@@ -31,7 +30,7 @@ test("compareAccounts() names each prefix on which they differ, and what each of
   const kernel = new Map(agreed.kernel);
   bird.delete("10.244.2.0/24");
   kernel.delete("172.16.0.0/12");
-  kernel.set("10.244.1.0/24", ["192.168.1.9"]);
+  kernel.set("10.98.0.0/16", ["192.168.1.9"]);
   kernel.set("10.99.0.0/16", ["192.168.1.9"]);
   bird.set("10.244.3.0/24", ["192.168.1.3"]);
   assert.deepEqual(
@@ -42,8 +41,8 @@ test("compareAccounts() names each prefix on which they differ, and what each of
       says.kernel,
     ]),
     [
+      ["10.98.0.0/16", null, "unreachable", "via 192.168.1.9"],
       ["10.99.0.0/16", null, null, "via 192.168.1.9"],
-      ["10.244.1.0/24", "this node", "unreachable", "via 192.168.1.9"],
       ["10.244.2.0/24", "Node node2", null, "via 192.168.1.2"],
       ["10.244.3.0/24", "Node node3", "via 192.168.1.3", "via 192.168.1.3, 192.168.1.4"],
       ["10.244.4.0/24", "Node node4", null, null],

@@ -2,7 +2,6 @@
  * The three accounts of a node's routes compared: what the API says each node has, what BIRD holds for the kernel (RIB), what
  * the kernel has of BIRD's (FIB). A prefix that the operator allowed beside pod CIDRs is in the last two alone.
  */
-import type { BgpPlan } from "../../model/bgp.ts";
 import type { BgpDifference } from "../../model/bgp-verification.ts";
 import type { Ip } from "../../model/ip.ts";
 import { comparePrefix, type Prefix } from "../../model/prefix.ts";
@@ -12,15 +11,14 @@ import type { PlannedPath } from "../../model/state.ts";
 export type NextHops = readonly Ip[];
 
 export interface Accounts {
-  readonly plan: Pick<BgpPlan, "podCidrs" | "sessions">;
   readonly paths: readonly PlannedPath[];
   readonly bird: ReadonlyMap<Prefix, NextHops>;
   readonly kernel: ReadonlyMap<Prefix, NextHops>;
 }
 
 /** @returns the prefixes on which they differ, sorted; empty where all agree */
-export function compareAccounts({ plan, paths, bird, kernel }: Accounts): BgpDifference[] {
-  const api = new Map<Prefix, string>(plan.podCidrs.map((prefix) => [prefix, "this node"]));
+export function compareAccounts({ paths, bird, kernel }: Accounts): BgpDifference[] {
+  const api = new Map<Prefix, string>();
   for (const { node, mode, podCidrs } of paths) {
     // To other nodes this one has routes of its own.
     if (mode === "bgp") for (const prefix of podCidrs) api.set(prefix, `Node ${node}`);

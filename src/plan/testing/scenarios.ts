@@ -84,6 +84,7 @@ export const scenarios: Readonly<Record<string, PlanInput>> = {
     pods: [pod(1, ["10.244.1.2", "fd00:10:244:1::2"])],
     provenMtuBytes: new Map([["node3", 1400]]),
   }),
+  "bgp-beside-auto": input({ nodes: twoSubnets, pods: [pod(1)], announced: true }),
   "dual-stack": input({
     nodes: dualNodes,
     interfaces: [loopback, dual],

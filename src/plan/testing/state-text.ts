@@ -68,7 +68,8 @@ function formatPath(path: PlannedPath): string {
 }
 
 function formatRoute(route: DesiredRoute): string {
-  const { destination, gateway, device, onlink, mtuBytes, cause } = route;
+  const { destination, type, gateway, device, onlink, mtuBytes, cause } = route;
+  if (type !== undefined) return `${type} ${destination} # ${cause}`;
   const via = gateway === undefined ? "" : ` via ${gateway}`;
   const mtu = mtuBytes === undefined ? "" : ` mtu ${mtuBytes}`;
   return `${destination}${via} dev ${device}${onlink ? " onlink" : ""}${mtu} # ${cause}`;
