@@ -7,7 +7,7 @@ import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
 import type { RouteChange } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import { MAIN_TABLE, type Route } from "../model/kernel-objects.ts";
-import { NFT_TABLE, ROUTE_PROTOCOL, TUNNEL } from "../model/marks.ts";
+import { NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod } from "../model/state.ts";
 import type { Mirror } from "./mirror.ts";

@@ -4,7 +4,7 @@
  * deleted, the other way round. Only objects with our mark are deleted. Nothing differs: nothing is returned.
  */
 import type { Link } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, IPVS_DEVICE, isOurLink, TUNNEL } from "../model/marks.ts";
+import { DOOMED_GROUP, isOurLink } from "../model/marks.ts";
 import type { NftChange } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
