@@ -66,7 +66,7 @@ test("moveClients() touches nobody where endpoints keep their slots", () => {
 test("moveClients() brings clients of the last slot into the hole that another endpoint leaves, with what is left of their time", () => {
   const all = [client(POD, 0), client(OUTSIDE, 1), client("2001:db8::2", 2)];
   assert.deepEqual(moves(all, sticky(at(1, 2, 3)), sticky(at(2, 3))), [
-    "+ clients-tcp 2001:db8::2 . fd00:10:96::a . 80 . 0 timeout 4300ms",
+    "+ clients-tcp 2001:db8::2 . fd00:10:96::a . 80 . 0 timeout 10000ms expires 4300ms",
     `- clients-tcp ${POD} . fd00:10:96::a . 80 . 0`,
     "- clients-tcp 2001:db8::2 . fd00:10:96::a . 80 . 2",
   ]);
@@ -75,14 +75,19 @@ test("moveClients() brings clients of the last slot into the hole that another e
 test("moveClients() keeps a client that comes to where one of the same name would go", () => {
   const twice = [client(POD, 0), client(POD, 2)];
   assert.deepEqual(moves(twice, sticky(at(1, 2, 3)), sticky(at(2, 3))), [
-    `+ clients-tcp ${POD} . fd00:10:96::a . 80 . 0 timeout 4300ms`,
+    `+ clients-tcp ${POD} . fd00:10:96::a . 80 . 0 timeout 10000ms expires 4300ms`,
     `- clients-tcp ${POD} . fd00:10:96::a . 80 . 2`,
   ]);
 });
 
 test("moveClients() gives nobody a time that the kernel would take for none", () => {
   const [line] = moves([{ ...client(POD, 1), endsInMs: 0 }], sticky(at(1, 2)), sticky(at(2)));
-  assert.match(line ?? "", /^\+ .* timeout 100ms$/);
+  assert.match(line ?? "", /^\+ .* timeout 10000ms expires 100ms$/);
+});
+
+test("moveClients() keeps what is left of a timeout that was longer", () => {
+  const [line] = moves([client(POD, 1)], sticky(at(1, 2)), sticky(at(2), { affinitySeconds: 3 }));
+  assert.match(line ?? "", /^\+ .* timeout 4300ms expires 4300ms$/);
 });
 
 test("moveClients() forgets clients of an endpoint that another one takes the place of", () => {
@@ -115,12 +120,12 @@ test("from externalTrafficPolicy Cluster to Local and back clients keep endpoint
   const [cluster, local] = [sticky(at(1, 2)), sticky(at(1, 2), { outside: at(2) })];
   const all = [client(POD, 1), client(OUTSIDE, 0), client("2001:db8::2", 1)];
   assert.deepEqual(moves(all, cluster, local), [
-    "+ outside-clients-tcp 2001:db8::2 . fd00:10:96::a . 80 . 0 timeout 4300ms",
+    "+ outside-clients-tcp 2001:db8::2 . fd00:10:96::a . 80 . 0 timeout 10000ms expires 4300ms",
     `- clients-tcp ${OUTSIDE} . fd00:10:96::a . 80 . 0`,
     "- clients-tcp 2001:db8::2 . fd00:10:96::a . 80 . 1",
   ]);
   assert.deepEqual(moves([client(POD, 0), client(OUTSIDE, 0, "outside-clients-tcp")], local, cluster), [
-    `+ clients-tcp ${OUTSIDE} . fd00:10:96::a . 80 . 1 timeout 4300ms`,
+    `+ clients-tcp ${OUTSIDE} . fd00:10:96::a . 80 . 1 timeout 10000ms expires 4300ms`,
     `- outside-clients-tcp ${OUTSIDE} . fd00:10:96::a . 80 . 0`,
   ]);
 });
@@ -129,7 +134,7 @@ test("slots of who is outside and of who is inside are apart", () => {
   const local = (inside: readonly string[], outside: readonly string[]) => sticky(inside, { outside });
   const all = [client(POD, 1), client(OUTSIDE, 1, "outside-clients-tcp")];
   assert.deepEqual(moves(all, local(at(1, 2), at(1, 2)), local(at(1, 2), at(2))), [
-    `+ outside-clients-tcp ${OUTSIDE} . fd00:10:96::a . 80 . 0 timeout 4300ms`,
+    `+ outside-clients-tcp ${OUTSIDE} . fd00:10:96::a . 80 . 0 timeout 10000ms expires 4300ms`,
     `- outside-clients-tcp ${OUTSIDE} . fd00:10:96::a . 80 . 1`,
   ]);
 });

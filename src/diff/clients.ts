@@ -4,7 +4,7 @@
  * endpoint itself, and stays right whatever moves.
  */
 import type { Ip } from "../model/ip.ts";
-import { CLIENT_PROTOCOLS, type ClientSetName, clientSetName, clientSlots } from "../plan/services/client-chains.ts";
+import { CLIENT_PROTOCOLS, type ClientSetName, clientSetName, rememberedBy } from "../plan/services/client-chains.ts";
 import type { ObservedFrontend } from "./services.ts";
 
 /** An element of a set of clients: `CLIENT . ADDRESS . PORT . SLOT`. */
@@ -55,7 +55,9 @@ export function moveClients(
     go.set(`${set} ${text}`, { set, element: text });
     if (place === undefined) continue;
     const moved = text.slice(0, text.lastIndexOf(" ") + 1) + place.slot;
-    const element = `${moved} timeout ${Math.max(LEAST_MS, endsInMs)}ms`;
+    const left = Math.max(LEAST_MS, endsInMs);
+    // Of an affinity that was shortened there may be more left than it has now.
+    const element = `${moved} timeout ${Math.max(place.timeoutMs, left)}ms expires ${left}ms`;
     come.set(`${place.set} ${moved}`, { set: place.set, element });
   }
   // Where a client comes there may be one already that has to go: it is one element.
@@ -77,13 +79,22 @@ export function disturbsClients(before: ObservedFrontend | undefined, after: Obs
 /** Endpoints by the slots in which clients of such a set are looked up; none where none is remembered. */
 function used(frontend: ObservedFrontend | undefined, set: ClientSetName): readonly (string | undefined)[] {
   if (frontend === undefined) return [];
-  const { single, endpoints, outsideEndpoints } = frontend;
-  const [verdict, slots] = isOutside(set) ? [single.outside, outsideEndpoints] : [single.services, endpoints];
-  return slots.slice(0, clientSlots(verdict) ?? 0);
+  const slots = isOutside(set) ? frontend.outsideEndpoints : frontend.endpoints;
+  return slots.slice(0, rememberedBy(verdictOf(frontend, set))?.slots ?? 0);
+}
+
+function verdictOf({ single }: ObservedFrontend, set: ClientSetName): string | undefined {
+  return isOutside(set) ? single.outside : single.services;
 }
 
 function isOutside(set: ClientSetName): boolean {
   return set.startsWith("outside-");
+}
+
+interface Place {
+  readonly set: ClientSetName;
+  readonly slot: number;
+  readonly timeoutMs: number;
 }
 
 /** Undefined where the endpoint is not there for this client. */
@@ -93,12 +104,14 @@ function placeOf(
   key: string,
   frontend: ObservedFrontend | undefined,
   isInside: (client: Ip) => boolean,
-): { readonly set: ClientSetName; readonly slot: number } | undefined {
-  const side = frontend?.single.outside === undefined || isInside(client) ? "" : "outside-";
+): Place | undefined {
+  if (frontend === undefined) return undefined;
+  const side = frontend.single.outside === undefined || isInside(client) ? "" : "outside-";
   const [, protocol] = key.split(" . ");
   const set = clientSetName(side, protocol as (typeof CLIENT_PROTOCOLS)[number]);
   const slot = used(frontend, set).indexOf(endpoint);
-  return slot < 0 ? undefined : { set, slot };
+  const { seconds = 0 } = rememberedBy(verdictOf(frontend, set)) ?? {};
+  return slot < 0 ? undefined : { set, slot, timeoutMs: seconds * 1000 };
 }
 
 function parseClient(set: ClientSetName, text: string): { client: Ip; key: string; slot: number } {

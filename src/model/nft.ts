@@ -119,7 +119,7 @@ export type NftKeyType = "ipv4_addr" | "ipv6_addr" | "inet_service" | "inet_prot
 /**
  * A set, or with `data` a map. An element is text as nft prints it: `10.0.0.0/8`; concatenated `10.96.0.1 . tcp . 80`;
  * of a map `10.96.0.1 . tcp . 80 comment "default/web" : goto lb-3`, `… . 0 : 10.244.1.5 . 8080`; what is put into a
- * dynamic set ends after `fd00::9 . … . 0 timeout 4300ms`.
+ * dynamic set ends by itself: `fd00::9 . … . 0 timeout 10000ms expires 4300ms`, or without what is left of the timeout.
  */
 export interface NftSet {
   readonly name: string;

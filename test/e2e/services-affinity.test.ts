@@ -80,12 +80,13 @@ const affinitySeconds = (name: string, seconds: number | null) =>
 
 /** How many clients the nodes' kernels remember at these addresses. */
 async function remembered(sessions: readonly Session[]): Promise<number> {
-  const keys = [...new Set(sessions.map(({ to, port }) => `${to} . tcp . ${port} `))];
+  // A map of IPv4's says the protocol, sets of IPv6's are of one.
+  const keys = [...new Set(sessions.map(({ to, port }) => `${to}${ipFamily(to) === 4 ? " . tcp" : ""} . ${port} `))];
   const tables = lab.nodes.flatMap((node) => [lab.exec(`node/${node}`, "sh", "-c", LIST_AFFINITY)]);
   const text = (await Promise.all(tables)).join("\n");
   return keys.reduce((sum, key) => sum + text.split(` . ${key}`).length - 1, 0);
 }
-const LIST_AFFINITY = "nft list map ip breakwater affinity; nft list map ip6 breakwater affinity";
+const LIST_AFFINITY = "nft list map ip breakwater affinity; nft list set ip6 breakwater clients-tcp";
 
 /** Sessions outlast their timeout while they are used; when they are not, they end with it, and other pods are chosen. */
 async function ends(sessions: readonly Session[]): Promise<void> {
@@ -173,6 +174,22 @@ test("svc-28 when a client's pod goes it gets another one and keeps that; client
   await lab.apply(own("web-d", "node3"));
   await lab.endpoints("churn", 3);
   assert.deepEqual(await sticks(sessions), moved, "a pod that comes takes no client from another");
+});
+
+test("nft(8) reads back what it prints of every node's tables, with the clients that they remember", async () => {
+  await lab.apply(web("printed", STICKY));
+  await affinitySeconds("printed", 10_800);
+  const sessions = await atClusterIps("printed");
+  const pods = await sticks(sessions);
+  const texts = await Promise.all(lab.nodes.map((node) => lab.exec(`node/${node}`, "nft", "list", "ruleset")));
+  assert.match(texts.join("\n"), /set clients-tcp {[^}]*elements = {/);
+  // Only a check: in a node's own namespace the tables belong to its agent.
+  for (const node of lab.nodes) {
+    const check =
+      "nft list ruleset > /tmp/printed.nft && unshare --net nft --check --file /tmp/printed.nft && rm /tmp/printed.nft";
+    await lab.exec(`node/${node}`, "sh", "-c", check);
+  }
+  assert.deepEqual(await once(sessions), pods);
 });
 
 test("svc-28 under externalTrafficPolicy Local clients from outside keep one pod of the node, and get another when it goes", async () => {

@@ -27,6 +27,7 @@ const frontendKey = ["ipv4_addr", "inet_proto", "inet_service"] as const;
 const endpoint = ["ipv4_addr", "inet_service"] as const;
 /** Errors come back whatever the rules are: what a rule rejects is seen so. */
 const passErrors: NftRule = { statements: [{ match: "meta l4proto", op: "==", value: 1 }, { verdict: "accept" }] };
+const client = ["ip saddr", "ip daddr", "th dport"] as const;
 const update = ["ip saddr", "ct original ip daddr", "meta l4proto", "ct original proto-dst"] as const;
 const remember: NftRule = {
   statements: [
@@ -135,6 +136,7 @@ class RandomTable {
       }),
       set("endpoints", { key: [...frontendKey, "index"], data: endpoint, elements: slots }),
       set("affinity", { key: ["ipv4_addr", ...frontendKey], data: endpoint, dynamic: { size: 64 }, elements: [] }),
+      set("clients", { key: ["ipv4_addr", "ipv4_addr", "inet_service", "index"], dynamic: { size: 512 }, elements: [] }),
     ];
   }
 
@@ -163,7 +165,16 @@ class RandomTable {
       () => ({ lookup: this.#pick<NftKey>(["ip saddr", "ip daddr"]), set: "prefixes", negate }),
       () => ({ lookup: [...frontend, "ip saddr"], set: "ranges", negate }),
       () => ({ counter: true }),
+      ...(this.#drawsLots ? [] : this.#memory(negate)),
     ])();
+  }
+
+  /** Where the kernel draws lots nobody knows whom it remembers. */
+  #memory(negate: boolean): (() => NftStatement)[] {
+    return [
+      () => ({ lookup: client, slot: this.#random(2), set: "clients", negate }),
+      () => ({ update: client, slot: this.#random(2), set: "clients", timeoutSeconds: 1000 }),
+    ];
   }
 
   /** @param depth chains lead to later ones only */
@@ -186,6 +197,7 @@ class RandomTable {
     return this.#pick<() => NftStatement>([
       () => this.#dnat(),
       () => ({ dnat: ["ip saddr", ...frontend], family: 4, map: "affinity" }),
+      () => ({ dnat: frontend, family: 4, map: "endpoints", slot: this.#random(2) }),
       () => ({ vmap: frontend, map: "translators" }),
       () => ({ verdict: "return" }),
     ])();

@@ -105,7 +105,7 @@ function elementKey(set: FakeSet, element: string): string {
 
 /** Without its comment, and without when it ends. */
 function plainElement(element: string): string {
-  return element.replace(/ comment "[^"]*"| timeout \d+ms$/, "");
+  return element.replace(/ comment "[^"]*"| timeout \d+ms( expires \d+ms)?$/, "");
 }
 
 function verdictChain(element: string): string | undefined {

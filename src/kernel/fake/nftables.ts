@@ -40,7 +40,7 @@ export class FakeNftables implements Nftables {
   elements(name: NftTableName, { name: set }: Pick<NftSet, "name">): ObservedElement[] {
     const found = this.#read(name)?.sets.find((each) => each.name === set);
     return (found?.elements ?? []).map((element) => {
-      const [text = "", endsInMs] = element.split(/ timeout (\d+)ms$/);
+      const [text = "", endsInMs] = element.split(/ timeout (?:\d+ms expires )?(\d+)ms$/);
       return endsInMs === undefined ? { text } : { text, endsInMs: Number(endsInMs) };
     });
   }

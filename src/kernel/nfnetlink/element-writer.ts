@@ -16,6 +16,7 @@ export const ELEM_KEY = 1;
 export const ELEM_DATA = 2;
 const ELEM_FLAGS = 3;
 const ELEM_TIMEOUT = 4;
+const ELEM_EXPIRATION = 5;
 export const ELEM_USERDATA = 6;
 const ELEM_KEY_END = 10;
 /** NFTA_LIST_ELEM, and NFTA_DATA_VALUE in a key or in data. */
@@ -62,9 +63,10 @@ function writeTimed(w: MessageWriter, set: SetShape, text: string, keysOnly: boo
   const element = w.openAttribute(LIST_ELEM, true);
   writeParts(w, ELEM_KEY, set.key, text, 0, keyEnd);
   if (!keysOnly && found >= 0) {
-    const [, ms] = /^(\d+)ms$/.exec(text.slice(found + TIMEOUT.length)) ?? [];
-    if (ms === undefined) throw new SyntaxError(`Cannot read the timeout of "${text}": it is not like "4300ms"`);
-    u64Attribute(w, ELEM_TIMEOUT, BigInt(ms));
+    const [, timeout, left] = /^(\d+)ms(?: expires (\d+)ms)?$/.exec(text.slice(found + TIMEOUT.length)) ?? [];
+    if (timeout === undefined) throw new SyntaxError(`Cannot read "${text}": it does not end like "timeout 4300ms"`);
+    u64Attribute(w, ELEM_TIMEOUT, BigInt(timeout));
+    if (left !== undefined) u64Attribute(w, ELEM_EXPIRATION, BigInt(left));
   }
   w.closeAttribute(element);
 }

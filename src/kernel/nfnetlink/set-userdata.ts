@@ -42,7 +42,13 @@ export function setUserdata(set: Pick<NftSet, "key" | "data">): Uint8Array | und
 }
 
 function concat(types: readonly NftKeyType[]): Buffer {
-  return expression(EXPR_CONCAT, Buffer.concat(types.map((type, i) => tlv(i, typeofExpression(type)))));
+  return expression(EXPR_CONCAT, Buffer.concat(types.map((type, i) => tlv(i, typeofPart(types, type, i)))));
+}
+
+/** Of two addresses the first is whom a packet comes from. */
+function typeofPart(types: readonly NftKeyType[], type: NftKeyType, i: number): Buffer {
+  const isSource = type === "ipv6_addr" && types.indexOf(type, i + 1) > i;
+  return isSource ? payload(PROTO_DESC.ip6, 8) : typeofExpression(type);
 }
 
 /** The expression that stands for a type: where such a value usually comes from. */

@@ -127,6 +127,22 @@ test("planServiceChains() is the same for needs in any order, each once or twice
   assert.deepEqual(all, [...all].sort());
 });
 
+test("planServiceChains() has a chain for each slot that IPv6 clients of a protocol and a timeout may have, once", () => {
+  const plain = names([], 6);
+  const needs = ["affinity-tcp-10s-1", "affinity-tcp-10s-3", "affinity-tcp-20s-1", "outside-affinity-udp-10s-1"];
+  const expected = [
+    ...needs,
+    ...["remember-tcp-10s-0", "remember-tcp-10s-1", "remember-tcp-10s-2", "remember-tcp-20s-0"],
+    "outside-remember-udp-10s-0",
+  ];
+  for (const order of [needs, needs.toReversed()]) {
+    assert.deepEqual(
+      names(order, 6).filter((name) => !plain.includes(name)),
+      expected.sort(),
+    );
+  }
+});
+
 test("planServiceChains() leads nowhere that is not there", () => {
   const needs = [
     "affinity-3",
@@ -136,6 +152,10 @@ test("planServiceChains() leads nowhere that is not there", () => {
     "outside",
     "remember-5s",
     "affinity:udp",
+    "affinity-tcp-10s-3",
+    "affinity-tcp-20s-5",
+    "affinity-udp-10s-1",
+    "outside-affinity-sctp-10s-4",
     "refuse",
     "guard",
   ];

@@ -46,10 +46,12 @@ export function clientChain(side: Side, protocol: Protocol, seconds: number, cou
 
 const CLIENT_CHAIN = /^((outside-)?affinity-(sctp|tcp|udp)-(\d+)s)-(\d+)$/;
 
-/** How many slots a verdict's clients have; undefined for a verdict that remembers nobody. */
-export function clientSlots(verdict: string | undefined): number | undefined {
-  const count = CLIENT_CHAIN.exec(verdict?.split("goto ").at(-1) ?? "")?.[5];
-  return count === undefined ? undefined : Number(count);
+/** What a verdict does with clients; undefined where it remembers nobody. @param verdict an element of a map of them */
+export function rememberedBy(
+  verdict: string | undefined,
+): { readonly seconds: number; readonly slots: number } | undefined {
+  const [, , , , seconds, slots] = CLIENT_CHAIN.exec(verdict?.split("goto ").at(-1) ?? "") ?? [];
+  return slots === undefined ? undefined : { seconds: Number(seconds), slots: Number(slots) };
 }
 
 /** Those of the chains that {@link clientChain} names among `needs`, and what they lead to. */

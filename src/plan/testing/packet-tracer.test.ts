@@ -297,6 +297,36 @@ test("PacketTracer remembers what packets put into a dynamic map until it ends",
   assert.deepEqual(way.dynamic.list(sticky, affinity), []);
 });
 
+test("PacketTracer knows keys that end with a slot: what is remembered in one is not in another, and a full set ends a rule", () => {
+  const clients: NftSet = {
+    name: "clients",
+    key: ["ipv4_addr", "index"],
+    interval: false,
+    dynamic: { size: 2 },
+    elements: [],
+  };
+  const update = (slot: number): NftStatement => ({ update: ["ip saddr"], slot, set: "clients", timeoutSeconds: 10 });
+  const known = (slot: number): NftStatement => ({ lookup: ["ip saddr"], slot, set: "clients" });
+  const to = (slot: number): NftStatement => ({ dnat: ["ip daddr", "th dport"], family: 4, map: "endpoints", slot });
+  const endpoints: NftSet = {
+    name: "endpoints",
+    key: ["ipv4_addr", "inet_service", "index"],
+    data: ["ipv4_addr", "inet_service"],
+    interval: false,
+    elements: ["10.96.0.10 . 80 . 0 : 10.244.1.5 . 8080", "10.96.0.10 . 80 . 1 : 10.244.2.6 . 8081"],
+  };
+  const rules = [rule(known(0), to(0)), rule(known(1), to(1)), rule(update(1), to(1)), rule(to(0))];
+  const way = tracer(table([chain("prerouting", rules, nat("prerouting"))], [clients, endpoints]));
+  const from = (source: string) => formatOutcome(way.send({ ...toVip, source })).split(" ")[0];
+  assert.equal(from("10.244.1.9"), "10.244.2.6:8081");
+  assert.deepEqual(way.dynamic.list(sticky, clients), ["10.244.1.9 . 1"]);
+  assert.equal(from("10.244.1.9"), "10.244.2.6:8081");
+  assert.equal(from("10.244.1.10"), "10.244.2.6:8081");
+  assert.equal(from("10.244.1.11"), "10.244.1.5:8080", "no room");
+  assert.equal(way.dynamic.delete(sticky, clients, "10.244.1.9 . 1"), true);
+  assert.deepEqual(way.dynamic.list(sticky, clients), ["10.244.1.10 . 1"]);
+});
+
 test("PacketTracer puts nothing into a dynamic map that is full", () => {
   const way = tracer(sticky);
   for (const source of ["10.244.1.9", "10.244.1.10", "10.244.1.11"]) way.send({ ...toVip, source });

@@ -31,6 +31,18 @@ export const serviceScenarios: Readonly<Record<string, ServiceScenario>> = {
     slices: both,
   },
   "session-affinity": { services: [aService({ affinitySeconds: 10_800 })], slices: both },
+  "session-affinity-over-ipv6": {
+    services: [
+      aService({
+        type: "LoadBalancer",
+        clusterIps: ["fd00:10:96::a"],
+        loadBalancerIps: ["2001:db8::9"],
+        externalPolicy: "Local",
+        affinitySeconds: 10_800,
+      }),
+    ],
+    slices: [aSlice([pod6On(1, 5), pod6On(2, 6)], { name: "web-6" })],
+  },
   "dual-stack": {
     services: [aService({ clusterIps: ["10.96.0.10", "fd00:10:96::a"] })],
     slices: [...both, aSlice([pod6On(1, 5), pod6On(2, 6)], { name: "web-6" })],
