@@ -4,9 +4,17 @@ import { ROUTER_SOFTWARE } from "../lab/fabric/plan.ts";
 import { type LabPaths, labPaths } from "../lab/paths.ts";
 import { type LabOptions, MAX_NODES, MAX_SUBNETS } from "../lab/topology.ts";
 import { BreakwaterError } from "../model/errors.ts";
+import { IPVS_SCHEDULERS } from "../model/ipvs.ts";
 import { ROUTING_MODES } from "../model/node-config.ts";
 import { chainOption, MOST_LINES } from "./node-options.ts";
-import { type CommandSpec, choiceOption, integerOption, type OptionTable, type OptionValues } from "./options.ts";
+import {
+  type CommandSpec,
+  choiceOption,
+  integerOption,
+  type OptionTable,
+  type OptionValues,
+  usageError,
+} from "./options.ts";
 
 export const nameOption = {
   name: {
@@ -50,6 +58,13 @@ export const clusterOptions = {
     default: "none",
     help: "As of the agent: portmap (hostPort), bandwidth, both with a comma, or none",
   },
+  "service-proxy": {
+    type: "string",
+    value: "BACKEND",
+    default: "nftables",
+    help: "As of the agent: nftables, or ipvs where this machine's kernel has it",
+  },
+  "ipvs-scheduler": { type: "string", value: "NAME", help: "As of the agent: how IPVS chooses an endpoint" },
   flowtable: { type: "boolean", help: "As of the agent: established connections take the kernel's fast path" },
   "cluster-network-policies": {
     type: "boolean",
@@ -92,6 +107,7 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     routing,
     ...(routing === "bgp" && subnets > 1 ? { fabric } : {}),
     dualStack: values["dual-stack"],
+    ...ipvsOptions(spec, values),
     ...(values.flowtable ? { flowtable: true } : {}),
     ...(values["log-denied"] === undefined
       ? {}
@@ -100,6 +116,20 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
     ...(values["cluster-network-policies"] ? { clusterNetworkPolicies: true } : {}),
     cniChain: chainOption(spec, values["cni-chain"]),
   };
+}
+
+function ipvsOptions(
+  spec: CommandSpec,
+  values: OptionValues<typeof clusterOptions>,
+): Pick<LabOptions, "serviceProxy" | "ipvsScheduler"> {
+  const backend = choiceOption(spec, "service-proxy", values["service-proxy"], ["nftables", "ipvs"]);
+  const scheduler = values["ipvs-scheduler"];
+  if (backend === "nftables") {
+    if (scheduler !== undefined) throw usageError(spec, "--ipvs-scheduler is for --service-proxy ipvs");
+    return {};
+  }
+  if (scheduler === undefined) return { serviceProxy: backend };
+  return { serviceProxy: backend, ipvsScheduler: choiceOption(spec, "ipvs-scheduler", scheduler, IPVS_SCHEDULERS) };
 }
 
 export function pathsOf(values: { readonly name: string }): LabPaths {

@@ -161,6 +161,8 @@ function agentProcess(
     own.cniBinDir,
     "--cni-chain",
     options.cniChain.join(","),
+    ...(options.serviceProxy === undefined ? [] : ["--service-proxy", options.serviceProxy]),
+    ...(options.ipvsScheduler === undefined ? [] : ["--ipvs-scheduler", options.ipvsScheduler]),
     ...(options.flowtable === true ? ["--flowtable"] : []),
     ...(options.logDenied === undefined ? [] : ["--log-denied", String(options.logDenied)]),
     ...(options.clusterNetworkPolicies === true ? ["--cluster-network-policies"] : []),

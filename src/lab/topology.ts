@@ -20,6 +20,10 @@ export interface LabOptions {
   /** What the racks' routers run, round-robin. Absent: no rack has one, and the one router speaks no BGP. */
   readonly fabric?: readonly RouterSoftware[];
   readonly dualStack: boolean;
+  /** Agents have --service-proxy with this. */
+  readonly serviceProxy?: "ipvs";
+  /** Agents have --ipvs-scheduler with this. */
+  readonly ipvsScheduler?: string;
   /** Agents have --flowtable. */
   readonly flowtable?: boolean;
   /** The API knows ClusterNetworkPolicies, and agents enforce them. */

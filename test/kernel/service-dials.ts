@@ -201,20 +201,28 @@ async function wrong(
   return right ? undefined : `${JSON.stringify(one)}: ${found.join(", ")}; not ${wanted.join(", ")}`;
 }
 
+/** Who dials: so many at the same time, each waiting so long for an answer. */
+const MANY = { dialers: 24, timeoutMs: TIMEOUT_MS } as const;
+
 /** Dials everything from everywhere. @returns what is not as the tracer says */
-export async function dialEverything(t: TestContext, node: ServiceNode, cluster: ServiceCluster): Promise<string[]> {
+export async function dialEverything(
+  t: TestContext,
+  node: ServiceNode,
+  cluster: ServiceCluster,
+  { dialers, timeoutMs }: { readonly dialers: number; readonly timeoutMs: number } = MANY,
+): Promise<string[]> {
   const failures: string[] = [];
   const all = cases();
   const work = all.entries();
   const worker = async () => {
     for (const [, one] of work) {
       // On a busy machine what should answer may be late.
-      if ((await wrong(node, cluster, one, TIMEOUT_MS)) === undefined) continue;
-      const failure = await wrong(node, cluster, one, 10 * TIMEOUT_MS);
+      if ((await wrong(node, cluster, one, timeoutMs)) === undefined) continue;
+      const failure = await wrong(node, cluster, one, 10 * timeoutMs);
       if (failure !== undefined) failures.push(failure);
     }
   };
-  await Promise.all(Array.from({ length: 24 }, worker));
+  await Promise.all(Array.from({ length: dialers }, worker));
   t.diagnostic(`${all.length} dials, each until all its outcomes were seen`);
   return failures;
 }

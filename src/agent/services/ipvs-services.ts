@@ -5,7 +5,6 @@
  */
 import { closeServer, draining, drainServer, openServer, serverBehind, type WantedServer } from "../../diff/ipvs.ts";
 import type { Ipvs } from "../../kernel/genetlink/ipvs.ts";
-import { isNotFound } from "../../kernel/netlink/error.ts";
 import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
 import type { Sysctl } from "../../kernel/sysctl.ts";
 import type { Clock } from "../../kube/clock.ts";
@@ -229,8 +228,8 @@ export class IpvsServices implements Disposable {
     let failure: Error | undefined;
     for (const [i, change] of changes.entries()) {
       const error = results[i];
-      const isGone = change.do.startsWith("delete") && isNotFound(error);
-      if (error !== undefined && !isGone) failure ??= error;
+      // Also what was there or gone already: what we believe is wrong then, and is read anew.
+      if (error !== undefined) failure ??= error;
       else this.#settle(change);
     }
     if (failure !== undefined) throw failure;

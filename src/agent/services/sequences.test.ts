@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ClusterService, serviceKey } from "../../model/service.ts";
-import { anEndpoint, aService, aSlice, node1, tcp80 } from "../../plan/services/testing/objects.ts";
+import { anEndpoint, aService, aSlice, tcp80 } from "../../plan/services/testing/objects.ts";
 import { type Random, randomCluster, randomNumbers } from "../../plan/services/testing/random-services.ts";
 import { freshTables, NO_SERVICES, ProxyRig, type ServiceState } from "./testing/proxy-rig.ts";
 
@@ -152,6 +152,7 @@ const manners: Readonly<Record<string, (rig: ProxyRig, i: number) => Promise<voi
   "while transactions fail": async (rig, i) => {
     const errno = ["ENOBUFS", "EBUSY", "ENOENT"][i % 3] ?? "ENOMEM";
     rig.host.failures.fail({ operation: "commit", errno, applied: i % 4 === 0, times: 1 + (i % 2) });
+    if (rig.config.ipvs !== undefined) rig.host.failures.fail({ operation: "ipvsChange", errno, applied: i % 3 === 0 });
     await rig.elapse(300);
   },
   "killed between any two": async (rig, i) => {
@@ -166,7 +167,7 @@ for (const [name, states] of Object.entries(sequences)) {
       test(`a node serves as if it had started so: ${name}, ${how}, ${manner}`, async () => {
         using rig = new ProxyRig();
         // No server listens here.
-        rig.context = { ...node1, nodePortAddresses: [] };
+        rig.context = { ...rig.context, nodePortAddresses: [] };
         const expanded = expand(states);
         rig.start(NO_SERVICES);
         for (const [i, next] of expanded.entries()) {
@@ -200,10 +201,11 @@ async function randomStep(rig: ProxyRig, random: Random): Promise<ServiceState |
   }
   if (dice < 8) await rig.elapse([1, 5, 200, 1200][random(4)] ?? 1);
   else if (dice === 8) rig.restart();
-  else if (dice === 9) rig.proxy.setNode({ ...node1, zone: `zone${1 + random(3)}`, nodePortAddresses: [] });
+  else if (dice === 9) rig.proxy.setNode({ ...rig.context, zone: `zone${1 + random(3)}`, nodePortAddresses: [] });
   else {
     const errno = ["ENOBUFS", "EBUSY", "ENOENT", "ENOMEM"][random(4)] ?? "ENOMEM";
-    rig.host.failures.fail({ operation: "commit", errno, applied: random(3) === 0, times: 1 + random(3) });
+    const operation = rig.config.ipvs === undefined || random(2) === 0 ? "commit" : "ipvsChange";
+    rig.host.failures.fail({ operation, errno, applied: random(3) === 0, times: 1 + random(3) });
   }
   return undefined;
 }
@@ -212,7 +214,7 @@ for (let seed = 1; seed <= 40; seed++) {
   test(`a node serves as if it had started so: 60 random steps, seed ${seed}`, async () => {
     const random = randomNumbers(seed);
     using rig = new ProxyRig();
-    rig.context = { ...node1, nodePortAddresses: [] };
+    rig.context = { ...rig.context, nodePortAddresses: [] };
     let last = NO_SERVICES;
     rig.start(last);
     for (let step = 0; step < 60; step++) last = (await randomStep(rig, random)) ?? last;

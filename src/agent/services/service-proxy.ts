@@ -139,6 +139,8 @@ export class ServiceProxy implements Disposable {
     if (context === undefined || JSON.stringify(context) === JSON.stringify(this.#context)) return;
     this.#context = context;
     this.#everything = true;
+    // Its devices may be others, on which neighbours ask for addresses.
+    if (this.#options.config.ipvs !== undefined) this.#mustRead = true;
     this.request();
   }
 

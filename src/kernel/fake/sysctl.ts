@@ -10,7 +10,14 @@ const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["net/ipv4/conf/all/rp_filter", "0"],
   ["net/ipv6/conf/all/forwarding", "0"],
 ]);
-const PER_DEVICE = /^net\/ipv[46]\/conf\/(.+)\/(disable_ipv6|forwarding|rp_filter|accept_ra)$/;
+/** Those of IPVS: there from when its module is loaded, with the kernel's own values. */
+const IPVS_DEFAULTS: ReadonlyMap<string, string> = new Map([
+  ["net/ipv4/vs/conntrack", "0"],
+  ["net/ipv4/vs/conn_reuse_mode", "1"],
+  ["net/ipv4/vs/expire_nodest_conn", "0"],
+  ["net/ipv4/vs/expire_quiescent_template", "0"],
+]);
+const PER_DEVICE = /^net\/ipv[46]\/conf\/(.+)\/(disable_ipv6|forwarding|rp_filter|accept_ra|arp_ignore|arp_announce)$/;
 const DEVICE_FORWARDING = /^net\/ipv4\/conf\/.+\/forwarding$/;
 /** Told of by the kernel when they change (inet_netconf_notify_devconf). */
 const ANNOUNCED = /^net\/ipv4\/conf\/.+\/(forwarding|rp_filter)$/;
@@ -18,6 +25,8 @@ const IP_FORWARD = "net/ipv4/ip_forward";
 
 export function fakeSysctl(namespace: FakeNamespace, supervision: Supervision): Sysctl {
   const read = (name: string) => {
+    const ofIpvs = IPVS_DEFAULTS.get(name);
+    if (ofIpvs !== undefined) return namespace.ipvs.isLoaded ? (namespace.sysctls.get(name) ?? ofIpvs) : undefined;
     const device = DEFAULTS.has(name) ? undefined : PER_DEVICE.exec(name)?.[1];
     // A device forwards as the namespace does until it is told otherwise.
     const ofDevice = DEVICE_FORWARDING.test(name) ? (namespace.sysctls.get(IP_FORWARD) ?? "0") : "0";

@@ -68,7 +68,11 @@ export function planServiceChains(input: ChainInput): NftChain[] {
     natChain("output", PRIORITY_DSTNAT, [...guard, toServices]),
     {
       name: "services",
-      rules: [{ statements: [{ vmap: w.frontend, map: "services" }] }, ...refusals(input, w, needs)],
+      rules: [
+        { statements: [{ vmap: w.frontend, map: "services" }] },
+        ...(input.ipvs === true ? [refusalOfOwn] : []),
+        ...refusals(input, w, needs),
+      ],
     },
     natChain("postrouting", PRIORITY_SRCNAT, postroutingRules(input, w, needs)),
     { name: "hide-source", rules: [{ statements: [{ masquerade: true }] }] },
@@ -206,6 +210,15 @@ function refusals(input: ChainInput, w: Words, needs: ReadonlySet<string>): NftR
     })),
   ];
 }
+
+/**
+ * Where IPVS serves, what the node itself sends to a Service has the Service's address for its source: the refusal goes
+ * there, too, and would be refused in turn.
+ */
+const refusalOfOwn: NftRule = {
+  statements: [{ match: "ct state", op: "==", value: "related" }, { verdict: "accept" }],
+  comment: "what tells this node that it is refused",
+};
 
 function refused({ family }: ChainInput, w: Words): NftRule[] {
   return refuse(family, { lookup: w.frontend, set: "refused" }, "no endpoints");

@@ -139,7 +139,7 @@ class Journey {
     if (packet.iif !== "lo" && isLoopback(packet.destination)) return this.#end("no route");
     const arrived = this.#hook("prerouting");
     if (arrived !== undefined) return arrived;
-    if (this.#isLocal(packet.destination)) return this.#hook("input") ?? this.#arrive("local", packet.iif);
+    if (this.#isLocal(packet.destination)) return this.#input();
     const device = this.#node.route(packet.destination);
     if (device === undefined) return this.#end("no route");
     packet.oif = device;

@@ -9,7 +9,7 @@ import { FakeConntrack } from "../../../kernel/fake/conntrack.ts";
 import { FakeHost, type OtherHand } from "../../../kernel/fake/host.ts";
 import { supervise } from "../../../kernel/fake/supervision.ts";
 import { ManualClock } from "../../../kube/testing/manual-clock.ts";
-import { SERVICE_TABLES } from "../../../model/marks.ts";
+import { IPVS_DEVICE, SERVICE_TABLES } from "../../../model/marks.ts";
 import { DEFAULT_SERVICE_CONFIG, type ServiceConfig } from "../../../model/node-config.ts";
 import { type ClusterService, type EndpointSlice, serviceKey } from "../../../model/service.ts";
 import type { ServiceContext } from "../../../plan/services/frontends.ts";
@@ -72,6 +72,13 @@ export class FakeServiceSource {
   }
 }
 
+let usualConfig: Partial<ServiceConfig> = {};
+
+/** What rigs from here on have: the same tests stand for each backend. */
+export function rigWith(config: Partial<ServiceConfig>): void {
+  usualConfig = config;
+}
+
 /** Rigs that share a kernel stand for one agent after the other on one machine. */
 export class ProxyRig implements Disposable {
   readonly host: FakeHost;
@@ -91,7 +98,9 @@ export class ProxyRig implements Disposable {
   proxy: ServiceProxy;
 
   constructor(config: Partial<ServiceConfig> = {}, before?: ProxyRig) {
-    this.config = { ...DEFAULT_SERVICE_CONFIG, serviceCidrs: ["10.96.0.0/16", "fd00:10:96::/112"], ...config };
+    const serviceCidrs = ["10.96.0.0/16", "fd00:10:96::/112"];
+    this.config = { ...DEFAULT_SERVICE_CONFIG, serviceCidrs, ...usualConfig, ...config };
+    if (this.config.ipvs !== undefined) this.context = { ...node1, ipvs: { elsewhere: [] } };
     this.host = before?.host ?? new FakeHost();
     this.other = before?.other ?? this.host.addNamespace(NODE);
     this.conntrack = before?.conntrack ?? new FakeConntrack(supervise(NODE, this.host.failures, this.host.log));
@@ -169,7 +178,18 @@ export class ProxyRig implements Disposable {
     return this.operations().filter((line) => line.startsWith("commit"));
   }
 
-  /** All that the tables of Services hold; slots of endpoints without their numbers, for any order serves. */
+  /** Addresses on the device of Services, sorted; undefined where there is none. */
+  bound(): string[] | undefined {
+    const link = this.other.routes.link(IPVS_DEVICE);
+    if (link === undefined) return undefined;
+    const own = this.other.routes.addresses().filter(({ index, scope }) => index === link.index && scope !== "link");
+    return own.map(({ address }) => address).sort();
+  }
+
+  /**
+   * All that the tables of Services hold; slots of endpoints without their numbers, for any order serves. And all that
+   * IPVS has.
+   */
   tables(): Record<string, unknown> {
     const described = ([4, 6] as const).map((family) => {
       const table = this.other.nftables.table(SERVICE_TABLES[family]);
@@ -182,7 +202,9 @@ export class ProxyRig implements Disposable {
         table && { sets: Object.fromEntries(sets ?? []), chains: Object.fromEntries((chains ?? []).toSorted()) },
       ];
     });
-    return Object.fromEntries(described);
+    const [servers, bound] = [this.other.ipvs.lines(), this.bound()];
+    const virtual = servers.length === 0 && bound === undefined ? {} : { servers, bound };
+    return { ...Object.fromEntries(described), ...virtual };
   }
 
   /** Elements of a set of the table of IPv4. */
@@ -197,9 +219,9 @@ function withoutSlot(set: string): (element: string) => string {
 }
 
 /** The tables of an agent that starts with this, on a machine of its own. */
-export async function freshTables(state: ServiceState, context = node1): Promise<Record<string, unknown>> {
+export async function freshTables(state: ServiceState, context?: ServiceContext): Promise<Record<string, unknown>> {
   using rig = new ProxyRig();
-  rig.context = context;
+  if (context !== undefined) rig.context = context;
   rig.start(state);
   await rig.settle();
   return rig.tables();
