@@ -17,6 +17,7 @@ import {
 } from "./chains.ts";
 import { digest } from "./peers.ts";
 import { selects } from "./policy-input.ts";
+import { SharedParts } from "./shared-parts.ts";
 import { compileTier } from "./tier-chains.ts";
 import { type PolicyTiers, policiesAbout, rulesOfTier } from "./tiers.ts";
 
@@ -32,11 +33,6 @@ export interface DirectionPlan {
   readonly denials: ReadonlyMap<string, readonly string[]>;
 }
 
-interface SharedParts extends Pick<DirectionPlan, "chains" | "peerSets"> {
-  readonly used: ReadonlyMap<string, CompiledChain>;
-  readonly maps: readonly NftSet[];
-}
-
 type Context = Omit<ChainContext, "direction" | "family" | "admit">;
 
 export class DirectionPlanner {
@@ -50,7 +46,7 @@ export class DirectionPlanner {
   #compiled = new Map<string, CompiledChain>();
   /** Which chain each address led to, and what came of it. */
   #last: { readonly chainsOf: ChainsOf; readonly plan: DirectionPlan } | undefined;
-  #parts: SharedParts | undefined;
+  readonly #parts = new SharedParts();
 
   constructor(direction: Direction, family: Family) {
     this.#direction = direction;
@@ -113,7 +109,7 @@ export class DirectionPlanner {
   }
 
   #put(used: ReadonlyMap<string, CompiledChain>, chainsOf: ChainsOf, denials: DirectionPlan["denials"]): DirectionPlan {
-    const { chains, maps, peerSets } = this.#shared(used);
+    const { chains, maps, peerSets } = this.#parts.follow(used.values());
     const joined = new Map<string, NftChain>();
     const elements = Array.from(chainsOf, ([ip, names]) => `${ip} : jump ${this.#joined([...names].sort(), joined)}`);
     const addresses = [...chainsOf.keys()].sort();
@@ -131,25 +127,6 @@ export class DirectionPlanner {
       addresses,
       denials,
     };
-  }
-
-  /** What compiled chains consist of, each part once; the very same lists as long as the same chains are in use. */
-  #shared(used: ReadonlyMap<string, CompiledChain>): SharedParts {
-    const last = this.#parts;
-    const isSame =
-      last?.used.size === used.size && [...used.keys()].every((key) => last.used.get(key) === used.get(key));
-    if (last !== undefined && isSame) return last;
-    // Pods share chains, by name.
-    const chains = new Map<string, NftChain>();
-    const maps: NftSet[] = [];
-    const peerSets = new Set<string>();
-    for (const compiled of used.values()) {
-      for (const chain of compiled.chains) if (!chains.has(chain.name)) chains.set(chain.name, chain);
-      maps.push(...compiled.maps);
-      for (const name of compiled.sets) peerSets.add(name);
-    }
-    this.#parts = { used, chains: [...chains.values()], maps, peerSets: [...peerSets] };
-    return this.#parts;
   }
 
   /** Whose the address is while two pods have it, nobody can tell: what both admit passes. @returns the chain's name */
