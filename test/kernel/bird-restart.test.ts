@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
-import { bgpRoutes } from "../../src/agent/bgp/bird-cleanup.ts";
+import { bgpRoutes, deleteBgpRoute } from "../../src/agent/bgp/bird-cleanup.ts";
 import { birdPid, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
+import { isRefusal } from "../../src/agent/bgp/reply-reader.ts";
 import { writeFileAtomic } from "../../src/cni/atomic-file.ts";
 import { watchRoutes } from "../../src/kernel/rtnetlink/route-events.ts";
 import type { BgpClusterConfig } from "../../src/model/bgp.ts";
@@ -67,6 +68,18 @@ async function mesh(t: TestContext, settings: Partial<BgpClusterConfig> = {}) {
   return { host, second, one, other };
 }
 
+/** Notes what becomes of BIRD's routes. */
+function watched(place: TestNamespace, name: string, changes: string[]): Disposable {
+  return place.run(() =>
+    watchRoutes((events) => {
+      for (const event of events) {
+        if (event.type !== "route" || event.route.protocol !== BIRD_PROTOCOL) continue;
+        changes.push(`${name}: ${event.deleted ? "deleted" : "set"} ${event.route.type} ${event.route.destination}`);
+      }
+    }),
+  );
+}
+
 /** What each learns of the other. */
 const HERE = ["10.244.2.0/24", "fd00:10:244:2::/64"];
 const THERE = ["10.244.1.0/24", "fd00:10:244:1::/64"];
@@ -76,17 +89,8 @@ test("a BIRD that is killed and comes back takes no route away for a moment, of 
   const learned = () => assert.deepEqual([destinations(host), destinations(second)], [HERE, THERE]);
   await eventually(10_000, async () => learned());
   const changes: string[] = [];
-  const watch = (name: string, place: TestNamespace) =>
-    place.run(() =>
-      watchRoutes((events) => {
-        for (const event of events) {
-          if (event.type !== "route" || event.route.protocol !== BIRD_PROTOCOL) continue;
-          changes.push(`${name}: ${event.deleted ? "deleted" : "set"} ${event.route.type} ${event.route.destination}`);
-        }
-      }),
-    );
-  using _here = watch("here", host);
-  using _there = watch("there", second);
+  using _here = watched(host, "here", changes);
+  using _there = watched(second, "there", changes);
   killBird(one.paths);
   await eventually(5000, async () => assert.equal(birdPid(one.paths), undefined));
   const again = await host.run(() => startBird(one.paths, true));
@@ -100,6 +104,23 @@ test("a BIRD that is killed and comes back takes no route away for a moment, of 
     [],
   );
   assert.ok(other.control.version);
+});
+
+test("BIRD gives the kernel its routes anew when it is told to, without taking one away: a route that is missing is back", async (t) => {
+  const { host, one } = await mesh(t);
+  await eventually(10_000, async () => assert.deepEqual(destinations(host), HERE));
+  const changes: string[] = [];
+  using _watch = watched(host, "here", changes);
+  for (const route of bgpRoutes(host.routes)) {
+    if (route.destination === HERE[0]) deleteBgpRoute(host.routes, route);
+  }
+  for (const family of [4, 6]) assert.ok(!isRefusal(await one.control.command(`restart kernel${family}`)));
+  await eventually(5000, async () => assert.deepEqual(destinations(host), HERE));
+  assert.deepEqual(
+    changes.filter((change) => change.includes("deleted")),
+    [`here: deleted unicast ${HERE[0]}`],
+    "nothing but what was deleted by hand",
+  );
 });
 
 test("a node that falls silent loses its routes within two seconds where nodes watch each other by BFD", async (t) => {

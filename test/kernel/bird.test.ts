@@ -1,6 +1,7 @@
 /** The configuration that is planned, in a real BIRD beside a router that means no good: what its filters let through. */
 import assert from "node:assert/strict";
-import { existsSync, statSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { verifyBgp } from "../../src/agent/bgp/bgp-verifier.ts";
@@ -235,6 +236,24 @@ test("a second BirdSupervisor finds the BIRD of the first, also one that left wi
   second.supervisor.configure(nodeConfig(paths, { importAllow: ["10.0.0.0/8"] }));
   await runs(second.supervisor);
   assert.deepEqual([birdPid(paths), second.said], [pid, ["BIRD runs already"]]);
+});
+
+test("a BIRD that somebody else runs on our socket, as in a container beside, is found, configured and ended", async (t) => {
+  const { node: host } = wire(t);
+  const paths = stateFolder(t);
+  mkdirSync(paths.folder, { recursive: true });
+  writeFileSync(paths.config, "router id 1.2.3.4; protocol device { }\n");
+  const other = host.run(() => spawn(findBird(), ["-f", "-c", paths.config, "-s", paths.socket], { stdio: "ignore" }));
+  t.after(() => other.kill("SIGKILL"));
+  await eventually(5000, async () => assert.ok(existsSync(paths.socket)));
+  const { supervisor, said } = supervised(t, host, paths);
+  supervisor.configure(nodeConfig(paths));
+  await runs(supervisor);
+  assert.deepEqual([said, supervisor.pid, supervisor.restarts], [["BIRD runs already"], undefined, 0]);
+  assert.ok((await supervisor.protocols()).some(({ name }) => name === "peer-tor"));
+  await supervisor.stop();
+  assert.equal(await endBird(join(paths.folder, "..")), "BIRD has ended");
+  await eventually(5000, async () => assert.equal(other.exitCode, 0));
 });
 
 test("a BIRD that cannot start says why, and is tried again", async (t) => {

@@ -1,12 +1,14 @@
 /** BGP on a node where BIRD is not there, or peers may not be read: what becomes of the node, and what is said. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Registry } from "prom-client";
 import type { BgpWanted } from "../../kube/bgp-source.ts";
-import { systemClock } from "../../kube/clock.ts";
+import { type Clock, systemClock } from "../../kube/clock.ts";
+import { ManualClock } from "../../kube/testing/manual-clock.ts";
 import type { BgpReport, BgpSessionReport } from "../../model/bgp-report.ts";
 import { BreakwaterError } from "../../model/errors.ts";
 import type { RoutingMode } from "../../model/node-config.ts";
@@ -16,12 +18,34 @@ import { node } from "../../plan/testing/scenarios.ts";
 import type { BgpApi } from "./bgp-api.ts";
 import { BgpParts } from "./bgp-parts.ts";
 import { NO_WISHES } from "./bgp-planner.ts";
-import { findBird } from "./bird-process.ts";
+import { birdPaths, findBird } from "./bird-process.ts";
 
 const nodes = [node(1, ["192.168.1.1"]), node(2, ["192.168.1.2"])];
 const REPORT = new URL("http://agent/bgp");
 
-function rig(t: TestContext, routing: RoutingMode, wanted: Partial<BgpWanted> = {}) {
+/** A BIRD that runs already, and whose session with a peer does not come. */
+function fakeBird(t: TestContext, folder: string, name: string): Promise<void> {
+  const paths = birdPaths(folder);
+  mkdirSync(paths.folder, { recursive: true });
+  const server = createServer((socket) => {
+    socket.setEncoding("utf8");
+    socket.write("0001 BIRD 2.0.12 ready.\n");
+    socket.on("data", (text: string) => {
+      const isAsked = text.startsWith("show protocols");
+      socket.write(
+        isAsked
+          ? `1002-${name} BGP        ---        start  1767225600  Active        Socket: No route to host\n` +
+              "1006-  BGP state:          Active\n    Last error:       Socket: No route to host\n \n0000 \n"
+          : "0003 Reconfigured\n",
+      );
+    });
+    t.after(() => socket.destroy());
+  });
+  t.after(() => server.close());
+  return new Promise((listening) => server.listen(paths.socket, listening));
+}
+
+function rig(t: TestContext, routing: RoutingMode, wanted: Partial<BgpWanted> = {}, clock: Clock = systemClock) {
   const folder = mkdtempSync(join(tmpdir(), "breakwater-bgp-"));
   const given = bgpInput({ nodes, routing });
   const told: (readonly [readonly BgpSessionReport[], readonly Problem[]])[] = [];
@@ -36,7 +60,7 @@ function rig(t: TestContext, routing: RoutingMode, wanted: Partial<BgpWanted> = 
   } as unknown as BgpApi;
   const registry = new Registry();
   const parts = new BgpParts({
-    ...{ nodeName: "node1", routing, stateDir: folder, api, registry, clock: systemClock },
+    ...{ nodeName: "node1", routing, stateDir: folder, api, registry, clock },
     routes: { routes: () => [], deleteRoute: () => undefined },
     nodes: () => given.nodes,
     facts: () => given.facts,
@@ -55,7 +79,7 @@ function rig(t: TestContext, routing: RoutingMode, wanted: Partial<BgpWanted> = 
     rmSync(folder, { recursive: true, force: true });
   });
   const report = async () => (await parts.document(REPORT)) as BgpReport | undefined;
-  return { parts, its, told, said, report, registry };
+  return { folder, parts, its, told, said, report, registry };
 }
 
 async function until(check: () => boolean): Promise<void> {
@@ -159,4 +183,22 @@ test("of two peers with one address, and of a password that is missing, the node
     "BW_BGP_PEER_TAKEN BGPPeer b",
   ]);
   assert.deepEqual(sessions?.map(({ peer: name }) => name).sort(), ["a", "node2"]);
+});
+
+test("a peer that nobody can reach keeps the node from being ready for a while, not for ever, and is told of", async (t) => {
+  const clock = new ManualClock();
+  const wanted = { settings: { ...NO_WISHES.settings, nodeMesh: false }, peers: [peer("tor")] };
+  const { folder, parts, its, told, report } = rig(t, "bgp", wanted, clock);
+  await fakeBird(t, folder, "peer-tor");
+  parts.follow();
+  await until(() => parts.notReadyReason() === "BGP sessions are not established yet");
+  await report();
+  clock.advance(14_000);
+  await report();
+  assert.equal(parts.notReadyReason(), "BGP sessions are not established yet");
+  clock.advance(2000);
+  await report();
+  assert.deepEqual([parts.notReadyReason(), its.ready], [undefined, 1]);
+  const { state, lastError } = told.at(-1)?.[0][0] ?? {};
+  assert.deepEqual([state, lastError], ["Active", "Socket: No route to host"]);
 });

@@ -31,9 +31,10 @@ const GONE_POLL_MS = 20;
  */
 export async function endBird(stateDir: string): Promise<string | undefined> {
   const paths = birdPaths(stateDir);
-  if (birdPid(paths) === undefined) return undefined;
   try {
+    // One in a container beside has no pid here.
     const control = await tryOpen(paths.socket, DEADLINE_MS);
+    if (control === undefined && birdPid(paths) === undefined) return undefined;
     await control?.command("down");
     control?.close();
   } catch (error) {

@@ -69,8 +69,12 @@ function planMesh(input: BgpInput, taken: ReadonlySet<string>): { sessions: BgpS
   const [sessions, problems]: [BgpSession[], Problem[]] = [[], []];
   if (!settings.nodeMesh || input.beside === true) return { sessions, problems };
   const { routeReflectors } = settings;
+  // One that does not route by BGP has no sessions with nodes.
   const reflects = (node: ClusterNode | undefined) =>
-    routeReflectors !== undefined && node !== undefined && matchesSelector(routeReflectors, node.labels);
+    routeReflectors !== undefined &&
+    node !== undefined &&
+    (node.routing ?? "bgp") === "bgp" &&
+    matchesSelector(routeReflectors, node.labels);
   const some = routeReflectors !== undefined && [...nodes.values()].some(reflects);
   const ours = reflects(own);
   const mesh = { families: podFamilies(input.state), hasFabric: taken.size > 0 };

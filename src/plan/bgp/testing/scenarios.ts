@@ -115,6 +115,14 @@ export const scenarios: Readonly<Record<string, BgpInput>> = {
     ],
     settings: { routeReflectors: reflectors },
   }),
+  "reflector-that-routes-otherwise": bgpInput({
+    nodes: [
+      oneSubnet[0] as ClusterNode,
+      routed(labelled(node(2, ["192.168.1.2"]), reflector), "vxlan"),
+      node(3, ["192.168.1.3"]),
+    ],
+    settings: { routeReflectors: reflectors },
+  }),
   "racks-two-routers": bgpInput({
     nodes: twoSubnets.map((each) => labelled(each, { rack: "r1" })),
     settings: {
