@@ -36,6 +36,7 @@ import { CLUSTER_NETWORK_POLICY_CRD } from "../src/kube/cluster-network-policy-c
 import { OWN_CRDS } from "../src/kube/own-crds.ts";
 import { faultKinds } from "../src/lab/faults/catalogue.ts";
 import { ERROR_CODES } from "../src/model/error-codes.ts";
+import { IPVS_MARK } from "../src/model/ipvs.ts";
 import * as marks from "../src/model/marks.ts";
 
 const NOTICE =
@@ -155,7 +156,12 @@ function marksPage(): string {
     [
       "link names",
       "names",
-      `\`${marks.VXLAN_DEVICE}\` and a pod's host end, \`${marks.POD_LINK_PREFIX}\` and 11 hexadecimal digits`,
+      `\`${marks.VXLAN_DEVICE}\`, \`${marks.IPVS_DEVICE}\` (addresses of Services) and a pod's host end, \`${marks.POD_LINK_PREFIX}\` and 11 hexadecimal digits`,
+    ],
+    [
+      "flag of virtual servers",
+      `0x${IPVS_MARK.toString(16)}`,
+      "IP_VS_SVC_F_SCHED3: virtual servers of ours with `--service-proxy ipvs` (`ipvsadm -Ln` prints `flag-3`)",
     ],
     ["link group", `0x${marks.DOOMED_GROUP.toString(16)}`, "host ends of deleted pods that wait for their deletion"],
     [
