@@ -57,7 +57,9 @@ export class BgpPlanner {
     const wanted = api === undefined ? NO_WISHES : api.source.wanted();
     if (wanted === undefined || !this.#announce(wanted)) return undefined;
     const serviceAddresses = this.#serviceAddresses;
-    const known = facts();
+    // Without a peer there is no session to be planned by the node's interfaces, and most nodes never have one.
+    const isIdle = routing !== "bgp" && wanted.peers.length === 0;
+    const known = isIdle ? { nodeName, interfaces: [] } : facts();
     const labels = wanted.settings.routeReflectors === undefined ? undefined : all;
     const { paths, podCidrs } = desired;
     const inputs = [own, paths, podCidrs, JSON.stringify(known.interfaces), wanted, labels, serviceAddresses];
