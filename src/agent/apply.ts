@@ -7,7 +7,7 @@ import { isAlreadyExists, isNotFound } from "../kernel/netlink/error.ts";
 import type { RouteChange } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import { MAIN_TABLE, type Route } from "../model/kernel-objects.ts";
-import { NFT_TABLE, ROUTE_PROTOCOL } from "../model/marks.ts";
+import { NFT_TABLE, ROUTE_PROTOCOL, TUNNEL } from "../model/marks.ts";
 import type { Operation } from "../model/operation.ts";
 import type { DesiredPod } from "../model/state.ts";
 import type { Mirror } from "./mirror.ts";
@@ -126,7 +126,7 @@ function changeNft({ changes }: Extract<Operation, { do: "changeNft" }>, kernel:
 
 function createVxlan({ vxlan }: Extract<Operation, { do: "createVxlan" }>, kernel: Kernel, mirror: Mirror): void {
   const { name, mac, mtuBytes, vni, port, local, underlayIndex } = vxlan;
-  const parameters = { vni, port, local, underlayIndex, learning: false, udpChecksum: false };
+  const parameters = { vni, port, local, underlayIndex, ...TUNNEL };
   kernel.routes.createLink({ name, mac, mtuBytes, up: true, kind: { type: "vxlan", vxlan: parameters } });
   mirror.refreshLink(name);
 }

@@ -4,7 +4,7 @@
  * deleted, the other way round. Only objects with our mark are deleted. Nothing differs: nothing is returned.
  */
 import type { Link } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, isOurLink } from "../model/marks.ts";
+import { DOOMED_GROUP, IPVS_DEVICE, isOurLink, TUNNEL } from "../model/marks.ts";
 import type { NftChange } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
@@ -99,8 +99,10 @@ function diffVxlan(vxlan: DesiredVxlan, link: Link | undefined): Operation[] {
     has.port === vxlan.port &&
     has.local === vxlan.local &&
     has.underlayIndex === vxlan.underlayIndex &&
-    !has.learning &&
-    !has.udpChecksum;
+    has.learning === TUNNEL.learning &&
+    has.udpChecksum === TUNNEL.udpChecksum &&
+    has.sourcePorts?.first === TUNNEL.sourcePorts.first &&
+    has.sourcePorts.last === TUNNEL.sourcePorts.last;
   // The kernel cannot change these on a living device.
   if (!same) return [{ do: "deleteLink", device, cause }, create];
   const change = {
@@ -258,7 +260,8 @@ function deleteAddresses(desired: DesiredState, observed: Observed): Operation[]
 /** A pod link that no record knows is an ADD that was killed before its record: its sandbox was never used. */
 function deleteLinks(desired: DesiredState, observed: Observed): Operation[] {
   const pods = desired.pods.map((pod) => pod.hostIfname);
-  const wanted = new Set([desired.vxlan?.name, ...pods, ...(desired.strangers ?? [])]);
+  // The device of Services is its proxy's, in a loop of its own.
+  const wanted = new Set([desired.vxlan?.name, IPVS_DEVICE, ...pods, ...(desired.strangers ?? [])]);
   return [...observed.links.values()]
     .filter((link) => isOurs(link) && !wanted.has(link.name))
     .map((link) => ({ do: "deleteLink", device: link.name, cause: GONE }));

@@ -1,7 +1,7 @@
 /** A kernel that has exactly what a state asks for, as an observation. */
 import type { Link } from "../../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../../model/kernel-objects.ts";
-import { ROUTE_PROTOCOL } from "../../model/marks.ts";
+import { ROUTE_PROTOCOL, TUNNEL } from "../../model/marks.ts";
 import { type ObservedTable, ruleFingerprint } from "../../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../../model/observed.ts";
 import type { DesiredState } from "../../model/state.ts";
@@ -68,7 +68,7 @@ function linksOf({ vxlan, pods, routes }: DesiredState): Map<string, Link> {
       kind: "vxlan",
       mac,
       mtuBytes,
-      vxlan: { vni, port, local, underlayIndex, learning: false, udpChecksum: false },
+      vxlan: { vni, port, local, underlayIndex, ...TUNNEL },
     });
   }
   for (const { hostIfname, mtuBytes } of pods)
