@@ -41,7 +41,8 @@ export function sysctlsAt(root: string): Sysctl {
 function writeExisting(path: string, value: string): void {
   const fd = fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_TRUNC);
   try {
-    fs.writeSync(fd, value);
+    // As echo writes it: a list that is to be empty is only so with the end of a line.
+    fs.writeSync(fd, `${value}\n`);
   } finally {
     fs.closeSync(fd);
   }

@@ -41,6 +41,8 @@ test("planModule() survives soft dependencies that go round", () => {
 test("planModule() follows aliases with wildcards", () => {
   assert.deepEqual(plan("rtnl-link-vxlan").load.at(-1), "vxlan");
   assert.equal(plan("net-pf-16-proto-16-family-IPVS").state, "loadable");
+  const two = withModprobe("alias crypto-crc32c dummy\n");
+  assert.deepEqual(plan("crypto-crc32c", two).load, ["dummy", "crc32c_generic"], "all that have it");
 });
 
 test("planModule() honours a blacklist and says which line", () => {

@@ -44,11 +44,12 @@ export function planModule(need: Wanted, facts: ModuleFacts): ModuleStatus {
     const detail = `it came with Linux ${need.since}, and this is ${facts.release}`;
     return status("too-old", detail, `Boot Linux ${need.since} or newer`);
   }
-  const real = resolve(module, facts);
+  const [real, ...others] = resolve(module, facts);
   if (real === undefined) return { ...status("absent"), ...whyAbsent(module, need.option, facts) };
   const refused = refusal(real, facts);
   if (refused !== undefined) return { ...status(refused.state, refused.detail), remedy: refused.remedy };
   const load = loadOrder(real, facts);
+  for (const other of others) loadOrder(other, facts, load);
   const blocked = load
     .map((name) => [name, refusal(name, facts)] as const)
     .find(([, why]) => why?.state === "diverted");
@@ -75,12 +76,12 @@ function renamed(module: string, { release, files }: ModuleFacts): { detail: str
   };
 }
 
-/** The module of that name, or of that alias. */
-function resolve(module: string, { files, rules }: ModuleFacts): string | undefined {
-  if (files === undefined) return undefined;
-  if (files.has(module)) return module;
-  const named = rules.aliases.find(([pattern, target]) => files.has(target) && matchesAlias(pattern, module));
-  return named?.[1];
+/** The module of that name, or all that have that alias: modprobe loads each of them. */
+function resolve(module: string, { files, rules }: ModuleFacts): string[] {
+  if (files === undefined) return [];
+  if (files.has(module)) return [module];
+  const named = rules.aliases.filter(([pattern, target]) => files.has(target) && matchesAlias(pattern, module));
+  return [...new Set(named.map(([, target]) => target))];
 }
 
 function whyAbsent(
@@ -129,7 +130,7 @@ function refusal(
 }
 
 /**
- * What modprobe loads, in its order: soft dependencies before, dependencies (modules.dep has the last first), the module,
+ * What modprobe loads, in its order: dependencies (modules.dep has the last first), soft dependencies before, the module,
  * soft dependencies behind. A soft dependency that is missing or blacklisted is left out: it is a wish.
  */
 function loadOrder(module: string, facts: ModuleFacts, order: string[] = [], above: readonly string[] = []): string[] {
@@ -139,13 +140,14 @@ function loadOrder(module: string, facts: ModuleFacts, order: string[] = [], abo
   const inside = [...above, module];
   const wishes = (names: readonly string[]) => {
     for (const name of names) {
-      const real = resolve(name, facts);
-      if (real !== undefined && refusal(real, facts) === undefined) loadOrder(real, facts, order, inside);
+      for (const real of resolve(name, facts)) {
+        if (refusal(real, facts) === undefined) loadOrder(real, facts, order, inside);
+      }
     }
   };
   const soft = facts.rules.softdeps.get(module);
-  wishes(soft?.pre ?? []);
   for (const name of [...file.dependencies].reverse()) loadOrder(name, facts, order, inside);
+  wishes(soft?.pre ?? []);
   order.push(module);
   wishes(soft?.post ?? []);
   return order;
