@@ -11,7 +11,7 @@ const jobs = {
   "test:vm": { needs: ["run", "test", "vm"], command: (args) => [join(root, "tools", "test-vm.mjs"), ...args] },
   check: { needs: ["run"], command: (args) => [join(root, "tools", "check.mjs"), ...args] },
   reference: { needs: ["run"], command: (args) => [join(root, "tools", "reference.ts"), ...args] },
-  bench: { needs: ["run", "test"], command: (args) => [join(root, "test", "bench", "main.ts"), ...args] },
+  bench: { needs: ["run", "test", "vm"], command: (args) => [join(root, "test", "bench", "main.ts"), ...args] },
 };
 
 const [name = "", ...args] = process.argv.slice(2);

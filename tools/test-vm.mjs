@@ -5,8 +5,8 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
-import { basename, join } from "node:path";
-import { buildSync } from "esbuild";
+import { join } from "node:path";
+import { bundle } from "../test/vm/bundle.ts";
 import { root } from "./setup.mjs";
 
 const kernel = join(root, "build", "vm", "kernel");
@@ -15,26 +15,6 @@ const named = process.argv.slice(2);
 const files = named.length > 0 ? named : globSync("test/vm/*.test.ts").sort();
 /** An emulated processor on a busy machine. */
 const TIMEOUT_SECONDS = "1800";
-
-/** One file for each test: to read hundreds takes the emulated processor a minute. */
-function bundle(file) {
-  const output = join("build", "vm", "tests", `${basename(file, ".ts")}.mjs`);
-  buildSync({
-    absWorkingDir: root,
-    entryPoints: [file],
-    outfile: output,
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node24",
-    sourcemap: "inline",
-    external: ["koffi"],
-    // What the packages in it require.
-    banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` },
-    logLevel: "error",
-  });
-  return output;
-}
 
 /** @returns the tests that passed, failed, were skipped; a machine that ends without saying so is one that failed */
 async function runInMachine(file) {

@@ -12,6 +12,7 @@ import { furnish, isolatedDisk, runIsolated } from "./isolation.ts";
 import { formatTable, type Row } from "./row.ts";
 import { bgp } from "./suites/bgp.ts";
 import { cni } from "./suites/cni.ts";
+import { ipvs, prepareMachine } from "./suites/ipvs.ts";
 import { mtu } from "./suites/mtu.ts";
 import { path } from "./suites/path.ts";
 import { policy } from "./suites/policy.ts";
@@ -19,7 +20,7 @@ import { scale } from "./suites/scale.ts";
 import { services } from "./suites/services.ts";
 import { benchBuild } from "./tools.ts";
 
-const suites: readonly Suite[] = [cni, path, mtu, services, policy, bgp, scale];
+const suites: readonly Suite[] = [cni, path, mtu, services, ipvs, policy, bgp, scale];
 
 interface Command {
   readonly chosen: readonly Suite[];
@@ -107,6 +108,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const inside = isolatedDisk();
   if (inside !== undefined) return runSuites(command, inside);
+  // Inside there is no network to bring its kernel.
+  if (command.chosen.includes(ipvs)) prepareMachine();
   return runIsolated(fileURLToPath(import.meta.url), args, join(benchBuild, `run-${process.pid}`));
 }
 

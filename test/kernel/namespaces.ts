@@ -16,7 +16,7 @@ export interface TestNamespace {
 }
 
 /** A new namespace with its loopback up, gone when the test ends. */
-export function testNamespace(t: TestContext, name = "ns"): TestNamespace {
+export function testNamespace(t: Pick<TestContext, "after">, name = "ns"): TestNamespace {
   const folder = fs.mkdtempSync(join(tmpdir(), "breakwater-test-"));
   const path = join(folder, name);
   createNamespace(path);

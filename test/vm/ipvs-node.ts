@@ -15,6 +15,7 @@ import type { TestNamespace } from "../kernel/namespaces.ts";
 
 export interface NodeProxy extends Disposable {
   readonly proxy: ServiceProxy;
+  readonly source: FakeServiceSource;
   /** Warnings and errors. */
   readonly problems: string[];
   set(state: ServiceState): void;
@@ -37,13 +38,17 @@ function ipvsKernelOf(ns: TestNamespace): IpvsKernel {
   };
 }
 
-/** An agent's proxy begins on the node, with what the kernel has. */
+/**
+ * An agent's proxy begins on the node, with what the kernel has.
+ * @param begin calls what reads the kernel and brings the Services into it
+ */
 export function startProxy(
-  t: TestContext,
+  t: Pick<TestContext, "after">,
   ns: TestNamespace,
   context: ServiceContext,
   state: ServiceState,
   config: Partial<ServiceConfig> = {},
+  begin: (body: () => void) => void = (body) => body(),
 ): NodeProxy {
   const problems: string[] = [];
   const problem = (fields: object, message: string) => void problems.push(`${message} ${JSON.stringify(fields)}`);
@@ -77,9 +82,10 @@ export function startProxy(
     isOpen = false;
   };
   t.after(end);
-  proxy.setNode(context);
+  begin(() => proxy.setNode(context));
   return {
     proxy,
+    source,
     problems,
     set: (next) => {
       source.set(next);

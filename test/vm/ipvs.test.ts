@@ -4,11 +4,20 @@ import { readFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServiceState } from "../../src/agent/services/testing/proxy-rig.ts";
+import { FakeHost } from "../../src/kernel/fake/host.ts";
+import { type Ipvs, loadIpvs } from "../../src/kernel/genetlink/ipvs.ts";
 import { inNamespaceAt } from "../../src/kernel/netns.ts";
-import { IPVS_SCHEDULERS, type IpvsScheduler } from "../../src/model/ipvs.ts";
+import {
+  IPVS_FALLBACK,
+  IPVS_MARK,
+  IPVS_PERSISTENT,
+  IPVS_SCHEDULERS,
+  type IpvsChange,
+  type IpvsScheduler,
+} from "../../src/model/ipvs.ts";
 import { aService, aSlice, node1 } from "../../src/plan/services/testing/objects.ts";
 import { podOn } from "../../src/plan/services/testing/service-cluster.ts";
-import type { TestNamespace } from "../kernel/namespaces.ts";
+import { type TestNamespace, testNamespace } from "../kernel/namespaces.ts";
 import { dialEverything, dialledCluster, nodeOfResponders, services, slices } from "../kernel/service-dials.ts";
 import { makeServiceNode, type ServiceNode } from "../kernel/service-node.ts";
 import { Connection } from "./connection.ts";
@@ -209,4 +218,49 @@ test("every scheduler that the kernel has serves; one that it has not is named, 
   for (const usual of ["rr", "wrr", "lc", "wlc", "sh", "mh"] satisfies IpvsScheduler[]) {
     assert.ok(served.includes(usual), usual);
   }
+});
+
+/** Each step: done, or the errno of its refusal. */
+function outcomes(ipvs: Ipvs, steps: readonly IpvsChange[]): string[] {
+  return ipvs.applyMany(steps).map((error, i) => `${steps[i]?.do}: ${error === undefined ? "done" : error.errno}`);
+}
+
+test("the fake kernel does with virtual servers what the real one does", (t) => {
+  const key = "10.96.0.10 . tcp . 80";
+  const server = (fields = {}) => ({ key, scheduler: "rr", flags: IPVS_MARK, timeoutSeconds: 0, ...fields });
+  const six = server({ key: "fd00:10:96::a . udp . 53", flags: IPVS_MARK | IPVS_PERSISTENT, timeoutSeconds: 10_800 });
+  const destination = (weight: number, endpoint = "10.244.1.5 . 8080") => ({ key, destination: { endpoint, weight } });
+  const steps: IpvsChange[] = [
+    { do: "deleteServer", key },
+    { do: "changeServer", server: server() },
+    { do: "addDestination", ...destination(1) },
+    { do: "addServer", server: server({ scheduler: "nosuch" }) },
+    { do: "addServer", server: server() },
+    { do: "addServer", server: server() },
+    { do: "changeServer", server: server({ scheduler: "nosuch" }) },
+    { do: "changeServer", server: server({ scheduler: "sh", flags: IPVS_MARK | IPVS_FALLBACK }) },
+    { do: "changeDestination", ...destination(0) },
+    { do: "deleteDestination", ...destination(0) },
+    { do: "addDestination", ...destination(1) },
+    { do: "addDestination", ...destination(1) },
+    { do: "addDestination", ...destination(1, "10.244.2.6 . 8080") },
+    { do: "changeDestination", ...destination(0) },
+    { do: "deleteDestination", ...destination(1, "10.244.2.6 . 8080") },
+    { do: "addServer", server: six },
+    { do: "addDestination", key: six.key, destination: { endpoint: "fd00:10:244:1::5 . 5353", weight: 1 } },
+  ];
+  const ns = testNamespace(t);
+  const host = new FakeHost();
+  host.addNamespace(ns.path);
+  using fake = host.ipvs(ns.path).loadIpvs();
+  using real = ns.run(() => loadIpvs());
+  assert.deepEqual(outcomes(fake, steps), outcomes(real, steps));
+  const all = (ipvs: Ipvs) =>
+    ipvs
+      .virtualServers()
+      .map((one) => ({ ...one, destinations: ipvs.destinations(one.server?.key ?? "") }))
+      .sort((a, b) => (a.address ?? "").localeCompare(b.address ?? ""));
+  assert.deepEqual(all(fake), all(real));
+  assert.equal(all(real).length, 2);
+  assert.deepEqual([fake.destinations("10.96.0.99 . tcp . 1"), real.destinations("10.96.0.99 . tcp . 1")], [[], []]);
 });

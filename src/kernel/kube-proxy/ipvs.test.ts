@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BreakwaterError } from "../../model/errors.ts";
+import { IPVS_MARK } from "../../model/ipvs.ts";
 import { FakeHost } from "../fake/host.ts";
 import { formatServer, type VirtualServer } from "../genetlink/ipvs-messages.ts";
 import type { IpsetPort } from "../nfnetlink/ipset-socket.ts";
@@ -124,4 +125,16 @@ test("IpvsPart's fingerprint tells new virtual servers, in any order", () => {
   assert.equal(part.find()?.fingerprint, first);
   state.servers.push(server("10.96.0.1", 8080));
   assert.notEqual(part.find()?.fingerprint, first);
+});
+
+test("IpvsPart leaves alone what serves through IPVS in its place: virtual servers with our mark", () => {
+  const ours = (address: string, flags: number): VirtualServer => ({
+    ...server(address, 80),
+    server: { key: `${address} . tcp . 80`, scheduler: "rr", flags, timeoutSeconds: 0 },
+  });
+  const { part, addLink, left } = rig([ours("10.96.0.1", IPVS_MARK), ours("10.96.0.2", 0), server("10.96.0.3", 80)]);
+  addLink("10.96.0.1", "10.96.0.2", "10.96.0.3");
+  assert.equal(part.find()?.counts["virtual servers"], 2);
+  part.remove();
+  assert.deepEqual(left(), ["TCP 10.96.0.1:80"]);
 });
