@@ -153,6 +153,10 @@ test("routes between nodes stay their own; nobody outside brings any, nor a defa
     );
     // What no pod has is not sent back to the fabric, which sends it here.
     assert.match(routes, new RegExp(`^unreachable 10\\.244\\.${NODES.indexOf(node) + 1}\\.0/24 proto 98 $`, "m"));
+    assert.match(
+      await lab.exec(`node/${node}`, "ip", "-6", "route"),
+      /^unreachable fd00:10:244:\d::\/64 dev lo proto 98 /m,
+    );
   }
   assert.match(await routesOf("node1"), /^10\.244\.2\.0\/24 via 10\.244\.2\.0 dev bwvxlan proto 98 onlink/m);
   await allReach();
@@ -267,6 +271,7 @@ test("without its last BGPPeer a node ends BIRD and takes its routes away, and p
   for (const node of NODES) {
     await eventually(SETTLED_MS, async () => {
       assert.doesNotMatch(await routesOf(node), /proto bird|unreachable/);
+      assert.doesNotMatch(await lab.exec(`node/${node}`, "ip", "-6", "route"), /proto bird|unreachable fd00:10:244/);
       assert.equal((await program(node, "bgp")).code, 2);
     });
   }
