@@ -1,6 +1,6 @@
 /** When the CNI configuration goes to disk, and that it stays there. */
 import { messageOf } from "../model/errors.ts";
-import type { AgentOptions } from "./agent.ts";
+import type { AgentOptions } from "./agent-options.ts";
 import type { NodeNetwork } from "./node-network.ts";
 
 const PUBLISH_RETRY_MS = 1000;

@@ -4,7 +4,7 @@ import { systemClock } from "../kube/clock.ts";
 import { EventRecorder } from "../kube/events.ts";
 import type { ClusterNode } from "../model/cluster.ts";
 import type { DesiredState, LocalPod } from "../model/state.ts";
-import type { AgentOptions } from "./agent.ts";
+import type { AgentOptions } from "./agent-options.ts";
 import { LearnedMtus } from "./learned-mtus.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import type { Mirror } from "./mirror.ts";
