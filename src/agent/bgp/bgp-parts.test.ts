@@ -1,6 +1,7 @@
 /** BGP on a node where BIRD is not there, or peers may not be read: what becomes of the node, and what is said. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +19,7 @@ import { node } from "../../plan/testing/scenarios.ts";
 import type { BgpApi } from "./bgp-api.ts";
 import { BgpParts } from "./bgp-parts.ts";
 import { NO_WISHES } from "./bgp-planner.ts";
-import { birdPaths, findBird } from "./bird-process.ts";
+import { birdPaths, birdPid, findBird } from "./bird-process.ts";
 
 const nodes = [node(1, ["192.168.1.1"]), node(2, ["192.168.1.2"])];
 const REPORT = new URL("http://agent/bgp");
@@ -202,3 +203,38 @@ test("a peer that nobody can reach keeps the node from being ready for a while, 
   const { state, lastError } = told.at(-1)?.[0][0] ?? {};
   assert.deepEqual([state, lastError], ["Active", "Socket: No route to host"]);
 });
+
+/** A process that passes for the BIRD of an earlier agent: it runs with our configuration. */
+function formerBird(t: TestContext, folder: string, config: string): void {
+  const paths = birdPaths(folder);
+  mkdirSync(paths.folder, { recursive: true });
+  writeFileSync(paths.config, config);
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", paths.config], { stdio: "ignore" });
+  t.after(() => child.kill("SIGKILL"));
+  writeFileSync(paths.pid, `${child.pid}\n`);
+}
+
+for (const routing of ["bgp", "auto"] as const) {
+  test(`a BIRD that runs keeps its peers while they may not be read, and gets them anew once they may: ${routing}`, async (t) => {
+    const { folder, parts, its, told, report } = rig(t, routing, { unread });
+    formerBird(t, folder, "# what was configured before\n");
+    await fakeBird(t, folder, "peer-tor");
+    await until(() => birdPid(birdPaths(folder)) !== undefined);
+    parts.follow();
+    await until(() => parts.problems.length === 1);
+    const { problems, sessions } = (await report()) ?? {};
+    assert.deepEqual([problems?.map(({ code }) => code), sessions], [["BW_BGP_FORBIDDEN"], []]);
+    const config = () => readFileSync(birdPaths(folder).config, "utf8");
+    assert.equal(config(), "# what was configured before\n");
+    assert.deepEqual(told, [], "nothing is known of its sessions");
+    // A node more, and still no right: nothing changes.
+    its.wanted = { ...NO_WISHES, unread: [...unread, "Cannot list bgpconfigurations.breakwater.dev"] };
+    parts.follow();
+    assert.equal(config(), "# what was configured before\n");
+    its.wanted = { ...NO_WISHES, peers: [peer("tor")] };
+    parts.follow();
+    await until(() => /protocol bgp 'peer-tor'/.test(config()));
+    assert.deepEqual(parts.problems, []);
+    await until(() => told.length > 0);
+  });
+}

@@ -24,6 +24,7 @@ export class BirdSwitch {
   #wanted: string | undefined;
   #supervisor: BirdSupervisor | undefined;
   #turning: Promise<void> | undefined;
+  #isTurning = false;
   #stopped = false;
 
   constructor(options: BirdSwitchOptions) {
@@ -38,9 +39,7 @@ export class BirdSwitch {
   /** @param text BIRD's configuration; undefined: no BIRD */
   want(text: string | undefined): void {
     this.#wanted = text;
-    this.#turning ??= this.#turn().finally(() => {
-      this.#turning = undefined;
-    });
+    if (!this.#isTurning) this.#turning = this.#turn();
   }
 
   /** BIRD and its routes stay as they are. */
@@ -50,14 +49,16 @@ export class BirdSwitch {
     await this.#turning;
   }
 
+  /** Its end is told at once, not a turn of the event loop later: what is wanted right behind it must not be lost. */
   async #turn(): Promise<void> {
-    for (;;) {
+    this.#isTurning = true;
+    for (let done = false; !done && !this.#stopped; ) {
       const text = this.#wanted;
-      if (this.#stopped) return;
       if (text === undefined) await this.#off();
       else this.#on(text);
-      if (this.#wanted === text) return;
+      done = this.#wanted === text;
     }
+    this.#isTurning = false;
   }
 
   #on(text: string): void {
