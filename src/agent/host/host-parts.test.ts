@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Sysctl } from "../../kernel/sysctl.ts";
+import type { ModuleTexts } from "../../model/host-modules.ts";
 import type { DesiredState, DesiredSysctl } from "../../model/state.ts";
 import type { TuningProfile } from "../../model/tuning.ts";
 import { DEBIAN } from "../../plan/host/testing/module-facts.ts";
@@ -20,7 +21,7 @@ const PROFILE: TuningProfile = {
   values: [{ name: "net/core/rmem_max", value: "1000", reason: "test", rule: "at-least" }],
 };
 
-function aNode(t: TestContext, required: readonly DesiredSysctl[] = [FORWARD]) {
+function aNode(t: TestContext, required: readonly DesiredSysctl[] = [FORWARD], texts: ModuleTexts = DEBIAN) {
   const folder = fs.mkdtempSync(join(tmpdir(), "breakwater-host-"));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const values = new Map([
@@ -34,7 +35,7 @@ function aNode(t: TestContext, required: readonly DesiredSysctl[] = [FORWARD]) {
   const asked: string[] = [];
   const loaded: string[] = [];
   const metrics = createMetrics();
-  const modules = () => ({ modules: DEBIAN, requests: [], sysctls: [], unread: undefined });
+  const modules = () => ({ modules: texts, requests: [], sysctls: [], unread: undefined });
   const parts = new HostParts({
     config: {
       nodeName: "node1",
@@ -45,7 +46,7 @@ function aNode(t: TestContext, required: readonly DesiredSysctl[] = [FORWARD]) {
       masqueradeExceptions: [],
     },
     sysctl,
-    machine: { present: () => DEBIAN, texts: modules, load: async (module) => void loaded.push(module) },
+    machine: { present: () => texts, texts: modules, load: async (module) => void loaded.push(module) },
     prepared: { loaded: [], failures: [{ module: "vxlan", error: "no", without: "no tunnel" }] },
     tuner: new Tuner({
       sysctl,
@@ -117,4 +118,18 @@ test("HostParts reports modules, what is off, and files that set something else 
   assert.equal(report?.modules.find(({ module }) => module === "vxlan")?.state, "loadable");
   assert.deepEqual(report?.agent?.moduleFailures, [{ module: "vxlan", error: "no", without: "no tunnel" }]);
   assert.match(await metrics.registry.metrics(), /breakwater_modules_missing\{module="vxlan"\} 1/);
+});
+
+test("HostParts says once what is off on a kernel that was built without it", async (t) => {
+  const config = "CONFIG_VETH=y\nCONFIG_VXLAN=y\n";
+  const monolithic = { ...DEBIAN, procModules: undefined, sysModules: [], dep: undefined, builtin: undefined, config };
+  const { parts, said, metrics } = aNode(t, [FORWARD], { ...monolithic, config: "CONFIG_VETH=y\n" });
+  parts.lookAtModules();
+  parts.lookAtModules();
+  const tunnel = said.filter((text) => /^off: pods of nodes behind a router cannot be reached/.test(text));
+  assert.equal(tunnel.length, 1, said.join("\n"));
+  assert.match(await metrics.registry.metrics(), /breakwater_modules_missing\{module="vxlan"\} 1/);
+  const whole = aNode(t, [FORWARD], monolithic);
+  whole.parts.lookAtModules();
+  assert.deepEqual(whole.said, []);
 });

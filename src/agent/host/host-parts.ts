@@ -10,7 +10,8 @@ import type { AgentHostReport, DriftReport, HostReport, RepairReport } from "../
 import type { NodeConfig } from "../../model/node-config.ts";
 import type { DesiredState, DesiredSysctl } from "../../model/state.ts";
 import type { TuningProfile } from "../../model/tuning.ts";
-import { neededFeatures } from "../../plan/host/features.ts";
+import { neededFeatures, planFeatures, planModules } from "../../plan/host/features.ts";
+import { moduleFacts } from "../../plan/host/module-facts.ts";
 import { planHostReport } from "../../plan/host/report.ts";
 import type { ApplyResult } from "../apply.ts";
 import type { Log } from "../log.ts";
@@ -57,19 +58,24 @@ export class HostParts implements Disposable {
   readonly #settled = new Set<string>();
   readonly #repairs: RepairReport[] = [];
   readonly #drift = new Map<string, DriftReport>();
+  /** Modules without which something is off, on a kernel that can load none. */
+  readonly #lacking = new Set<string>();
   #triedBridge = false;
   #saidProblem: string | undefined;
 
   constructor(options: HostPartsOptions) {
     this.#options = options;
     createHostMetrics(options.metrics.registry, {
-      missing: () => options.prepared.failures.map(({ module }) => module),
+      missing: () => [...new Set([...options.prepared.failures.map(({ module }) => module), ...this.#lacking])],
       drifted: () => [...this.#drift.keys()],
     });
     this.#tune();
     // They keep no process that has nothing else to do.
-    const look = () => this.look();
-    this.#timers = [setTimeout(look, FIRST_LOOK_MS).unref(), setInterval(look, LOOK_MS).unref()];
+    const first = () => {
+      this.look();
+      this.lookAtModules();
+    };
+    this.#timers = [setTimeout(first, FIRST_LOOK_MS).unref(), setInterval(() => this.look(), LOOK_MS).unref()];
   }
 
   [Symbol.dispose](): void {
@@ -106,6 +112,22 @@ export class HostParts implements Disposable {
     } catch (error) {
       if (this.#saidProblem !== messageOf(error)) log.warn({ error: messageOf(error) }, "sysctls cannot be compared");
       this.#saidProblem = messageOf(error);
+    }
+  }
+
+  /**
+   * A kernel without modules has what it was built with: what it lacks is told behind the start, since to know it takes
+   * unpacking the kernel's configuration. Others were looked at before the start.
+   */
+  lookAtModules(): void {
+    const { config, machine, log } = this.#options;
+    if (machine.present().procModules !== undefined) return;
+    const needs = neededFeatures(config);
+    const features = planFeatures(planModules(moduleFacts(machine.texts().modules), needs), needs);
+    for (const { module, without, detail } of features.filter(({ needed }) => needed).flatMap(({ off }) => off)) {
+      if (this.#lacking.has(module)) continue;
+      this.#lacking.add(module);
+      log.warn({ code: "BW_MODULE", module, detail }, `off: ${without}`);
     }
   }
 
