@@ -38,6 +38,10 @@ import { faultKinds } from "../src/lab/faults/catalogue.ts";
 import { ERROR_CODES } from "../src/model/error-codes.ts";
 import { IPVS_MARK } from "../src/model/ipvs.ts";
 import * as marks from "../src/model/marks.ts";
+import { sysctlDotted } from "../src/model/sysctl-value.ts";
+import { KNOWN_SYSCTLS } from "../src/plan/host/known-sysctls.ts";
+import { FORMER_MODULES, MODULE_NEEDS } from "../src/plan/host/module-table.ts";
+import { PROFILES } from "../src/plan/host/profiles.ts";
 
 const NOTICE =
   "<!-- Written by tools/reference.ts from the code. Do not edit: run `node tools/run.mjs reference`. -->\n";
@@ -188,6 +192,44 @@ function marksPage(): string {
   ].join("\n");
 }
 
+function sysctlsPage(): string {
+  const scopes = { node: "the node", namespace: "the host's network", inherited: "the host's network, pods to come" };
+  const sections = Object.values(PROFILES)
+    .filter(({ values }) => values.length > 0)
+    .map(({ name, values }) => {
+      const rows = values.map(({ name: sysctl, value, reason }) => {
+        const known = KNOWN_SYSCTLS.get(sysctl);
+        const scope = known === undefined ? "" : scopes[known.scope];
+        const about = [known?.rule ?? "", known?.unit ?? "", known?.kernelDefault ?? "", scope];
+        return [`\`${sysctlDotted(sysctl)}\``, `\`${value}\``, ...about, reason, known?.source ?? ""];
+      });
+      const head = ["sysctl", "value", "rule", "unit", "kernel's default", "concerns", "reason", "source"];
+      return [`## ${name}`, "", table(head, rows)].join("\n");
+    });
+  const intro =
+    "Opt-in (`breakwater tune`, the agent's `--tuning`). No value is lowered that is better on the machine.\n";
+  return ["# Sysctls of the tuning profiles", "", intro, ...sections].join("\n");
+}
+
+function modulesPage(): string {
+  const rows = MODULE_NEEDS.map(({ module, features, reason, option, since, without }) => {
+    return [`\`${module}\``, features.join(", "), reason, `\`${option}\``, since ?? "", without];
+  });
+  const former = Object.entries(FORMER_MODULES).map(([name, { goneSince, instead }]) => {
+    return [`\`${name}\``, goneSince, `\`${instead}\``];
+  });
+  return [
+    "# Kernel modules",
+    "",
+    "What they depend on is loaded with them. `breakwater host` says how each stands on a machine.",
+    "",
+    table(["module", "for", "what it does", "kernel option", "since Linux", "without it"], rows),
+    "Names that old guides ask for:",
+    "",
+    table(["module", "gone since Linux", "instead"], former),
+  ].join("\n");
+}
+
 const check = process.argv.includes("--check");
 const pages: Readonly<Record<string, string>> = {
   "options.md": optionsPage(),
@@ -195,6 +237,8 @@ const pages: Readonly<Record<string, string>> = {
   "errors.md": errorsPage(),
   "faults.md": faultsPage(),
   "marks.md": marksPage(),
+  "modules.md": modulesPage(),
+  "sysctls.md": sysctlsPage(),
 };
 const definitions = [
   { definition: CLUSTER_NETWORK_POLICY_CRD, source: "src/kube/cluster-network-policy-crd.ts" },

@@ -1,4 +1,5 @@
 /** `breakwater tune`: tuning profiles shown, compared with this machine, applied, and taken back. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { TUNING_FILE, Tuner, type TuningOutcome } from "../agent/host/tuner.ts";
 import { readText } from "../kernel/conf-files.ts";
@@ -83,6 +84,7 @@ export async function tune(args: readonly string[]): Promise<number> {
 }
 
 function openTuner({ root, "state-dir": folder }: OptionValues<typeof options>): Tuner {
+  if (!existsSync(`${root}/proc/sys`)) throw usageError(tuneSpec, `--root ${root} has no proc/sys below it`);
   return new Tuner({
     sysctl: sysctlsAt(root),
     files: parseSysctlFiles(readSysctlFiles(root)),

@@ -67,4 +67,5 @@ test("readModuleTexts() finds a kernel's files wherever distributions put them",
   );
   fs.writeFileSync(join(root, "/proc/config.gz"), gzipSync("CONFIG_VXLAN=y\n"));
   assert.equal(readModuleTexts(root).config, "CONFIG_VXLAN=y\n", "the running kernel's own word counts");
+  assert.throws(() => readModuleTexts(join(root, "etc")), /Cannot read which kernel runs: there is no .*osrelease/);
 });

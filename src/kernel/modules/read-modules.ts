@@ -1,6 +1,7 @@
 /** What a machine says of its kernel's modules, as text; src/plan/host reads it. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
+import { BreakwaterError } from "../../model/errors.ts";
 import type { ModuleTexts } from "../../model/host-modules.ts";
 import { type ConfFile, ifThere, listFolder, readConfFile, readConfFolders, readText } from "../conf-files.ts";
 
@@ -18,9 +19,9 @@ export function readModuleTexts(root = ""): ModuleTexts {
   };
 }
 
-/** The little of it that says what is there already: the rest is megabytes. */
+/** The little of it that says what is there already: the rest is megabytes. @throws BreakwaterError BW_MODULE */
 export function readPresentModules(root = ""): ModuleTexts {
-  const release = (readText(`${root}/proc/sys/kernel/osrelease`) ?? "").trim();
+  const release = readRelease(`${root}/proc/sys/kernel/osrelease`);
   const folder = moduleFolder(release, root);
   return {
     release,
@@ -33,6 +34,17 @@ export function readPresentModules(root = ""): ModuleTexts {
     config: undefined,
     commandLine: "",
   };
+}
+
+/** @throws BreakwaterError BW_MODULE where /proc is not the machine's */
+function readRelease(path: string): string {
+  const release = readText(path)?.trim();
+  if (release !== undefined && release !== "") return release;
+  throw new BreakwaterError("BW_MODULE", `Cannot read which kernel runs: there is no ${path}`, {
+    operation: "read",
+    object: path,
+    remedy: "Give --root where the machine's own / is mounted, with its /proc",
+  });
 }
 
 /** Newer kmod has it below /usr alone. */
