@@ -4,18 +4,21 @@ import type { BgpSessionReport } from "../../model/bgp-report.ts";
 import type { Log } from "../log.ts";
 import type { BgpMetrics } from "./bgp-metrics.ts";
 import type { BirdProtocol } from "./bird-status.ts";
+import { SessionErrors } from "./session-errors.ts";
 
 export const ESTABLISHED = "Established";
 
 export class SessionWatch {
   readonly #metrics: BgpMetrics;
   readonly #log: Log;
+  readonly #errors: SessionErrors;
   readonly #established = new Set<string>();
   #sessions: readonly BgpSessionReport[] = [];
 
-  constructor(metrics: BgpMetrics, log: Log) {
+  constructor(metrics: BgpMetrics, log: Log, errors = new SessionErrors()) {
     this.#metrics = metrics;
     this.#log = log;
+    this.#errors = errors;
   }
 
   get sessions(): readonly BgpSessionReport[] {
@@ -32,14 +35,16 @@ export class SessionWatch {
    */
   follow(plan: BgpPlan | undefined, protocols: readonly BirdProtocol[], failure: string | undefined): void {
     const byName = new Map(protocols.map((protocol) => [protocol.name, protocol]));
+    this.#errors.look();
     this.#sessions = (plan?.sessions ?? []).map(({ protocol, kind, peer, address, asNumber }) => {
       const said = byName.get(protocol);
+      const { bgpState = "Unknown", since = null, lastError = null } = said ?? {};
       return {
         ...{ protocol, kind, peer, address, asNumber },
-        state: said?.bgpState ?? "Unknown",
-        since: said?.since ?? null,
+        state: bgpState,
+        since,
         channels: said?.channels ?? [],
-        lastError: said === undefined ? (failure ?? null) : (said.lastError ?? null),
+        lastError: said === undefined ? (failure ?? null) : this.#errors.explain(protocol, bgpState, since, lastError),
       };
     });
     this.#noticeChanges();

@@ -17,6 +17,7 @@ import { programPath } from "./programs.ts";
 const RTPROT_BGP = 186;
 const RTPROT_KERNEL = 2;
 const RETRY_MS = 100;
+const AGAIN_MS = 1000;
 /** Changes that come together are one look. */
 const GATHER_MS = 30;
 /** Path attributes of RFC 4271 and RFC 4760. */
@@ -54,6 +55,7 @@ export class GobgpRoutes {
   #isWanted = false;
   #timer: NodeJS.Timeout | undefined;
   #looking = Promise.resolve();
+  #tookMs = 0;
 
   constructor(options: GobgpRoutesOptions) {
     this.#options = options;
@@ -87,11 +89,11 @@ export class GobgpRoutes {
     };
     child.once("error", again);
     child.once("exit", again);
-    void this.#announce();
+    void this.#announce(child);
   }
 
-  /** The machine's networks. While GoBGP is not there yet, the next try does it. */
-  async #announce(): Promise<void> {
+  /** The machine's networks, until GoBGP took them: on a busy machine its command gives up early. */
+  async #announce(monitor: ChildProcess): Promise<void> {
     const { routes, gobgp } = this.#options;
     const networks = routes
       .routes({ protocol: RTPROT_KERNEL })
@@ -106,15 +108,27 @@ export class GobgpRoutes {
       }
       this.#lookSoon();
     } catch {
-      // The monitor has ended, too, and is started again.
+      // Where GoBGP has ended, so has the monitor: the next one announces.
+      if (this.#isWanted && this.#monitor === monitor && monitor.exitCode === null) {
+        setTimeout(() => void this.#announce(monitor), RETRY_MS);
+      }
     }
   }
 
+  /** A look takes half of the time at most. */
   #lookSoon(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#looking = this.#looking.then(() => this.#look());
-    }, GATHER_MS);
+    if (!this.#isWanted) return;
+    this.#timer ??= setTimeout(
+      async () => {
+        await this.#looking;
+        this.#timer = undefined;
+        const started = performance.now();
+        this.#looking = this.#look();
+        await this.#looking;
+        this.#tookMs = performance.now() - started;
+      },
+      Math.max(GATHER_MS, this.#tookMs),
+    );
   }
 
   async #look(): Promise<void> {
@@ -133,8 +147,9 @@ export class GobgpRoutes {
       }
       for (const [destination, route] of present) if (!wanted.has(destination)) routes.deleteRoute(route);
     } catch (error) {
-      // A network that is down takes no route: GoBGP tells of what changes next.
+      // A network that is down takes no route, and a busy GoBGP does not answer in time.
       process.stderr.write(`gobgp-routes: ${messageOf(error)}\n`);
+      setTimeout(() => this.#lookSoon(), AGAIN_MS);
     }
   }
 }

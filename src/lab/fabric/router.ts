@@ -5,7 +5,7 @@
  *   GoBGP   gobgpd ── gobgp-routes.ts ── kernel
  */
 import { execFile } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { inNamespaceAt } from "../../kernel/netns.ts";
@@ -27,9 +27,21 @@ export interface RouterPlace {
   readonly logs: string;
 }
 
+const ZEBRA_SOCKET = "zserv.api";
 /** Where GoBGP listens for its command, in the router's own namespace. */
 const GOBGP_PORT = 50051;
 const ASK_DEADLINE_MS = 20_000;
+/** How long GoBGP may take to read its configuration before it is told again. */
+const RELOAD_MS = 500;
+
+/** As `gobgp neighbor -j` prints it. */
+interface GobgpNeighbor {
+  readonly conf?: {
+    readonly neighbor_address?: string;
+    readonly peer_asn?: number;
+    readonly auth_password?: string;
+  };
+}
 
 export class Router {
   readonly plan: FabricRouter;
@@ -73,6 +85,7 @@ export class Router {
   async hold(): Promise<void> {
     this.#routes?.stop();
     await Promise.all(this.#daemons.map((daemon) => daemon.hold("SIGKILL")));
+    rmSync(this.#path(ZEBRA_SOCKET), { force: true });
   }
 
   /** FRR's shell. @returns what it printed @throws BreakwaterError BW_LAB_ROUTER with what it said */
@@ -86,10 +99,22 @@ export class Router {
   }
 
   /** GoBGP reads its configuration anew, with this neighbour as it is here; others keep their sessions. */
-  async reconfigure(neighbor: FabricNeighbor): Promise<void> {
-    this.#neighbors = this.#neighbors.map((each) => (each.address === neighbor.address ? neighbor : each));
+  async reconfigure(changed: FabricNeighbor): Promise<void> {
+    this.#neighbors = this.#neighbors.map((each) => (each.address === changed.address ? changed : each));
     this.#writeConfigs();
-    this.#daemons.at(-1)?.kill("SIGHUP");
+    const until = performance.now() + ASK_DEADLINE_MS;
+    while (!(await this.#isConfigured(changed))) {
+      if (performance.now() > until) throw this.#error("its new configuration", "it does not follow it", undefined);
+      // Signals that come while it reads are lost: told again until it has done it.
+      this.#daemons.at(-1)?.kill("SIGHUP");
+      await new Promise((next) => setTimeout(next, RELOAD_MS));
+    }
+  }
+
+  async #isConfigured({ address, asNumber, password = "" }: FabricNeighbor): Promise<boolean> {
+    const list = JSON.parse(await this.gobgp("neighbor", "-j")) as readonly GobgpNeighbor[];
+    const conf = list.find((each) => each.conf?.neighbor_address === address)?.conf;
+    return conf?.peer_asn === asNumber && (conf.auth_password ?? "") === password;
   }
 
   async #ask(program: "vtysh" | "gobgp", args: readonly string[]): Promise<string> {
@@ -100,13 +125,17 @@ export class Router {
       return (await asked).stdout;
     } catch (cause) {
       const said = (cause as { stdout?: string }).stdout?.trim() ?? "";
-      throw new BreakwaterError("BW_LAB_ROUTER", `${this.name} refuses "${args.at(-1)}": ${said} ${messageOf(cause)}`, {
-        operation: "ask router",
-        object: this.name,
-        cause,
-        remedy: `Does it run? Read ${this.#place.logs}/${this.name}-*.log`,
-      });
+      throw this.#error(`"${args.join(" ")}"`, `${said} ${messageOf(cause)}`.trim(), cause);
     }
+  }
+
+  #error(what: string, why: string, cause: unknown): BreakwaterError {
+    return new BreakwaterError("BW_LAB_ROUTER", `${this.name} refuses ${what}: ${why}`, {
+      operation: "ask router",
+      object: this.name,
+      cause,
+      remedy: `Does it run? Read ${this.#place.logs}/${this.name}-*.log`,
+    });
   }
 
   #path(name: string): string {
@@ -115,7 +144,12 @@ export class Router {
 
   #writeConfigs(): void {
     // Passwords are in them.
-    const write = (name: string, text: string) => writeFileSync(this.#path(name), text, { mode: 0o600 });
+    const write = (name: string, text: string) => {
+      const file = this.#path(name);
+      // Who reads it meanwhile reads a whole one.
+      writeFileSync(`${file}.new`, text, { mode: 0o600 });
+      renameSync(`${file}.new`, file);
+    };
     for (const daemon of ["zebra", "bfdd"]) write(`${daemon}.conf`, formatFrrConfig(this.plan));
     write("group", "root:x:0:\nfrrvty:x:0:root\n");
     const plan = { ...this.plan, neighbors: this.#neighbors };
@@ -137,7 +171,7 @@ export class Router {
         // The lab's folder is root's alone.
         ...["--user", "root", "--group", "root"],
         ...["--config_file", this.#path(`${daemon}.conf`), "--pid_file", this.#path(`${daemon}.pid`)],
-        ...["--socket", this.#path("zserv.api"), "--vty_socket", this.#place.folder, "--vty_port", "0"],
+        ...["--socket", this.#path(ZEBRA_SOCKET), "--vty_socket", this.#place.folder, "--vty_port", "0"],
         ...(daemon === "bfdd" ? ["--bfdctl", this.#path("bfdd.sock")] : []),
       ]),
     );
@@ -150,7 +184,10 @@ export class Router {
 
   #daemon(daemon: RouterProgram, args: readonly string[]): SupervisedProcess {
     // FRR's daemons write below /var/tmp, and want their user to be in a group: each sees its own, not the machine's.
-    const script = 'mount -t tmpfs tmpfs /var/tmp && mount --bind "$0" /etc/group && exec "$@"';
+    const mounts = 'mount -t tmpfs tmpfs /var/tmp && mount --bind "$0" /etc/group';
+    // A session that begins before bgpd knows the machine's devices brings no routes of IPv6: zebra tells it of them.
+    const zebra = `until [ -S '${this.#path(ZEBRA_SOCKET)}' ]; do sleep 0.05; done`;
+    const script = `${mounts} && ${daemon === "bgpd" ? `${zebra}; ` : ""}exec "$@"`;
     return new SupervisedProcess({
       name: `${daemon} ${this.name}`,
       netns: this.netns,

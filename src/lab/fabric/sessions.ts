@@ -8,14 +8,19 @@ export async function resetSession(router: Router, { address }: FabricNeighbor):
   else await router.gobgp("neighbor", address, "reset");
 }
 
-/** Gives a neighbour another AS number or password than it has; the session begins anew. */
-export async function changeNeighbor(router: Router, neighbor: FabricNeighbor): Promise<void> {
-  const { address, asNumber, password } = neighbor;
-  if (router.plan.software === "gobgp") return router.reconfigure(neighbor);
+/** Gives neighbours other AS numbers or passwords than they have; their sessions begin anew. */
+export async function changeNeighbors(router: Router, neighbors: readonly FabricNeighbor[]): Promise<void> {
+  if (router.plan.software === "gobgp") {
+    // Of two neighbours that changed in its file GoBGP 3.10 takes the first alone.
+    for (const neighbor of neighbors) await router.reconfigure(neighbor);
+    return;
+  }
   await router.vtysh(
     "configure terminal",
     `router bgp ${router.plan.asNumber}`,
-    `neighbor ${address} remote-as ${asNumber}`,
-    password === undefined ? `no neighbor ${address} password` : `neighbor ${address} password ${password}`,
+    ...neighbors.flatMap(({ address, asNumber, password }) => [
+      `neighbor ${address} remote-as ${asNumber}`,
+      password === undefined ? `no neighbor ${address} password` : `neighbor ${address} password ${password}`,
+    ]),
   );
 }

@@ -5,7 +5,7 @@ import { type Fabric, rackOf } from "../fabric/fabric.ts";
 import { nodeSessions } from "../fabric/objects.ts";
 import type { FabricNeighbor, Rack } from "../fabric/plan.ts";
 import type { Router } from "../fabric/router.ts";
-import { changeNeighbor, resetSession } from "../fabric/sessions.ts";
+import { changeNeighbors, resetSession } from "../fabric/sessions.ts";
 import type { FaultKind, FaultSurroundings, FaultTarget } from "./fault.ts";
 import { filterTable, withTable } from "./nft-table.ts";
 
@@ -73,11 +73,11 @@ async function misconfigure(
   change: Partial<FabricNeighbor>,
 ): Promise<{ router: string; undo: () => Promise<void> }> {
   const { router, sessions } = rackPlace(target, around);
-  for (const session of sessions) await changeNeighbor(router, { ...session, ...change });
-  const undo = async () => {
-    for (const session of sessions) await changeNeighbor(router, session);
-  };
-  return { router: router.name, undo };
+  await changeNeighbors(
+    router,
+    sessions.map((session) => ({ ...session, ...change })),
+  );
+  return { router: router.name, undo: () => changeNeighbors(router, sessions) };
 }
 
 /** RFC 5881: sessions over one hop; RFC 5883: over several. */

@@ -124,13 +124,17 @@ export const defaultRouteLeak: FaultKind = {
   },
 };
 
-/** Routes that lead nowhere, in the router's kernel; it announces what an administrator put there. */
+/** GoBGP is told of each by its command. */
+const MOST_OF_GOBGP = 100;
+
+/** Routes that lead nowhere, in the router's kernel: FRR announces what an administrator put there. GoBGP is told. */
 async function leak(
   target: FaultTarget,
   around: FaultSurroundings,
   destinations: readonly string[],
 ): Promise<{ router: string; undo: () => Promise<void> }> {
   const { router, host } = chosenRouter(target, around);
+  if (router.plan.software === "gobgp") return announceByGobgp(router, destinations);
   const each = async (change: (route: NewRoute) => void) => {
     for (const [i, destination] of destinations.entries()) {
       change({ destination, type: "blackhole", protocol: RTPROT_STATIC });
@@ -139,4 +143,20 @@ async function leak(
   };
   await each((route) => host.routes.setRoute(route));
   return { router: router.name, undo: () => each((route) => host.routes.deleteRoute(route)) };
+}
+
+async function announceByGobgp(
+  router: Router,
+  destinations: readonly string[],
+): Promise<{ router: string; undo: () => Promise<void> }> {
+  if (destinations.length > MOST_OF_GOBGP) {
+    throw new BreakwaterError("BW_REFUSED", `${router.name} runs GoBGP, which takes prefixes one by one`, {
+      remedy: `Let the spine announce them: --set router=spine; or give --set prefixes=${MOST_OF_GOBGP} at most`,
+    });
+  }
+  const each = async (verb: "add" | "del") => {
+    for (const destination of destinations) await router.gobgp("global", "rib", verb, destination);
+  };
+  await each("add");
+  return { router: router.name, undo: () => each("del") };
 }

@@ -89,6 +89,9 @@ function createRouter(folder: string, name: string): LabHost {
   forwarding(router);
   // A wire that goes down and up keeps its addresses of IPv6, too.
   router.sysctl("net/ipv6/conf/all/keep_addr_on_down", "1");
+  // Link-local addresses are there at once: FRR's sessions of IPv6 that begin before them bring no routes.
+  router.sysctl("net/ipv6/conf/default/accept_dad", "0");
+  router.sysctl("net/ipv6/conf/default/dad_transmits", "0");
   for (const scope of ["all", "default"]) router.sysctl(`net/ipv4/conf/${scope}/rp_filter`, "0");
   for (const family of ["ipv4", "ipv6"]) router.sysctl(`net/${family}/fib_multipath_hash_policy`, "1");
   return router;
