@@ -10,7 +10,16 @@ import type { RouteEvent } from "../kernel/rtnetlink/types.ts";
 import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, isOurLink, NFT_TABLE, RECEIVE_OFFLOAD, ROUTE_PROTOCOL, VXLAN_DEVICE } from "../model/marks.ts";
+import {
+  DOOMED_GROUP,
+  IPVS_DEVICE,
+  isOurLink,
+  isPodLink,
+  NFT_TABLE,
+  RECEIVE_OFFLOAD,
+  ROUTE_PROTOCOL,
+  VXLAN_DEVICE,
+} from "../model/marks.ts";
 import type { NftChange, ObservedTable } from "../model/nft-changes.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
@@ -51,7 +60,9 @@ export class Mirror {
       const before = linksBefore.get(link.index);
       this.#setLink(before !== undefined && isDeepStrictEqual(before, link) ? before : link);
     }
-    this.#addresses = byKey(addresses, addressKey, this.#addresses);
+    // Those of Services are the Service proxy's: it lists them itself, and there may be thousands.
+    const ofNode = addresses.filter(({ index }) => !this.#isServiceDevice(index));
+    this.#addresses = byKey(ofNode, addressKey, this.#addresses);
     this.#routes = byKey(ours, (route) => route.destination, this.#routes);
     const ourNeighbours = neighbours.filter((neighbour) => this.#isOurNeighbour(neighbour));
     this.#neighbours = byKey(ourNeighbours, neighbourKey, this.#neighbours);
@@ -173,7 +184,7 @@ export class Mirror {
   /** Names of the host ends of pods that are there, those that wait for deletion left out. */
   podLinks(): string[] {
     return [...this.#links.values()]
-      .filter(({ name, group }) => isOurLink(name) && name !== VXLAN_DEVICE && group !== DOOMED_GROUP)
+      .filter(({ name, group }) => isPodLink(name) && group !== DOOMED_GROUP)
       .map(({ name }) => name);
   }
 
@@ -248,6 +259,7 @@ export class Mirror {
   }
 
   #applyAddress(address: Address, deleted: boolean): boolean {
+    if (this.#isServiceDevice(address.index)) return false;
     const changed = set(this.#addresses, addressKey(address), address, deleted);
     if (deleted && ipFamily(address.address) === 4) this.#forgetIpv4WithoutAddress(address.index);
     // The kernel gives the host end of each pod a link-local address and takes it back: no plan asks for it.
@@ -322,7 +334,11 @@ export class Mirror {
 
   #isPodLink(index: number): boolean {
     const name = this.#linksByIndex.get(index)?.name;
-    return name !== undefined && name !== VXLAN_DEVICE && isOurLink(name);
+    return name !== undefined && isPodLink(name);
+  }
+
+  #isServiceDevice(index: number): boolean {
+    return this.#linksByIndex.get(index)?.name === IPVS_DEVICE;
   }
 
   #isOurNeighbour(neighbour: Neighbour): boolean {
