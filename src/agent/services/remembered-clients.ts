@@ -62,16 +62,26 @@ export class RememberedClients {
     after: ReadonlyMap<string, ObservedFrontend | undefined>,
     isInside: (client: Ip) => boolean,
   ): ClientChanges {
-    if (this.#sets.size === 0) return NONE;
-    const isTouched = () => [...after].some(([key, then]) => disturbsClients(before.get(key), then));
-    if (!this.#isUnknown && !isTouched()) return NONE;
+    const sets = this.#isUnknown ? [...this.#sets] : this.#touched(before, after);
+    if (sets.length === 0) return NONE;
     const now = (key: string) => before.get(key);
-    return moveClients(this.#read(), now, (key) => (after.has(key) ? after.get(key) : now(key)), isInside);
+    return moveClients(this.#read(sets), now, (key) => (after.has(key) ? after.get(key) : now(key)), isInside);
   }
 
-  #read(): RememberedClient[] {
+  /** The kernel has no index of them, and takes seconds for a hundred thousand: sets of other protocols are left alone. */
+  #touched(
+    before: ReadonlyMap<string, ObservedFrontend>,
+    after: ReadonlyMap<string, ObservedFrontend | undefined>,
+  ): [string, NftSet][] {
+    if (this.#sets.size === 0) return [];
+    const touched = [...after].filter(([key, then]) => disturbsClients(before.get(key), then));
+    const protocols = new Set(touched.map(([key]) => key.split(" . ")[1]));
+    return [...this.#sets].filter(([name]) => protocols.has(name.split("clients-")[1]));
+  }
+
+  #read(sets: readonly [string, NftSet][]): RememberedClient[] {
     const clients: RememberedClient[] = [];
-    for (const [name, set] of this.#sets) {
+    for (const [name, set] of sets) {
       for (const { text, endsInMs = 0 } of this.#nftables.elements(SERVICE_TABLES[this.#family], set)) {
         clients.push({ set: name as ClientSetName, text, endsInMs });
       }

@@ -2,6 +2,7 @@
  * The elements of a set as a dump lists them -> texts, straight out of the messages: all Services of a cluster are a hundred
  * thousand elements. src/kernel/nfnetlink/element-writer.ts goes the other way.
  */
+import type { ObservedElement } from "../../model/nft-changes.ts";
 import { text, walkAttributes } from "../netlink/codec.ts";
 import type { NetlinkMessage } from "../netlink/socket.ts";
 import { ELEM_DATA, ELEM_KEY, ELEM_USERDATA, LIST_ELEM } from "./element-writer.ts";
@@ -22,6 +23,8 @@ const ATTRIBUTE_HEADER_BYTES = 4;
 const LIST_ELEMENTS = 3;
 /** NFTA_DATA_VERDICT, NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN. */
 const [DATA_VERDICT, VERDICT_CODE, VERDICT_CHAIN] = [2, 1, 2];
+/** NFTA_SET_ELEM_EXPIRATION, NFTA_SET_ELEM_EXPR; of that NFTA_EXPR_DATA, NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS. */
+const [ELEM_EXPIRATION, ELEM_EXPR, EXPR_DATA, COUNTER_BYTES, COUNTER_PACKETS] = [5, 7, 2, 1, 2];
 
 /**
  * Gathers the elements of a dump's messages as texts. What a dump that is begun anew had read before is forgotten.
@@ -51,9 +54,46 @@ export function elementReader(set: SetShape) {
   };
 }
 
+/**
+ * The elements of one message of a dump with what the kernel counts at them, as it lists them; not for intervals, whose
+ * bounds make sense together only.
+ */
+export function observedElements(set: SetShape, { payload }: NetlinkMessage): ObservedElement[] {
+  const found: ObservedElement[] = [];
+  eachElement(payload, (start, end) => {
+    found.push({ text: elementText(set, payload, start, end), ...countedAt(payload, start, end) });
+  });
+  return found;
+}
+
+function countedAt(payload: Buffer, from: number, to: number): Omit<ObservedElement, "text"> {
+  const counted: { endsInMs?: number; packets?: bigint; bytes?: bigint } = {};
+  const visitCounter = (type: number, start: number, end: number) => {
+    if (end - start < 8) return;
+    if (type === COUNTER_BYTES) counted.bytes = payload.readBigUInt64BE(start);
+    else if (type === COUNTER_PACKETS) counted.packets = payload.readBigUInt64BE(start);
+  };
+  const visitExpression = (type: number, start: number, end: number) => {
+    if (type === EXPR_DATA) walkAttributes(payload, visitCounter, start, end);
+  };
+  const visit = (type: number, start: number, end: number) => {
+    if (type === ELEM_EXPR) walkAttributes(payload, visitExpression, start, end);
+    // A number in milliseconds is exact as a float.
+    else if (type === ELEM_EXPIRATION && end - start >= 8) {
+      counted.endsInMs = payload.readUInt32BE(start) * 2 ** 32 + payload.readUInt32BE(start + 4);
+    }
+  };
+  walkAttributes(payload, visit, from, to);
+  return counted;
+}
+
 function readTexts(set: SetShape, payload: Buffer, into: string[]): void {
+  eachElement(payload, (start, end) => void into.push(elementText(set, payload, start, end)));
+}
+
+function eachElement(payload: Buffer, visit: (start: number, end: number) => void): void {
   const visitElement = (type: number, start: number, end: number) => {
-    if (type === LIST_ELEM) into.push(elementText(set, payload, start, end));
+    if (type === LIST_ELEM) visit(start, end);
   };
   const visitList = (type: number, start: number, end: number) => {
     if (type === LIST_ELEMENTS) walkAttributes(payload, visitElement, start, end);

@@ -12,22 +12,13 @@ import { type NetlinkMessage, type NetlinkRequest, NetlinkSocket } from "../netl
 import { stringAttribute } from "./attributes.ts";
 import { readChain, writeChain } from "./chain-messages.ts";
 import * as c from "./constants.ts";
-import { elementReader } from "./element-reader.ts";
+import { elementReader, observedElements } from "./element-reader.ts";
 import { writeStatement } from "./expressions.ts";
 import { flowtableMessage, flowtableMessageType, readFlowtable, writeFlowtableChange } from "./flowtable-messages.ts";
 import { watchNftTable } from "./nft-events.ts";
 import { readCounters } from "./rule-counters.ts";
 import { readFingerprint, ruleUserdata } from "./rule-userdata.ts";
-import { elementTexts } from "./set-elements.ts";
-import {
-  type ElementValues,
-  elementsMessage,
-  readElement,
-  readSet,
-  setMessage,
-  writeElements,
-  writeSet,
-} from "./set-messages.ts";
+import { readSet, setMessage, writeElements, writeSet } from "./set-messages.ts";
 import type {
   Nftables,
   NftChange,
@@ -115,16 +106,9 @@ class NftSocket implements Nftables {
 
   elements(table: NftTableName, set: Omit<NftSet, "elements">): ObservedElement[] {
     try {
-      return this.#listElements(table, set.name).map((values) => {
-        const [text = ""] = elementTexts(set, [readElement(values)]);
-        const { expression, expiration } = values;
-        const counted = expression?.data;
-        return {
-          text,
-          ...(counted === undefined ? {} : { packets: counted.packets ?? 0n, bytes: counted.bytes ?? 0n }),
-          ...(expiration === undefined ? {} : { endsInMs: Number(expiration) }),
-        };
-      });
+      return this.#socket
+        .dump(this.#elementsRequest(table, set.name), (message) => observedElements(set, message))
+        .flat();
     } catch (error) {
       if (isNotFound(error)) return [];
       throw error;
@@ -315,11 +299,6 @@ class NftSocket implements Nftables {
       if (texts !== undefined) return texts;
     }
     throw neverWhole(name, set.name);
-  }
-
-  #listElements(table: NftTableName, set: string): ElementValues[] {
-    const request = this.#elementsRequest(table, set);
-    return this.#socket.dump(request, (m) => elementsMessage.read(m.payload).values.elements).flat();
   }
 
   #elementsRequest(table: NftTableName, set: string): NetlinkRequest {

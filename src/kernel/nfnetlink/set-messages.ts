@@ -1,6 +1,6 @@
 /** NFT_MSG_NEWSET and NFT_MSG_NEWSETELEM in both directions: sets and maps with their elements. */
 import type { NftKeyType, NftSet, NftVerdict } from "../../model/nft.ts";
-import { attributes, bytes, listOf, message, struct, text, u32be, u64be } from "../netlink/codec.ts";
+import { attributes, bytes, listOf, message, struct, text, u32be } from "../netlink/codec.ts";
 import type { MessageWriter } from "../netlink/message-writer.ts";
 import { stringAttribute, u32Attribute } from "./attributes.ts";
 import * as c from "./constants.ts";
@@ -35,9 +35,7 @@ const setElement = attributes({
   key: [1, data],
   data: [2, data],
   flags: [3, u32be],
-  expiration: [5, u64be],
   userdata: [6, bytes],
-  expression: [7, attributes({ name: [1, text], data: [2, attributes({ bytes: [1, u64be], packets: [2, u64be] })] })],
   end: [10, data],
 });
 export const elementsMessage = message(
