@@ -136,7 +136,11 @@ class RandomTable {
       }),
       set("endpoints", { key: [...frontendKey, "index"], data: endpoint, elements: slots }),
       set("affinity", { key: ["ipv4_addr", ...frontendKey], data: endpoint, dynamic: { size: 64 }, elements: [] }),
-      set("clients", { key: ["ipv4_addr", "ipv4_addr", "inet_service", "index"], dynamic: { size: 512 }, elements: [] }),
+      set("clients", {
+        key: ["ipv4_addr", "ipv4_addr", "inet_service", "index"],
+        dynamic: { size: 512 },
+        elements: [],
+      }),
     ];
   }
 
