@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DOOMED_GROUP, SERVICE_TABLES, VXLAN_DEVICE } from "../model/marks.ts";
+import { IPVS_MARK } from "../model/ipvs.ts";
+import { DOOMED_GROUP, IPVS_DEVICE, SERVICE_TABLES, VXLAN_DEVICE } from "../model/marks.ts";
 import { cleanUpKernel } from "./cleanup.ts";
-import { NodeRig } from "./testing/node-rig.ts";
+import { NODE, NodeRig } from "./testing/node-rig.ts";
 
 const noIpvs = () => undefined;
 
@@ -112,4 +113,24 @@ test("cleanUpKernel() goes on behind what the kernel refuses, and names it", asy
   );
   cleanUpKernel(rig.kernel, false, noIpvs);
   assert.equal(rig.text(), before);
+});
+
+test("cleanUpKernel() removes our virtual servers and their device, and no others", async (t) => {
+  using rig = new NodeRig(t.mock.timers);
+  await rig.start();
+  rig.reconciler[Symbol.dispose]();
+  rig.other.routes.createLink({ name: IPVS_DEVICE, up: true, kind: { type: "dummy" } });
+  const key = "10.96.0.10 . tcp . 80";
+  const server = { key, scheduler: "rr", flags: IPVS_MARK, timeoutSeconds: 0 };
+  rig.other.ipvs.isLoaded = true;
+  rig.other.ipvs.servers.set(key, { server, destinations: new Map() });
+  const foreign = { ...server, key: "192.0.2.7 . tcp . 80", flags: 0 };
+  rig.other.ipvs.servers.set(foreign.key, { server: foreign, destinations: new Map() });
+  const { openIpvs } = rig.host.ipvs(NODE);
+  const shown = cleanUpKernel(rig.kernel, true, openIpvs).map(({ text }) => text);
+  assert.ok(shown.includes("delete virtual server TCP 10.96.0.10:80") && shown.includes(`delete link ${IPVS_DEVICE}`));
+  const failed = cleanUpKernel(rig.kernel, false, openIpvs).filter(({ error }) => error !== undefined);
+  assert.deepEqual(failed, []);
+  assert.deepEqual(rig.other.ipvs.lines(), ["TCP 192.0.2.7:80 rr 0 0: "]);
+  assert.equal(rig.other.routes.link(IPVS_DEVICE), undefined);
 });

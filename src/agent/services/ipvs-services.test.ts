@@ -262,3 +262,25 @@ test("an address that two frontends have leaves with the second", async () => {
   await rig.settle();
   assert.deepEqual(rig.bound(), []);
 });
+
+test("an endpoint that IPVS does not take keeps no other from being served, and is tried again", async () => {
+  using rig = rigOf();
+  const failure = { operation: "ipvsChange", errno: "EINVAL", object: "add destination 10.244.1.5:8080" } as const;
+  rig.host.failures.fail({ ...failure, times: Number.POSITIVE_INFINITY });
+  rig.start(web(A, B));
+  await rig.settle();
+  assert.equal(rig.proxy.failure, undefined);
+  assert.deepEqual(rig.other.ipvs.lines(), ["TCP 10.96.0.10:80 rr 32 0: 10.244.2.6 . 8080 weight 1"]);
+  assert.deepEqual(rig.problems, [
+    "IPVS does not take an endpoint, a broadcast address for one: the Service is served without it",
+  ]);
+  assert.deepEqual(rig.proxy.problems("default/web"), ["IPVS does not take endpoint 10.244.1.5 port 8080"]);
+  assert.deepEqual((await rig.proxy.verify()).differences, []);
+  rig.set(web(A, B, C));
+  await rig.settle();
+  assert.equal(rig.problems.length, 1, "said once");
+  rig.host.failures.clear();
+  rig.restart();
+  await rig.settle();
+  assert.match(rig.other.ipvs.lines()[0] ?? "", /10\.244\.1\.5 \. 8080 weight 1/);
+});

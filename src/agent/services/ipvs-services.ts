@@ -8,6 +8,7 @@ import type { Ipvs } from "../../kernel/genetlink/ipvs.ts";
 import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
 import type { Sysctl } from "../../kernel/sysctl.ts";
 import type { Clock } from "../../kube/clock.ts";
+import type { BreakwaterError } from "../../model/errors.ts";
 import type { Ip } from "../../model/ip.ts";
 import { formatServerKey, type IpvsChange, type ObservedServer, parseFrontendKey } from "../../model/ipvs.ts";
 import type { IpvsConfig } from "../../model/node-config.ts";
@@ -52,6 +53,8 @@ export class IpvsServices implements Disposable {
   readonly #waiting = new Map<string, number>();
   /** Keys of servers with destinations that wait. */
   readonly #draining = new Set<string>();
+  /** `KEY > ENDPOINT`: destinations that the kernel does not take. Tried again when it is read. */
+  readonly #refused = new Set<string>();
   #hasScheduler = false;
   /** Keys of frontends whose virtual server is somebody else's. */
   #foreign: ReadonlySet<string> = new Set();
@@ -86,6 +89,17 @@ export class IpvsServices implements Disposable {
     return [...destinations].flatMap(([endpoint, weight]) => (weight > 0 ? [endpoint] : []));
   }
 
+  /** What of a Service (`namespace/name`) the kernel does not take, a sentence each, sorted. */
+  problems(service: string): string[] {
+    const { ledger } = this.#options;
+    const refused = [...this.#refused].flatMap((name) => {
+      const [key = "", endpoint = ""] = name.split(" > ");
+      const owner = ledger.frontend(key)?.service.split(":")[0];
+      return owner === service ? [`IPVS does not take endpoint ${endpoint.replace(" . ", " port ")}`] : [];
+    });
+    return [...new Set(refused)].sort();
+  }
+
   /** True when connections are waited for. */
   get isDraining(): boolean {
     return this.#draining.size > 0;
@@ -97,6 +111,7 @@ export class IpvsServices implements Disposable {
     this.#ipvs ??= config === undefined ? kernel.openIpvs() : kernel.loadIpvs();
     if (config !== undefined) this.#prepareKernel(config);
     this.#addresses.read();
+    this.#refused.clear();
     const { servers, foreign } =
       this.#ipvs === undefined ? NO_IPVS() : observeIpvs(this.#ipvs, (key) => this.#takes(key));
     this.#servers = servers;
@@ -164,7 +179,9 @@ export class IpvsServices implements Disposable {
     if (config === undefined) return undefined;
     const frontend = ledger.frontend(key);
     const server = planIpvsServer(frontend, config.scheduler);
-    return server && { server, endpoints: frontend?.endpoints ?? [] };
+    const endpoints = frontend?.endpoints ?? [];
+    if (server === undefined || this.#refused.size === 0) return server && { server, endpoints };
+    return { server, endpoints: endpoints.filter((endpoint) => !this.#refused.has(`${key} > ${endpoint}`)) };
   }
 
   /** Whether the frontend's address has to be on the device: new connections ask for it, or old ones end there. */
@@ -225,14 +242,25 @@ export class IpvsServices implements Disposable {
   #apply(changes: readonly IpvsChange[]): void {
     if (changes.length === 0 || this.#ipvs === undefined) return;
     const results = this.#ipvs.applyMany(changes);
-    let failure: Error | undefined;
+    let failure: BreakwaterError | undefined;
     for (const [i, change] of changes.entries()) {
       const error = results[i];
+      if (error === undefined) this.#settle(change);
+      else if (isRefusal(change, error)) this.#leaveOut(change, error);
       // Also what was there or gone already: what we believe is wrong then, and is read anew.
-      if (error !== undefined) failure ??= error;
-      else this.#settle(change);
+      else failure ??= error;
     }
     if (failure !== undefined) throw failure;
+  }
+
+  /** One endpoint that IPVS does not take keeps nobody else from being served. */
+  #leaveOut(change: DestinationChange, error: Error): void {
+    const { key, destination } = change;
+    this.#refused.add(`${key} > ${destination.endpoint}`);
+    this.#options.log.warn(
+      { virtualServer: formatServerKey(key), endpoint: destination.endpoint, error: error.message },
+      "IPVS does not take an endpoint, a broadcast address for one: the Service is served without it",
+    );
   }
 
   #settle(change: IpvsChange): void {
@@ -263,4 +291,11 @@ export class IpvsServices implements Disposable {
       (this.#waiting.get(`${key} > ${endpoint}`) ?? Number.POSITIVE_INFINITY) <= since;
     return new Set([...destinations.keys()].filter(isOverdue));
   }
+}
+
+type DestinationChange = Extract<IpvsChange, { destination: unknown }>;
+
+/** ip_vs_new_dest() takes addresses of this node and of others, none of a broadcast or of a group. */
+function isRefusal(change: IpvsChange, error: BreakwaterError): change is DestinationChange {
+  return change.do === "addDestination" && error.errno === "EINVAL";
 }

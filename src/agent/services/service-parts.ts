@@ -19,7 +19,7 @@ import { NodePortSockets } from "./node-port-sockets.ts";
 import { collectServices, createServiceMetrics, type ServiceMetrics } from "./service-metrics.ts";
 import { ServiceProxy } from "./service-proxy.ts";
 import { serviceReport } from "./service-report.ts";
-import { problemsOf, ServiceStatus } from "./service-status.ts";
+import { ServiceStatus } from "./service-status.ts";
 
 /** What serving Services needs of the kernel beyond the agent's own. */
 export interface ServiceKernel {
@@ -107,7 +107,7 @@ export class ServiceParts {
       log,
       events: this.#events,
       service: (key) => this.#source.services().get(key),
-      problems: (key) => problemsOf(this.proxy.ledger, key),
+      problems: (key) => this.proxy.problems(key),
     });
     this.#source.synced.then(
       () => {

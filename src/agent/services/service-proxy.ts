@@ -19,6 +19,7 @@ import { type IpvsKernel, IpvsServices } from "./ipvs-services.ts";
 import { ProgrammingLatency } from "./programming-latency.ts";
 import { cleanUpAfter, type LostFrontends, lostFrontends, mergeLost } from "./service-cleanup.ts";
 import type { ServiceMetrics } from "./service-metrics.ts";
+import { problemsOf } from "./service-status.ts";
 import { ServiceTable } from "./service-table.ts";
 import { verifyTables } from "./verification.ts";
 
@@ -128,6 +129,11 @@ export class ServiceProxy implements Disposable {
 
   get ledger(): ServiceLedger {
     return this.#ledger;
+  }
+
+  /** What of a Service is not served, a sentence each. */
+  problems(key: string): string[] {
+    return [...problemsOf(this.#ledger, key), ...this.#ipvs.problems(key)];
   }
 
   conflicts(): FrontendConflict[] {
