@@ -5,7 +5,7 @@ import { sysctlsAt } from "../kernel/sysctl.ts";
 import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import { isPresent } from "../model/host-modules.ts";
 import type { HostReport } from "../model/host-report.ts";
-import { DEFAULT_SERVICE_CONFIG } from "../model/node-config.ts";
+import { DEFAULT_SERVICE_CONFIG, type IpvsConfig, ROUTING_MODES } from "../model/node-config.ts";
 import { type HostSettings, modulesLoadFile, neededFeatures, planModules } from "../plan/host/features.ts";
 import { moduleFacts } from "../plan/host/module-facts.ts";
 import { planModule } from "../plan/host/modules.ts";
@@ -114,7 +114,7 @@ function localReport(values: Values): HostReport {
 function localSettings(values: Values): HostSettings {
   const proxy = choiceOption(hostSpec, "service-proxy", values["service-proxy"], SERVICE_PROXIES);
   return {
-    routing: choiceOption(hostSpec, "routing", values.routing, ["auto", "direct", "vxlan", "bgp"]),
+    routing: choiceOption(hostSpec, "routing", values.routing, ROUTING_MODES),
     masquerade: !values["no-masquerade"],
     services: proxy === "none" ? undefined : servedBy(proxy),
     networkPolicy: !values["no-network-policy"],
@@ -125,8 +125,8 @@ function localSettings(values: Values): HostSettings {
 
 /** The scheduler that IPVS has unless told otherwise. */
 function servedBy(proxy: "nftables" | "ipvs"): HostSettings["services"] {
-  const ipvs = { scheduler: "rr", drainSeconds: 0 };
-  return { ...DEFAULT_SERVICE_CONFIG, ...(proxy === "ipvs" ? { ipvs } : {}) } as HostSettings["services"];
+  const ipvs: IpvsConfig = { scheduler: "rr", drainSeconds: 1 };
+  return { ...DEFAULT_SERVICE_CONFIG, ...(proxy === "ipvs" ? { ipvs } : {}) };
 }
 
 function isWell({ features, sysctls, staleRequests, agent }: HostReport): boolean {

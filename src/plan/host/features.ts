@@ -33,7 +33,7 @@ export type HostNeeds = ReadonlySet<string>;
  */
 export function neededFeatures(settings: HostSettings, hasForeignBridge = false): HostNeeds {
   const { routing, masquerade, services, networkPolicy, logDenied, flowtable } = settings;
-  const ipvs = (services as { readonly ipvs?: { readonly scheduler: string } } | undefined)?.ipvs;
+  const ipvs = services?.ipvs;
   const wanted: readonly (readonly [HostFeature | `ip_vs_${string}`, boolean])[] = [
     ["pods", true],
     ["vxlan", routing === "auto" || routing === "vxlan"],

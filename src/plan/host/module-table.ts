@@ -3,6 +3,7 @@
  * drivers/net/Kconfig), and what fails without it. Modules that these depend on are not named: modules.dep knows them.
  */
 import type { HostFeature, ModuleNeed } from "../../model/host-modules.ts";
+import { IPVS_SCHEDULERS } from "../../model/ipvs.ts";
 
 const NFT_USERS = ["masquerade", "services", "policies", "flowtable", "ipvs"] as const satisfies readonly HostFeature[];
 
@@ -143,7 +144,7 @@ export const MODULE_NEEDS: readonly ModuleNeed[] = [
     option: "CONFIG_IP_VS",
     without: "no --service-proxy ipvs; nftables, the default, needs none of it",
   },
-  ...["rr", "wrr", "lc", "wlc", "sh", "mh"].map((scheduler) => ({
+  ...IPVS_SCHEDULERS.map((scheduler) => ({
     module: `ip_vs_${scheduler}`,
     features: ["ipvs"] as const,
     isChoice: true as const,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { IpvsScheduler } from "../../model/ipvs.ts";
 import { DEFAULT_SERVICE_CONFIG } from "../../model/node-config.ts";
 import { type HostSettings, modulesLoadFile, neededFeatures, planFeatures, planModules } from "./features.ts";
 import { moduleFacts } from "./module-facts.ts";
@@ -22,15 +23,15 @@ function report(texts: Partial<HostTexts> = {}, current: string | undefined = "1
 test("neededFeatures() goes by the settings", () => {
   assert.deepEqual([...neededFeatures(SETTINGS)], ["pods", "vxlan"]);
   assert.deepEqual([...neededFeatures({ ...SETTINGS, routing: "bgp" })], ["pods"]);
-  const services = { ...DEFAULT_SERVICE_CONFIG, ipvs: { scheduler: "wrr", drainSeconds: 1 } };
-  const ipvs = neededFeatures({ ...SETTINGS, routing: "direct", services } as HostSettings);
+  const services = { ...DEFAULT_SERVICE_CONFIG, ipvs: { scheduler: "wrr", drainSeconds: 1 } } as const;
+  const ipvs = neededFeatures({ ...SETTINGS, routing: "direct", services });
   assert.deepEqual([...ipvs], ["pods", "services", "ipvs", "ip_vs_wrr"]);
 });
 
 test("planFeatures() calls IPVS off for the scheduler that was chosen, not for others", () => {
-  const services = (scheduler: string) => ({ ...DEFAULT_SERVICE_CONFIG, ipvs: { scheduler, drainSeconds: 1 } });
-  const off = (scheduler: string) => {
-    const needs = neededFeatures({ ...SETTINGS, services: services(scheduler) } as HostSettings);
+  const services = (scheduler: IpvsScheduler) => ({ ...DEFAULT_SERVICE_CONFIG, ipvs: { scheduler, drainSeconds: 1 } });
+  const off = (scheduler: IpvsScheduler) => {
+    const needs = neededFeatures({ ...SETTINGS, services: services(scheduler) });
     const rows = planModules(moduleFacts(DEBIAN), needs);
     const found = planFeatures(rows, needs).find(({ feature }) => feature === "ipvs");
     return found?.off.map(({ module }) => module).filter((name) => name.startsWith("ip_vs"));
