@@ -27,8 +27,8 @@ export interface PolicySource {
   clusterNetworkPolicies(): ReadonlyMap<string, ClusterNetworkPolicy>;
   /** All pods of the cluster, by "namespace/name"; empty until the first policy, and until they were listed. */
   pods(): ReadonlyMap<string, PolicyPod>;
-  /** Another number whenever {@link pods} holds something else. */
-  podsRevision(): number;
+  /** Keys of the pods that came, went or are another since the last call. */
+  takeChangedPods(): ReadonlySet<string>;
   /** Whether pods are known as far as policies speak of them: it is false from the first policy on until they were listed. */
   complete(): boolean;
   state(): readonly ReflectorState[];
@@ -54,11 +54,11 @@ export function startPolicySource(options: PolicySourceOptions): PolicySource {
   const ofPolicies: readonly (Reflector<ClusterPolicy> | Reflector<ClusterNetworkPolicy>)[] =
     options.withClusterNetworkPolicies === true ? [policyReflector, clusterReflector] : [policyReflector];
   let podReflector: Reflector<PolicyPod> | undefined;
-  let podsRevision = 0;
+  let changedPods = new Set<string>();
   const watchPods = () => {
     podReflector ??= new Reflector<PolicyPod>({ ...common(pods), parse: parsePolicyPod, unparsable: "absent" });
-    podReflector.onChange(() => {
-      podsRevision++;
+    podReflector.onChange((changes) => {
+      for (const { key } of changes) changedPods.add(key);
       notice.call();
     });
     podReflector.synced.then(notice.call, () => undefined);
@@ -82,7 +82,11 @@ export function startPolicySource(options: PolicySourceOptions): PolicySource {
     policies: () => policyReflector.items(),
     clusterNetworkPolicies: () => clusterReflector.items(),
     pods: () => podReflector?.items() ?? nobody,
-    podsRevision: () => podsRevision,
+    takeChangedPods: () => {
+      const taken = changedPods;
+      changedPods = new Set();
+      return taken;
+    },
     complete: () => podReflector?.state().synced ?? !hasPolicies(),
     state: () => reflectors().map((reflector) => reflector.state()),
     stop: async () => {

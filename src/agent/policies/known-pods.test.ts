@@ -1,4 +1,4 @@
-/** Which pods the plan of policies is given, and that it is given the same list while nothing changes. */
+/** Which pods the plan of policies is told of, and that it is told of what changed alone. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ClusterPod } from "../../model/cluster.ts";
@@ -21,42 +21,69 @@ function rig() {
     ["x/here", podOf("x/here", "node1", [])],
     ["x/there", podOf("x/there", "node2", ["10.244.2.1"])],
   ]);
-  const state = { revision: 1, attached: [localOf("x/here", ["10.244.1.1"])] };
+  const state = { attached: [localOf("x/here", ["10.244.1.1"])] };
+  let changed = new Set(pods.keys());
   const known = new KnownPods({
     nodeName: "node1",
-    source: { pods: () => pods, podsRevision: () => state.revision },
+    source: {
+      pods: () => pods,
+      takeChangedPods: () => {
+        const taken = changed;
+        changed = new Set();
+        return taken;
+      },
+    },
     ownPods: () => new Map<string, ClusterPod>(),
     attached: () => state.attached,
   });
-  const told = () => known.all().map(({ name, ips }) => `${name} ${ips.join()}`);
-  return { pods, state, known, told };
+  const tell = (key: string, pod: PolicyPod | undefined) => {
+    if (pod === undefined) pods.delete(key);
+    else pods.set(key, pod);
+    changed.add(key);
+  };
+  const text = (list: readonly PolicyPod[]) => list.map(({ name, ips }) => `${name} ${ips.join()}`);
+  const follow = () => {
+    const { added, removed } = known.follow();
+    return [...text(removed).map((pod) => `- ${pod}`), ...text(added).map((pod) => `+ ${pod}`)];
+  };
+  return { state, known, tell, follow, all: () => text(known.all()) };
 }
 
-test("all() has pods of this node with the addresses that they have here", () => {
-  const { told } = rig();
-  assert.deepEqual(told(), ["here 10.244.1.1", "there 10.244.2.1"]);
+test("follow() tells of pods of this node with the addresses that they have here", () => {
+  const { follow, all } = rig();
+  assert.deepEqual(follow(), ["+ there 10.244.2.1", "+ here 10.244.1.1"]);
+  assert.deepEqual(all(), ["here 10.244.1.1", "there 10.244.2.1"]);
 });
 
-test("all() is the very same list until the API or this node says something new", () => {
-  const { known, state, pods } = rig();
-  const before = known.all();
-  assert.equal(known.all(), before);
+test("follow() tells of nothing until the API or this node says something new", () => {
+  const { follow, state, tell } = rig();
+  follow();
+  assert.deepEqual(follow(), []);
   state.attached = [localOf("x/here", ["10.244.1.1"])];
-  assert.equal(known.all(), before, "the same pods, listed anew");
-  pods.set("x/there", podOf("x/there", "node2", ["10.244.2.2"]));
-  state.revision++;
-  const after = known.all();
-  assert.notEqual(after, before);
-  assert.equal(after[0], before[0], "what did not change is the same object");
+  assert.deepEqual(follow(), [], "the same pods, listed anew");
+  tell("x/there", podOf("x/there", "node2", ["10.244.2.2"]));
+  assert.deepEqual(follow(), ["- there 10.244.2.1", "+ there 10.244.2.2"]);
+  tell("x/there", undefined);
+  assert.deepEqual(follow(), ["- there 10.244.2.2"]);
 });
 
-test("all() follows what is attached and detached while the API says nothing", () => {
-  const { state, told, pods } = rig();
-  told();
-  pods.set("x/second", podOf("x/second", "node1", []));
-  state.revision++;
+test("follow() follows what is attached and detached while the API says nothing", () => {
+  const { state, follow, tell, all } = rig();
+  follow();
+  tell("x/second", podOf("x/second", "node1", []));
   state.attached = [...state.attached, localOf("x/second", ["10.244.1.2"])];
-  assert.deepEqual(told(), ["here 10.244.1.1", "second 10.244.1.2", "there 10.244.2.1"]);
+  assert.deepEqual(follow(), ["+ second 10.244.1.2"]);
   state.attached = [localOf("x/second", ["10.244.1.2"])];
-  assert.deepEqual(told(), ["second 10.244.1.2", "here ", "there 10.244.2.1"]);
+  assert.deepEqual(follow(), ["- here 10.244.1.1", "+ here "]);
+  assert.deepEqual(all(), ["second 10.244.1.2", "here ", "there 10.244.2.1"]);
+});
+
+test("follow() tells of a pod that moves between nodes once", () => {
+  const { follow, tell, all } = rig();
+  follow();
+  tell("x/there", podOf("x/there", "node1", ["10.244.1.7"]));
+  assert.deepEqual(follow(), ["- there 10.244.2.1", "+ there 10.244.1.7"]);
+  tell("x/there", podOf("x/there", "node2", ["10.244.2.1"]));
+  assert.deepEqual(follow(), ["- there 10.244.1.7", "+ there 10.244.2.1"]);
+  assert.deepEqual(all(), ["here 10.244.1.1", "there 10.244.2.1"]);
 });

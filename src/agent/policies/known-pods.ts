@@ -8,11 +8,12 @@ import type { Ip } from "../../model/ip.ts";
 import type { PolicyPod } from "../../model/policy.ts";
 import { sameItems } from "../../model/same.ts";
 import type { LocalPod } from "../../model/state.ts";
+import { type Exchange, exchanged } from "../../plan/policies/planner.ts";
 import { podsOfCluster } from "../../plan/policies/policy-input.ts";
 
 export interface KnownPodsOptions {
   readonly nodeName: string;
-  readonly source: Pick<PolicySource, "pods" | "podsRevision">;
+  readonly source: Pick<PolicySource, "pods" | "takeChangedPods">;
   /** Pods of this node as the API has them. */
   readonly ownPods: () => ReadonlyMap<string, ClusterPod>;
   /** Pods that are attached here, with the addresses that they were given. */
@@ -25,19 +26,17 @@ interface KnownLocal {
   readonly pod: PolicyPod;
 }
 
-interface Answer {
-  readonly here: readonly PolicyPod[];
-  readonly revision: number;
-  readonly pods: readonly PolicyPod[];
-}
-
 export class KnownPods {
   readonly #options: KnownPodsOptions;
   /** Pods that are being attached, or that the watch does not know yet, by `namespace/name`. */
   readonly #arriving = new Map<string, PolicyPod>();
-  /** Pods of this node as they were last asked for, by `namespace/name`. */
+  /** Pods of this node as they were last followed, by `namespace/name`. */
   #local = new Map<string, KnownLocal>();
-  #last: Answer | undefined;
+  /** Pods that the API has, by `namespace/name`: of other nodes, and of this one. */
+  readonly #elsewhere = new Map<string, PolicyPod>();
+  readonly #ofNode = new Map<string, PolicyPod>();
+  /** Those of this node, as they are told of. */
+  #own: readonly PolicyPod[] = [];
 
   constructor(options: KnownPodsOptions) {
     this.#options = options;
@@ -53,14 +52,33 @@ export class KnownPods {
     if (sameIps(this.#arriving.get(name)?.ips, ips)) this.#arriving.delete(name);
   }
 
-  /** The very same list as long as nothing changes, and the same objects in it: plans look at those alone that are new. */
-  all(): readonly PolicyPod[] {
+  /**
+   * Follows API and node, at the price of what changed.
+   * @returns what came and went since the last call; what did not change is the same object
+   */
+  follow(): Exchange<PolicyPod> {
+    const [added, removed]: [PolicyPod[], PolicyPod[]] = [[], []];
     const { nodeName, source } = this.#options;
-    const [here, revision, last] = [this.#localPods(), source.podsRevision(), this.#last];
-    if (last !== undefined && last.revision === revision && sameItems(last.here, here)) return last.pods;
-    const pods = podsOfCluster(nodeName, here, source.pods());
-    this.#last = { here, revision, pods };
-    return pods;
+    const known = source.pods();
+    for (const key of source.takeChangedPods()) {
+      const pod = known.get(key);
+      const isHere = pod?.nodeName === nodeName;
+      put(this.#ofNode, key, isHere ? pod : undefined);
+      const before = put(this.#elsewhere, key, isHere ? undefined : pod);
+      const now = this.#elsewhere.get(key);
+      if (before === now) continue;
+      if (before !== undefined) removed.push(before);
+      if (now !== undefined) added.push(now);
+    }
+    const own = podsOfCluster(nodeName, this.#localPods(), this.#ofNode);
+    const change = exchanged(this.#own, own);
+    this.#own = own;
+    return { added: [...added, ...change.added], removed: [...removed, ...change.removed] };
+  }
+
+  /** All of them as they were last followed, those of this node first. */
+  all(): readonly PolicyPod[] {
+    return [...this.#own, ...this.#elsewhere.values()];
   }
 
   #localPods(): PolicyPod[] {
@@ -98,6 +116,14 @@ export class KnownPods {
   #here(pod: PolicyPod, ips: readonly Ip[]): PolicyPod {
     return { ...pod, ips, nodeName: this.#options.nodeName };
   }
+}
+
+/** @returns what was there before */
+function put<T>(map: Map<string, T>, key: string, value: T | undefined): T | undefined {
+  const before = map.get(key);
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
+  return before;
 }
 
 function sameIps(a: readonly Ip[] | undefined, b: readonly Ip[]): boolean {

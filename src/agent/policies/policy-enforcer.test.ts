@@ -30,8 +30,8 @@ class Rig implements Disposable {
   readonly known = new Map<string, ClusterPod>();
   attached: LocalPod[] = [];
   complete = true;
-  /** Each time they may have changed. */
-  #asked = 0;
+  /** Keys that pods ever had: each may have changed. */
+  readonly #keys = new Set<string>();
   /** How often pods may start that could not before. */
   readyTimes = 0;
   readonly enforcer: PolicyEnforcer;
@@ -47,7 +47,7 @@ class Rig implements Disposable {
         policies: () => this.policies,
         clusterNetworkPolicies: () => this.clusterPolicies,
         pods: () => this.pods,
-        podsRevision: () => ++this.#asked,
+        takeChangedPods: () => this.#everyKey(),
         complete: () => this.complete,
       },
       namespaces: () => this.namespaces,
@@ -65,6 +65,11 @@ class Rig implements Disposable {
 
   [Symbol.dispose](): void {
     this.enforcer[Symbol.dispose]();
+  }
+
+  #everyKey(): ReadonlySet<string> {
+    for (const key of this.pods.keys()) this.#keys.add(key);
+    return this.#keys;
   }
 
   /** A pod of the API; of this node it is attached, too. */

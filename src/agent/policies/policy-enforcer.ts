@@ -28,7 +28,7 @@ import { KnownPods, type KnownPodsOptions } from "./known-pods.ts";
 export interface PolicyEnforcerOptions extends KnownPodsOptions {
   readonly nftables: Pick<Nftables, "table" | "commit" | "watch">;
   readonly conntrack: Conntrack;
-  readonly source: Pick<PolicySource, "policies" | "clusterNetworkPolicies" | "pods" | "podsRevision" | "complete">;
+  readonly source: Pick<PolicySource, "policies" | "clusterNetworkPolicies" | "complete"> & KnownPodsOptions["source"];
   readonly namespaces: () => ReadonlyMap<string, ClusterNamespace>;
   /** Of the whole cluster. */
   readonly nodes: () => ReadonlyMap<string, ClusterNode>;
@@ -168,7 +168,7 @@ export class PolicyEnforcer implements Disposable {
       const found = this.#started ? undefined : this.#read();
       // Until both families are done nobody knows what the kernel holds.
       this.#started = false;
-      const steps = this.#planners.update(input);
+      const steps = this.#planners.update(input, this.#pods.follow());
       const counts = FAMILIES.map((family) => this.#enforce(family, steps[family], found));
       changed = counts.some((count) => count > 0);
       this.#started = true;
@@ -213,8 +213,13 @@ export class PolicyEnforcer implements Disposable {
 
   #input(): PolicyInput {
     const { nodeName, source, namespaces, nodes, logDenied, throughIpvs } = this.#options;
+    const pods = this.#pods;
     return {
-      ...{ nodeName, pods: this.#pods.all(), logDenied, throughIpvs },
+      ...{ nodeName, logDenied, throughIpvs },
+      /** Seldom asked for: planners are told of what changed. */
+      get pods() {
+        return pods.all();
+      },
       namespaces: new Map(Array.from(namespaces(), ([name, { labels }]) => [name, labels])),
       policies: [...source.policies().values()],
       clusterNetworkPolicies: [...source.clusterNetworkPolicies().values()],

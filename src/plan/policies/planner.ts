@@ -62,10 +62,10 @@ export class PolicyPlanner {
 
   /**
    * Follows the cluster. Whether IPVS serves is for good.
-   * @param change between the last input's pods and this one's, where the caller knows it
+   * @param change between the last input's pods and this one's, where the caller follows them: each time, or never
    * @returns the steps from the last input's table to this one's: the same as two tables in which what did not change is left out
    */
-  update(input: PolicyInput, change: Exchange<PolicyPod> = exchanged(this.#pods, input.pods)): PolicySteps {
+  update(input: PolicyInput, change: Exchange<PolicyPod> = this.#exchange(input)): PolicySteps {
     this.#frame = { family: this.#family, throughIpvs: input.throughIpvs === true };
     this.#followPolicies(input);
     this.#followPods(input, change);
@@ -109,8 +109,13 @@ export class PolicyPlanner {
     for (const direction of this.#directions) direction.setPolicies(byNamespace, tiers);
   }
 
-  #followPods({ nodeName, pods, namespaces }: PolicyInput, { added, removed }: Exchange<PolicyPod>): void {
+  #exchange({ pods }: PolicyInput): Exchange<PolicyPod> {
+    const before = this.#pods;
     this.#pods = pods;
+    return exchanged(before, pods);
+  }
+
+  #followPods({ nodeName, namespaces }: PolicyInput, { added, removed }: Exchange<PolicyPod>): void {
     for (const pod of removed) {
       this.#index.remove(pod);
       if (this.#local.delete(pod)) this.#isStale = true;

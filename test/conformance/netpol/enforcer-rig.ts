@@ -49,8 +49,8 @@ export class EnforcerRig implements Disposable {
   readonly #namespaces = new Map<string, ClusterNamespace>();
   readonly #pods = new Map<string, PolicyPod>();
   readonly #policies = new Map<string, ClusterPolicy>();
-  /** How often pods were asked for: each time they may have changed. */
-  #asked = 0;
+  /** Keys that pods ever had: each may have changed. */
+  readonly #keys = new Set<string>();
   #enforcer: PolicyEnforcer;
 
   constructor(nodes: RawCluster["nodes"]) {
@@ -72,7 +72,7 @@ export class EnforcerRig implements Disposable {
         policies: () => this.#policies,
         clusterNetworkPolicies: () => new Map(),
         pods: () => this.#pods,
-        podsRevision: () => ++this.#asked,
+        takeChangedPods: () => this.#everyKey(),
         complete: () => true,
       },
       namespaces: () => this.#namespaces,
@@ -92,6 +92,11 @@ export class EnforcerRig implements Disposable {
         ? [{ name, ips, containerId: name, ifname: "eth0", netns: `/run/netns/${name}` }]
         : [],
     );
+  }
+
+  #everyKey(): ReadonlySet<string> {
+    for (const key of this.#pods.keys()) this.#keys.add(key);
+    return this.#keys;
   }
 
   get failure(): string | undefined {
