@@ -1,4 +1,6 @@
 /** `breakwater host`: what this node's kernel has for Breakwater and what it lacks, which sysctls it requires. */
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import { writeFileAtomic } from "../cni/atomic-file.ts";
 import { readHostTexts } from "../kernel/host-texts.ts";
 import { sysctlsAt } from "../kernel/sysctl.ts";
@@ -142,6 +144,8 @@ function writeModulesLoad(values: Values, file: string): number {
   const rows = planModules(moduleFacts(readHostTexts(values.root).modules), neededFeatures(localSettings(values)));
   const text = modulesLoadFile(rows);
   try {
+    // Its folder is not made: one that nobody reads is a typing error.
+    statSync(dirname(file));
     writeFileAtomic(file, text, 0o644);
   } catch (cause) {
     const errno = (cause as NodeJS.ErrnoException).code ?? String(cause);

@@ -16,6 +16,7 @@ import { moduleFacts } from "../../src/plan/host/module-facts.ts";
 import { moduleName } from "../../src/plan/host/module-files.ts";
 import { MODULE_NEEDS } from "../../src/plan/host/module-table.ts";
 import { planModule } from "../../src/plan/host/modules.ts";
+import { run, twoNodes } from "./two-nodes.ts";
 
 const LOCAL = "/etc/modprobe.d/breakwater-test.conf";
 const facts = () => moduleFacts(readHostTexts().modules);
@@ -55,8 +56,8 @@ test("an agent loads what it needs into a kernel that has nothing of it", async 
   const stateDir = fs.mkdtempSync(join(tmpdir(), "breakwater-host-"));
   const quiet = () => undefined;
   const log: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
-  const services = { ...DEFAULT_SERVICE_CONFIG, ipvs: { scheduler: "wrr", drainSeconds: 1 } };
-  const config = {
+  const services = { ...DEFAULT_SERVICE_CONFIG, ipvs: { scheduler: "wrr", drainSeconds: 1 } } as const;
+  const config: NodeConfig = {
     nodeName: "node1",
     routing: "auto",
     vni: 1,
@@ -67,12 +68,20 @@ test("an agent loads what it needs into a kernel that has nothing of it", async 
     logDenied: 5,
     flowtable: true,
     services,
-  } as NodeConfig;
+  };
   for (const name of ["vxlan", "nf_tables", "ip_vs"]) assert.equal(facts().loaded?.has(name), false, name);
   assert.equal(fs.existsSync("/proc/sys/net/netfilter/nf_conntrack_max"), false);
   const { prepared } = await openHost(config, stateDir, undefined, log);
   assert.deepEqual(prepared.failures, []);
-  const names = ["vxlan", "nf_tables", "nft_fib", "nf_conntrack_netlink", "ip_vs", "ip_vs_wrr", "nft_flow_offload"];
+  const names = [
+    "vxlan",
+    "nf_tables",
+    "nft_fib_ipv6",
+    "nf_conntrack_netlink",
+    "ip_vs",
+    "ip_vs_wrr",
+    "nft_flow_offload",
+  ];
   for (const name of names) assert.equal(facts().loaded?.has(name), true, name);
   assert.equal(facts().loaded?.has("ip_vs_mh"), false, "a scheduler that nobody chose");
   assert.ok(fs.existsSync("/proc/sys/net/netfilter/nf_conntrack_max"));
@@ -94,6 +103,33 @@ test("a blacklisted module, one with an install line, and one that does not exis
   const old = planModule({ module: "nf_conntrack_ipv4" }, facts());
   assert.match(old.detail, /gone since Linux 4\.19/);
   await assert.rejects(modprobe()("nf_conntrack_ipv4"), /nf_conntrack_ipv4 not found/);
+});
+
+test("the loop sets required sysctls again, on a kernel whose reverse path filter is strict", async (t) => {
+  // New namespaces begin with what the first one has: a machine that was hardened by the book.
+  fs.writeFileSync("/proc/sys/net/ipv4/conf/all/rp_filter", "1");
+  t.after(() => fs.writeFileSync("/proc/sys/net/ipv4/conf/all/rp_filter", "0"));
+  const [node] = await twoNodes(t, { routing: "vxlan" });
+  assert.ok(node);
+  const tunnel = "net/ipv4/conf/bwvxlan/rp_filter";
+  const read = (name: string) => node.kernel.sysctl.read(name);
+  assert.deepEqual([read("net/ipv4/conf/all/rp_filter"), read(tunnel)], ["1", "2"]);
+  const damages: [name: string, bad: string, good: string][] = [
+    [tunnel, "1", "2"],
+    ["net/ipv4/ip_forward", "0", "1"],
+    ["net/ipv4/conf/eth0/forwarding", "0", "1"],
+    ["net/ipv4/conf/default/forwarding", "0", "1"],
+  ];
+  for (const [name, bad, good] of damages) {
+    run(node.ns, `echo ${bad} > /proc/sys/${name}`);
+    const until = performance.now() + 20_000;
+    while (read(name) !== good) {
+      assert.ok(performance.now() < until, `${name} is ${read(name)}: ${node.said.join("\n")}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  // By way of the kernel's events, not by the loop's own listing every minute.
+  assert.ok(node.said.some((line) => /set sysctl net\/ipv4\/conf\/bwvxlan\/rp_filter to 2 \(was 1\)/.test(line)));
 });
 
 const VOLATILE =

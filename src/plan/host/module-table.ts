@@ -78,20 +78,22 @@ export const MODULE_NEEDS: readonly ModuleNeed[] = [
     option: "CONFIG_NFT_CT",
     without: "no Services in nftables and no NetworkPolicies",
   },
-  {
-    module: "nft_fib",
-    features: ["services"],
-    reason: "asks whether an address is the node's own",
-    option: "CONFIG_NFT_FIB",
-    without: "NodePorts and external addresses do not work",
-  },
-  {
-    module: "nft_reject",
-    features: ["services"],
-    reason: "refuses what has no endpoint, instead of letting clients wait",
-    option: "CONFIG_NFT_REJECT",
-    without: "no Services in nftables",
-  },
+  ...([4, 6] as const).flatMap((family): ModuleNeed[] => [
+    {
+      module: `nft_fib_ipv${family}`,
+      features: ["services"],
+      reason: `asks whether an IPv${family} address is the node's own`,
+      option: `CONFIG_NFT_FIB_IPV${family}`,
+      without: `NodePorts and external addresses do not work by IPv${family}`,
+    },
+    {
+      module: `nft_reject_ipv${family}`,
+      features: ["services"],
+      reason: `refuses by IPv${family} what has no endpoint, instead of letting clients wait`,
+      option: `CONFIG_NFT_REJECT_IPV${family}`,
+      without: `no Services in nftables by IPv${family}`,
+    },
+  ]),
   {
     module: "nft_log",
     features: ["log-denied"],
