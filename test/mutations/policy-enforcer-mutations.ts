@@ -6,6 +6,7 @@ const INPUT = "src/plan/policies/policy-input.ts";
 const FORMER = "src/agent/policies/former-flows.ts";
 const CUTTER = "src/agent/policies/flow-cutter.ts";
 const TEST = "src/agent/policies/policy-enforcer.test.ts";
+const ADMIT_TEST = "src/agent/policies/policy-enforcer-admit.test.ts";
 
 export const enforcerMutations: readonly Mutation[] = [
   {
@@ -13,7 +14,7 @@ export const enforcerMutations: readonly Mutation[] = [
     file: ENFORCER,
     find: "    this.#run();\n    const failure = this.#failure ?? this.#cutFormer(former);",
     replace: "    this.request();\n    const failure = this.#failure ?? this.#cutFormer(former);",
-    test: [TEST, "PolicyEnforcer.admit() puts a pod's rules into the kernel before it returns"],
+    test: [ADMIT_TEST, "PolicyEnforcer.admit() puts a pod's rules into the kernel before it returns"],
   },
   {
     what: "a pod is let in although its rules could not be put into the kernel",
@@ -21,7 +22,7 @@ export const enforcerMutations: readonly Mutation[] = [
     find: "    if (failure === undefined) return;\n",
     replace: "    if (failure !== undefined) return;\n",
     test: [
-      TEST,
+      ADMIT_TEST,
       "PolicyEnforcer.admit() throws when the kernel refuses, and goes on to throw until a round has succeeded",
     ],
   },
@@ -30,14 +31,17 @@ export const enforcerMutations: readonly Mutation[] = [
     file: FORMER,
     find: "      conntrack.deleteMatching({ family: 4, reply: { source } });\n",
     replace: "",
-    test: [TEST, "PolicyEnforcer.admit() cuts what is tracked of a pod that had the address before, and nothing else"],
+    test: [
+      ADMIT_TEST,
+      "PolicyEnforcer.admit() cuts what is tracked of a pod that had the address before, and nothing else",
+    ],
   },
   {
     what: "flows of a pod that has a former one's address are cut",
     file: FORMER,
     find: "      this.#left.delete(ip);\n",
     replace: "",
-    test: [TEST, "PolicyEnforcer cuts no flow of a pod that has an address which another pod has left"],
+    test: [ADMIT_TEST, "PolicyEnforcer cuts no flow of a pod that has an address which another pod has left"],
   },
   {
     what: "an agent that starts takes away the rules of pods that it has not read yet",
