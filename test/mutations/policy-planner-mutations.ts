@@ -67,8 +67,8 @@ const chainMutations: readonly Mutation[] = [
   {
     what: "a port of some is one of all",
     file: CHAINS,
-    find: 'const verdict = each.anybody ? admit :',
-    replace: 'const verdict = each.anybody || first === 80 ? admit :',
+    find: "const verdict = each.anybody ? admit :",
+    replace: "const verdict = each.anybody || first === 80 ? admit :",
     test: INGRESS_PORTS,
   },
   {
