@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism, loadavg, release } from "node:os";
 import { runIsolated } from "../bench/isolated-run.ts";
 import { LARGE_BYTES, measureMtuTrap, SMALL_BYTES, type TrapOptions, type TrapResult } from "../bench/mtu-trap.ts";
-import { significant, summarizeTrap } from "../bench/mtu-trap-summary.ts";
+import { significant, summarizeTrap, type TrapSummary } from "../bench/mtu-trap-summary.ts";
 import { measureRouting } from "../bench/routing.ts";
 import * as libc from "../kernel/libc.ts";
 import { refuseWithoutNamespaces } from "../lab/launch.ts";
@@ -161,11 +161,11 @@ export function formatRouting(results: readonly TrapResult[]): string {
   ].join("\n");
 }
 
-function comparisons(summaries: readonly ReturnType<typeof summarizeTrap>[]): string[] {
+function comparisons(summaries: readonly TrapSummary[]): string[] {
   return summaries.flatMap((direct, i) => {
     const tunnel = summaries[i + 1];
     if (i % 2 === 1 || tunnel === undefined) return [];
-    const ratio = (pick: (row: typeof direct) => number | null) => {
+    const ratio = (pick: (row: TrapSummary) => number | null) => {
       const [ours, theirs] = [pick(direct), pick(tunnel)];
       return ours === null || theirs === null || ours === 0 ? "?" : (theirs / ours).toFixed(2);
     };

@@ -51,8 +51,15 @@ async function slowly(bench: Bench, lab: BgpLab): Promise<{ node: number; wire: 
 async function repeated(bench: Bench, what: string, rounds: number, once: () => Promise<number>): Promise<number> {
   const times: number[] = [];
   for (let round = 1; round <= rounds; round++) {
-    times.push(await once());
-    bench.say(`${what}: ${times.at(-1)?.toFixed(0)} ms`);
+    let ms = await once();
+    // A way that was chosen anew since it was looked at: the stream goes by another one.
+    for (let left = 3; ms === 0 && left > 0; left--) {
+      bench.say(`${what}: the stream took another way; once more`);
+      ms = await once();
+    }
+    if (ms === 0) throw benchError(`${what}: no packet is lost, so nothing died on the stream's way`);
+    times.push(ms);
+    bench.say(`${what}: ${ms.toFixed(0)} ms`);
   }
   return median(times);
 }
@@ -193,14 +200,17 @@ async function measureRestarts(bench: Bench, lab: BgpLab): Promise<void> {
     await lab.server(ip, fromPort);
     const stream = await lab.stream(ip, fromPort++);
     await pause(WARM_UP_MS);
+    const at = Number(process.hrtime.bigint());
     await lab.addFault(fault, "node1");
     await pause(WARM_UP_MS);
     await lab.clearFaults();
     await established(lab);
     await pause(QUICK_MS);
-    const { sent, lost } = await stream.end();
+    const { sent, lost, firstLost, lastLost } = await stream.end();
     bench.row(`${what}: lost`, "packets", lost, { reference: sent, referenceName: "sent", goal: 0 });
-    if (lost > 0) bench.problem(`${what}: ${lost} of ${sent} packets were lost`);
+    if (lost === 0) continue;
+    const [from, to] = [firstLost, lastLost].map((time) => ((time - at) / 1e6).toFixed(0));
+    bench.problem(`${what}: ${lost} of ${sent} packets were lost, from ${from} to ${to} ms behind it`);
   }
 }
 

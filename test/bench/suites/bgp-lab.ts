@@ -25,6 +25,7 @@ const POLL_MS = 50;
 export interface StreamOutcome {
   readonly sent: number;
   readonly lost: number;
+  readonly firstLost: number;
   readonly lastLost: number;
   /** Number of the echo that answered last. */
   readonly server: number;

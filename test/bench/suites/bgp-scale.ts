@@ -74,7 +74,7 @@ async function measureBare(bench: Bench, cluster: BenchCluster, prefixes: readon
     paths.config,
     `log "${paths.log}" all; router id ${ip}; protocol device { }
 protocol kernel { ipv4 { export all; import none; }; metric 9800; }
-protocol bgp router { local ${ip} as ${NODE_AS}; neighbor ${ROUTER} as ${ROUTER_AS}; direct; connect delay time 1; ipv4 { import all; export none; }; }
+protocol bgp torouter { local ${ip} as ${NODE_AS}; neighbor ${ROUTER} as ${ROUTER_AS}; direct; connect delay time 1; ipv4 { import all; export none; }; }
 `,
   );
   const started = performance.now();
@@ -124,7 +124,9 @@ const vip = (index: number): Ip => `198.${18 + (index >> 16)}.${(index >> 8) & 2
 function addService({ api: { store } }: BenchCluster, index: number): void {
   const one = serviceWithSlice(index);
   const service = serviceObject(one);
-  store.create({ ...service, spec: { ...service.spec, type: "LoadBalancer" } });
+  // There are fewer node ports than Services.
+  const spec = { ...service.spec, type: "LoadBalancer", allocateLoadBalancerNodePorts: false };
+  store.create({ ...service, spec });
   const status = { loadBalancer: { ingress: [{ ip: vip(index) }] } };
   const { name, namespace } = service.metadata;
   store.modify("services", namespace, name, (draft) => Object.assign(draft, { status }), { subresource: "status" });
@@ -168,7 +170,7 @@ function startRouter(bench: Bench, host: LabHost, prefixes: readonly string[]): 
   const lines = [
     `log "${paths.log}" all; router id ${ROUTER}; protocol device { }`,
     `protocol static { ipv4; ${prefixes.map((prefix) => `route ${prefix} blackhole;`).join("\n")} }`,
-    `protocol bgp node { local ${ROUTER} as ${ROUTER_AS}; neighbor ${largeNode(1).ip} as ${NODE_AS}; direct;`,
+    `protocol bgp tonode { local ${ROUTER} as ${ROUTER_AS}; neighbor ${largeNode(1).ip} as ${NODE_AS}; direct;`,
     "connect delay time 1; connect retry time 1; error wait time 1, 2; ipv4 { import all; export all; }; }",
   ];
   writeFileSync(paths.config, `${lines.join("\n")}\n`);
@@ -187,7 +189,7 @@ function learned(host: LabHost): number {
 
 /** Prefixes that the router has from the node. */
 async function announced(router: BirdControl): Promise<number> {
-  const { lines } = await router.command("show route protocol node count");
+  const { lines } = await router.command("show route protocol tonode count");
   return Number(/^(\d+) of /.exec(lines[0]?.text ?? "")?.[1] ?? 0);
 }
 
