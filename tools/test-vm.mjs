@@ -20,7 +20,7 @@ const TIMEOUT_SECONDS = "1800";
 async function runInMachine(file) {
   process.stdout.write(`${file}\n`);
   const command = [kernel, process.execPath, join(root, "tools", "test.mjs"), bundle(file)];
-  const env = { VM_TIMEOUT: TIMEOUT_SECONDS, ...process.env };
+  const env = { VM_TIMEOUT: TIMEOUT_SECONDS, VM_MEMORY: "2048", ...process.env };
   const child = spawn(script("run-in-vm.sh"), command, { stdio: ["ignore", "pipe", "inherit"], env });
   let said = "";
   child.stdout.setEncoding("utf8").on("data", (text) => {

@@ -11,8 +11,10 @@ export interface Outcome {
 }
 
 const PROGRAM = resolve("bin/breakwater");
+/** In an emulated machine everything takes so many times as long. */
+export const PATIENCE = Number(process.env["BREAKWATER_TEST_PATIENCE"] ?? 1);
 /** Longer than anything here takes on a busy machine. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = PATIENCE * 120_000;
 
 export function run(
   file: string,

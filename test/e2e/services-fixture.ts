@@ -7,7 +7,7 @@ import { json } from "node:stream/consumers";
 import { callLab, type LabStatus, type ProbeRequest } from "../../src/lab/control-protocol.ts";
 import type { DialResult } from "../../src/lab/dial.ts";
 import type { FrontendReport, ServicesReport } from "../../src/model/service-report.ts";
-import { eventually, LabHome, type Outcome } from "./lab-fixture.ts";
+import { eventually, LabHome, type Outcome, PATIENCE } from "./lab-fixture.ts";
 import type { HttpOutcome } from "./peers/http-get.ts";
 import type { Traffic, TrafficOutcome } from "./peers/steady.ts";
 
@@ -21,10 +21,10 @@ export interface Expectation extends ProbeRequest {
 /** Where agents answer, on loopback. */
 const AGENT_PORT = 9098;
 /** Objects and endpoints are everywhere long before; a busy machine may take its time. */
-export const SETTLED_MS = 20_000;
+export const SETTLED_MS = PATIENCE * 20_000;
 /** An answer is awaited as long as a busy machine may need; silence is believed earlier, for it is most of a test's time. */
-const ANSWER_MS = 5000;
-const SILENCE_MS = 600;
+const ANSWER_MS = PATIENCE * 5000;
+const SILENCE_MS = PATIENCE * 600;
 /** A dial that has to see each of a few pods is repeated so often at most: one in a million misses one of three. */
 const MOST_ROUNDS = 5;
 const DIALS_A_ROUND = 8;
@@ -160,7 +160,7 @@ export class ServiceLab {
 
   async ready(...pods: string[]): Promise<void> {
     const names = pods.map((name) => `pod/${name}`);
-    await this.kubectl("wait", ...names, "--for=condition=Ready", "--timeout=30s");
+    await this.kubectl("wait", ...names, "--for=condition=Ready", `--timeout=${PATIENCE * 30}s`);
   }
 
   /** Both addresses of a pod, IPv4 first. */

@@ -29,7 +29,9 @@ if [ "${1:-}" != real ]; then
   $B ln -sf /proc/self/fd /root/dev/fd
   $B mount -t tmpfs -o mode=755 run /root/run
   $B mount -t 9p -o trans=virtio,version=9p2000.L,cache=none run "/root$run" || fail "cannot mount $run"
-  exec $B chroot /root $B sh "$run/init" real "$run"
+  # Over the first root, not beside it: who enters this mount namespace (nsenter) comes to its root, whatever a process has.
+  cd /root && $B mount --move . / || fail "cannot move the root"
+  exec $B chroot . $B sh "$run/init" real "$run"
 fi
 run=$2
 for port in /sys/class/virtio-ports/*; do [ "$($B cat "$port/name")" != out ] || out=/dev/${port##*/}; done

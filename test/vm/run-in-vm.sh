@@ -13,7 +13,7 @@ run=$(mktemp -d /tmp/vm-run.XXXXXX)
 trap 'rm -rf "$run"' EXIT
 
 {
-  printf 'export PATH=%q HOME=/tmp LANG=C.UTF-8\ncd %q || exit 126\n' "$PATH" "$PWD"
+  printf 'export PATH=%q HOME=/tmp LANG=C.UTF-8 BREAKWATER_TEST_PATIENCE=5\ncd %q || exit 126\n' "$PATH" "$PWD"
   printf '%q ' "$@"
   echo
 } > "$run/command"
