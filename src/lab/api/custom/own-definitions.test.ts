@@ -90,6 +90,7 @@ const CONFIGURATION: Kind = {
   full: {
     asNumber: 65_001,
     nodeMesh: false,
+    nodeMeshBFD: true,
     routeReflectors: selector,
     communities: ["64512:1"],
     localPreference: 200,
@@ -100,6 +101,7 @@ const CONFIGURATION: Kind = {
     ["AS 0", { asNumber: 0 }, /greater than or equal to 1/],
     ["port 0", { listenPort: 0 }, /greater than or equal to 1/],
     ["a mesh by word", { nodeMesh: "full" }, /must be of type boolean/],
+    ["BFD by word", { nodeMeshBFD: "on" }, /must be of type boolean/],
     ["an odd community", { communities: ["no-export"] }, /communities\[0\]/],
     ["a preference of half", { localPreference: 1.5 }, /must be of type integer/],
     ["all addresses announced", { advertise: { within: ["0.0.0.0/0"] } }, /within\[0\]/],
