@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type CniServer, JOURNAL_FILE, startCniServer } from "../cni/server.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { systemClock } from "../kube/clock.ts";
-import { type ClusterSource, startClusterSource } from "../kube/cluster-source.ts";
+import { type ClusterSource, type ClusterSourceOptions, startClusterSource } from "../kube/cluster-source.ts";
 import { messageOf } from "../model/errors.ts";
 import { SERVICE_TABLES } from "../model/marks.ts";
 import type { AgentOptions } from "./agent-options.ts";
@@ -91,7 +91,7 @@ export function watchCluster(
   { config, log }: AgentOptions,
   client: KubeClient,
   metrics: AgentMetrics,
-  onChange: () => void,
+  onChange: ClusterSourceOptions["onChange"],
 ): ClusterSource {
   return startClusterSource({
     client,

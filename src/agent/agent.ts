@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type CniServer, JOURNAL_FILE } from "../cni/server.ts";
 import { KubeClient } from "../kube/client.ts";
-import type { ClusterSource } from "../kube/cluster-source.ts";
+import type { ClusterKind, ClusterSource } from "../kube/cluster-source.ts";
 import type { ClusterNode } from "../model/cluster.ts";
 import { messageOf } from "../model/errors.ts";
 import type { AgentOptions } from "./agent-options.ts";
@@ -78,7 +78,7 @@ class NodeAgent implements Agent {
     this.#mirror = new Mirror(kernel);
     const podLinks = createPodLinks(kernel, this.#mirror);
     this.#client = new KubeClient(connection);
-    this.#source = watchCluster(options, this.#client, this.#metrics, () => this.#follow());
+    this.#source = watchCluster(options, this.#client, this.#metrics, (kinds) => this.#follow(kinds));
     this.#network = this.#createNetwork(podLinks);
     this.#policies =
       config.networkPolicy === true
@@ -138,11 +138,11 @@ class NodeAgent implements Agent {
     await this.#health?.close();
   }
 
-  /** The API says something new. */
-  #follow(): void {
+  /** The API says something new. Of pods and namespaces nothing is planned but policies: a pod's network is the runtime's wish. */
+  #follow(kinds: ReadonlySet<ClusterKind>): void {
     this.#collector.touch();
-    if (this.#synced) this.#reconciler.request("cluster");
     this.#policies?.follow();
+    if (this.#synced && kinds.has("nodes")) this.#reconciler.request("cluster");
   }
 
   #nodes(): ReadonlyMap<string, ClusterNode> | undefined {

@@ -11,7 +11,16 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function rig(): Promise<{ api: ScriptedApi; source: ClusterSource; calls: () => number; problems: string[] }> {
+interface Rig {
+  readonly api: ScriptedApi;
+  readonly source: ClusterSource;
+  readonly calls: () => number;
+  /** Of what was told since the last time. */
+  readonly takeKinds: () => string[];
+  readonly problems: string[];
+}
+
+async function rig(): Promise<Rig> {
   const api = await ScriptedApi.start();
   cleanups.push(() => api.close());
   api.put("nodes", { metadata: { name: "node1" }, spec: { podCIDR: "10.244.1.0/24" } });
@@ -21,18 +30,27 @@ async function rig(): Promise<{ api: ScriptedApi; source: ClusterSource; calls: 
   const client = new KubeClient(api.connection());
   cleanups.push(() => Promise.resolve(client.close()));
   let calls = 0;
+  let seen: string[] = [];
   const problems: string[] = [];
   const source = startClusterSource({
     client,
     nodeName: "node1",
-    onChange: () => calls++,
+    onChange: (kinds) => {
+      calls++;
+      seen.push(...kinds);
+    },
     onProblem: ({ resource, key, field, why }) => problems.push(`${resource} ${key} ${field}: ${why}`),
     timing: { backoffBaseMs: 1, backoffCapMs: 2 },
   });
   cleanups.push(() => source.stop());
   await source.synced;
   await until("all watches are open", () => source.state().every((state) => state.connected));
-  return { api, source, calls: () => calls, problems };
+  const takeKinds = () => {
+    const taken = seen;
+    seen = [];
+    return taken;
+  };
+  return { api, source, calls: () => calls, takeKinds, problems };
 }
 
 const pod = (name: string, nodeName: string, uid = `uid-${name}`) => ({
@@ -58,6 +76,21 @@ test("startClusterSource() calls onChange once for a burst of changes", async ()
   await setImmediate();
   assert.ok(calls() > before);
   assert.ok(calls() - before < 20, `${calls() - before} calls for 100 changes`);
+});
+
+test("startClusterSource() says of which kind a change is", async () => {
+  const { api, calls, takeKinds } = await rig();
+  const told = async (resource: string, object: Parameters<ScriptedApi["put"]>[1]) => {
+    await setImmediate();
+    takeKinds();
+    const before = calls();
+    api.put(resource, object);
+    await until(`a change of ${resource} is told`, () => calls() > before);
+    return takeKinds();
+  };
+  assert.deepEqual(await told("pods", { ...pod("mine", "node1"), status: { phase: "Running" } }), ["pods"]);
+  assert.deepEqual(await told("namespaces", { metadata: { name: "other" } }), ["namespaces"]);
+  assert.deepEqual(await told("nodes", { metadata: { name: "node9" } }), ["nodes"]);
 });
 
 test("startClusterSource() reports a field that makes no sense and keeps the node", async () => {

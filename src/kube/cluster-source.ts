@@ -15,7 +15,11 @@ import type { ReflectorState } from "./reflector-options.ts";
 import { namespaces, nodes, pods, type ResourceType } from "./resource.ts";
 import { reflectorOptions, type SourceOptions } from "./source-options.ts";
 
-export interface ClusterSourceOptions extends SourceOptions {
+export type ClusterKind = keyof ClusterView;
+
+export interface ClusterSourceOptions extends Omit<SourceOptions, "onChange"> {
+  /** Something changed, of these kinds: once for all that came in one turn of the event loop. */
+  readonly onChange: (kinds: ReadonlySet<ClusterKind>) => void;
   readonly client: Pick<KubeClient, "get" | "listPage" | "watch">;
   /** The node whose pods are watched. */
   readonly nodeName: string;
@@ -42,11 +46,20 @@ export function startClusterSource(options: ClusterSourceOptions): ClusterSource
   if (options.nodeName === "") throw new RangeError("Cannot watch a node's pods: the node name is empty");
   const { nodeReflector, podReflector, namespaceReflector } = makeReflectors(options);
   const reflectors = [nodeReflector, podReflector, namespaceReflector];
-  const notice = coalesce(options.onChange);
-  for (const reflector of reflectors) {
-    reflector.onChange(notice.call);
-    reflector.start();
-  }
+  let changed = new Set<ClusterKind>();
+  const notice = coalesce(() => {
+    const kinds = changed;
+    changed = new Set();
+    options.onChange(kinds);
+  });
+  const changes = (kind: ClusterKind) => () => {
+    changed.add(kind);
+    notice.call();
+  };
+  nodeReflector.onChange(changes("nodes"));
+  podReflector.onChange(changes("pods"));
+  namespaceReflector.onChange(changes("namespaces"));
+  for (const reflector of reflectors) reflector.start();
   const synced = Promise.all(reflectors.map((reflector) => reflector.synced)).then(() => {});
   synced.catch(() => {});
   return {

@@ -18,7 +18,7 @@ export interface SourceOptions {
 }
 
 /** The options of a reflector that are the same for all kinds of a source. */
-export function reflectorOptions(options: SourceOptions, resource: ResourceType) {
+export function reflectorOptions(options: Omit<SourceOptions, "onChange">, resource: ResourceType) {
   const { client, timing, clock, onProblem } = options;
   const onError = (error: Error, retryInMs: number) => options.onError?.(resourceName(resource), error, retryInMs);
   return { client, timing, clock, resource, onProblem, onError };
