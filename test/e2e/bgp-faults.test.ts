@@ -46,12 +46,19 @@ const becomes = (node: string, peer: string, check: (session: BgpSessionReport) 
 const isDown = ({ state }: BgpSessionReport) => assert.notEqual(state, "Established");
 const isUp = ({ state }: BgpSessionReport) => assert.equal(state, "Established");
 
-/** All sessions are there, all pods reach each other, the host behind the fabric reaches them. */
+/**
+ * All sessions are there and have brought their routes (a session is Established before the first of them comes, and
+ * the fabric's default route leads packets to the same places); all pods reach each other, the host behind the fabric
+ * reaches them.
+ */
 async function well(): Promise<void> {
   await eventually(SESSION_MS, async () => {
     for (const node of NODES) {
       const { sessions } = await tables.bgpOf(node);
       for (const { peer, state } of sessions) assert.equal(state, "Established", `${node} with ${peer}`);
+      const routes = await lab.exec(`node/${node}`, "ip", "route");
+      const pods = NODES.map((_, i) => `10.244.${i + 1}.0/24`);
+      for (const to of [...pods, "203.0.113.0/24"]) assert.ok(routes.includes(to), `${node} has a route to ${to}`);
     }
   });
   await lab.settles([...PODS.map((pod) => `default/${pod}`), "node/outside"].flatMap((from) => reaches(from, PODS)));
