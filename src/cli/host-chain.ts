@@ -65,6 +65,9 @@ const KUBEADM = {
   key: "/etc/kubernetes/pki/etcd/healthcheck-client.key",
 } as const;
 
+const KUBEADM_FILES = [KUBEADM.ca, KUBEADM.cert, KUBEADM.key];
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 export async function hostChain(args: readonly string[]): Promise<number> {
   const parsed = parseOptions(hostChainSpec, args);
   if (parsed === undefined) {
@@ -74,14 +77,44 @@ export async function hostChain(args: readonly string[]): Promise<number> {
   const { values } = parsed;
   const format = choiceOption(hostChainSpec, "output", values.output, ["text", "json"]);
   const seconds = integerOption(hostChainSpec, "seconds", values.seconds, 1, 60);
-  // etcd is watched while its disk is measured and the API writes to it: then there is something to see.
-  const [etcd, others] = await Promise.all([
-    etcdStage(values, seconds),
-    diskStage(values, seconds).then(async (disk) => [...disk, ...(await apiStage(values))]),
-  ]);
-  const report = judgeChain([...etcd, ...others, ...(await agentStages(values))]);
+  const address = namedEtcd(values);
+  const links = await cleanly((signal) => measureLinks(values, address, { seconds, signal }));
+  const report = judgeChain(links);
   process.stdout.write(format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatChain(report));
   return report.cause === null ? 0 : 1;
+}
+
+/** Whoever is asked to end takes away what it wrote, a file beside etcd's and an object of the API, and ends by that signal. */
+async function cleanly<T>(measure: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const end = (signal: NodeJS.Signals) => stop.abort(signal);
+  for (const signal of ENDING) process.once(signal, end);
+  try {
+    return await measure(stop.signal);
+  } finally {
+    for (const signal of ENDING) process.off(signal, end);
+    if (stop.signal.aborted) process.kill(process.pid, stop.signal.reason);
+  }
+}
+
+interface Patience {
+  /** So long the disk is measured and etcd watched. */
+  readonly seconds: number;
+  readonly signal: AbortSignal;
+}
+
+async function measureLinks(values: Values, etcd: EtcdAddress | undefined, patience: Patience): Promise<ChainLink[]> {
+  // etcd is watched while its disk is measured and the API writes to it: then there is something to see.
+  const settled = await Promise.allSettled([
+    etcdStage(etcd, patience),
+    diskStage(values, patience).then(async (disk) => [...disk, ...(await apiStage(values, patience))]),
+  ]);
+  // Behind the end of both: what fails in one leaves the other time to take its file away.
+  const links = settled.map((stage) => {
+    if (stage.status === "rejected") throw stage.reason;
+    return stage.value;
+  });
+  return [...links.flat(), ...(await agentStages(values))];
 }
 
 /** A stage that cannot be asked is told of in its place; the others are measured all the same. */
@@ -94,21 +127,25 @@ async function attempt(stage: ChainStage, what: string, measure: () => Promise<C
   }
 }
 
-async function diskStage(values: Values, seconds: number): Promise<ChainLink[]> {
+async function diskStage(values: Values, patience: Patience): Promise<ChainLink[]> {
   // An etcd that is named may be anywhere, and write anywhere.
   const isHere = values.etcd === undefined && existsSync(KUBEADM.disk);
   const folder = values.disk ?? (isHere ? KUBEADM.disk : undefined);
   if (folder === undefined)
     return [unmeasured("disk", "fdatasync", "where etcd writes is not known here: give --disk")];
-  return attempt("disk", `fdatasync of ${folder}`, async () => [diskLink(await measureDiskSync({ folder, seconds }))]);
+  return attempt("disk", `fdatasync of ${folder}`, async () => [
+    diskLink(await measureDiskSync({ folder, ...patience })),
+  ]);
 }
 
-async function etcdStage(values: Values, seconds: number): Promise<ChainLink[]> {
-  const address = etcdAddress(values);
-  if (address === undefined) return [unmeasured("etcd", "etcd's own metrics", "no etcd is known here: give --etcd")];
-  return attempt("etcd", address.url, async () => {
+async function etcdStage(named: EtcdAddress | undefined, { seconds, signal }: Patience): Promise<ChainLink[]> {
+  if (named === undefined && !KUBEADM_FILES.every((path) => existsSync(path))) {
+    return [unmeasured("etcd", "etcd's own metrics", "no etcd is known here: give --etcd")];
+  }
+  return attempt("etcd", named?.url ?? KUBEADM.url, async () => {
+    const address = named ?? etcdAddress(KUBEADM.url, KUBEADM);
     const before = await readEtcdMetrics(address);
-    await pause(seconds * 1000);
+    await pause(seconds * 1000, undefined, { signal });
     const after = await readEtcdMetrics(address);
     const links = etcdLinks({ url: address.url, before, after, seconds });
     return links.length > 0 ? links : [unmeasured("etcd", address.url, "it has written nothing since it was started")];
@@ -116,21 +153,18 @@ async function etcdStage(values: Values, seconds: number): Promise<ChainLink[]> 
 }
 
 /** @throws BreakwaterError BW_ETCD when a file of a certificate cannot be read */
-function etcdAddress(values: Values): EtcdAddress | undefined {
-  const isKubeadm =
-    values.etcd === undefined &&
-    Object.values(KUBEADM)
-      .slice(2)
-      .every((path) => existsSync(path));
-  const url = values.etcd ?? (isKubeadm ? KUBEADM.url : undefined);
-  if (url === undefined) return undefined;
-  const own = url === KUBEADM.url && existsSync(KUBEADM.key) ? KUBEADM : undefined;
-  return {
-    url,
-    ca: readPem(values["etcd-ca"] ?? own?.ca),
-    cert: readPem(values["etcd-cert"] ?? own?.cert),
-    key: readPem(values["etcd-key"] ?? own?.key),
-  };
+function namedEtcd(values: Values): EtcdAddress | undefined {
+  const { etcd: url, "etcd-ca": ca, "etcd-cert": cert, "etcd-key": key } = values;
+  const isNamed = url !== undefined || [ca, cert, key].some((path) => path !== undefined);
+  if (!isNamed) return undefined;
+  const own = (url === undefined || url === KUBEADM.url) && existsSync(KUBEADM.key) ? KUBEADM : undefined;
+  return etcdAddress(url ?? KUBEADM.url, { ca: ca ?? own?.ca, cert: cert ?? own?.cert, key: key ?? own?.key });
+}
+
+type CertificateFiles = Partial<Record<"ca" | "cert" | "key", string | undefined>>;
+
+function etcdAddress(url: string, { ca, cert, key }: CertificateFiles): EtcdAddress {
+  return { url, ca: readPem(ca), cert: readPem(cert), key: readPem(key) };
 }
 
 function readPem(path: string | undefined): string | undefined {
@@ -147,13 +181,13 @@ function readPem(path: string | undefined): string | undefined {
   }
 }
 
-async function apiStage(values: Values): Promise<ChainLink[]> {
+async function apiStage(values: Values, { signal }: Patience): Promise<ChainLink[]> {
   if (values["no-api"]) return [unmeasured("api", "a write", "--no-api"), unmeasured("watch", "its event", "--no-api")];
   const { kubeconfig, context, "api-server": server, namespace } = values;
   const links = await attempt("api", "write a ConfigMap", async () => {
     const client = new KubeClient(await loadConnection({ kubeconfig, context, server }));
     try {
-      const { write, writeToWatch, behind } = await measureApi({ client, namespace });
+      const { write, writeToWatch, behind } = await measureApi({ client, namespace, signal });
       const seen = `from the request to the event: p50 ${writeToWatch.p50Ms.toFixed(1)} ms, p99 ${writeToWatch.p99Ms.toFixed(1)} ms`;
       return [
         measured("api", `change of a ConfigMap in ${namespace}`, write, CHAIN_LIMITS.write, {

@@ -58,3 +58,19 @@ test("measureApi() says so when no event comes, and leaves nothing behind", asyn
   );
   assert.deepEqual(calls, ["create", "patch", "delete"]);
 });
+
+test("measureApi() can be stopped while it waits for an event, and leaves nothing behind", async () => {
+  const { client, calls } = anApi(undefined);
+  const stop = new AbortController();
+  const measuring = measureApi({ client, patienceMs: 3_600_000, signal: stop.signal });
+  setImmediate(() => stop.abort());
+  await assert.rejects(measuring, { name: "AbortError" });
+  assert.deepEqual(calls, ["create", "patch", "delete"]);
+});
+
+test("measureApi() says why it failed first where the ConfigMap cannot be deleted, either", async () => {
+  const { client } = anApi(undefined);
+  const refuses = () => Promise.reject(new Error("cannot delete"));
+  const measuring = measureApi({ client: { ...client, delete: refuses }, writes: 1, patienceMs: 10 });
+  await assert.rejects(measuring, (error) => isBreakwaterError(error, "BW_WATCH"));
+});
