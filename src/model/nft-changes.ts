@@ -68,7 +68,14 @@ export interface ObservedChain {
   readonly fingerprints: readonly string[];
 }
 
+/** Plans share rules, and a rule is looked at when it comes and when it goes. */
+const fingerprints = new WeakMap<NftRule, string>();
+
 /** Identifies a rule's text: equal rules have equal fingerprints. 16 hexadecimal digits. */
 export function ruleFingerprint(rule: NftRule): string {
-  return createHash("sha256").update(formatNftRule(rule)).digest("hex").slice(0, 16);
+  const known = fingerprints.get(rule);
+  if (known !== undefined) return known;
+  const fingerprint = createHash("sha256").update(formatNftRule(rule)).digest("hex").slice(0, 16);
+  fingerprints.set(rule, fingerprint);
+  return fingerprint;
 }

@@ -33,9 +33,16 @@ function holds({ key, operator, values }: Requirement, labels: Labels): boolean 
   }
 }
 
+/** Policies keep their selectors, and each plan asks again. */
+const texts = new WeakMap<Selector, string>();
+
 /** As kubectl writes it: `app in (web),tier notin (a, b),!legacy`; `` for everything. Equal selectors, equal texts. */
 export function selectorText(selector: Selector): string {
-  return selector.map(requirementText).join(",");
+  const known = texts.get(selector);
+  if (known !== undefined) return known;
+  const text = selector.map(requirementText).join(",");
+  texts.set(selector, text);
+  return text;
 }
 
 function requirementText({ key, operator, values }: Requirement): string {

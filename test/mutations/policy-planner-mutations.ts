@@ -129,8 +129,8 @@ const frameMutations: readonly Mutation[] = [
   {
     what: "of two pods with one address one decides alone",
     file: `${FOLDER}/direction.ts`,
-    find: "rules: names.map((jump) =>",
-    replace: "rules: names.slice(0, 1).map((jump) =>",
+    find: "const rules = names.map((jump) =>",
+    replace: "const rules = names.slice(0, 1).map((jump) =>",
     test: [BAD_INPUT_TEST, "while two pods have one address, only what the policies of both admit passes"],
   },
   {
@@ -250,7 +250,7 @@ const followingMutations: readonly Mutation[] = [
   {
     what: "sets that nobody asks for any more stay in the kernel",
     file: `${FOLDER}/planned-parts.ts`,
-    find: "for (const [name, set] of before) if (!after.has(name)) gone.push({ ...set.head, elements: [] });",
+    find: "for (const { head } of touched.before) before.push({ ...head, elements: [] });",
     replace: "",
     test: sequence("policies come and go, as it is"),
   },

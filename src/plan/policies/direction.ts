@@ -15,42 +15,54 @@ import {
   policyName,
   USUALLY,
 } from "./chains.ts";
+import type { TableParts } from "./counted-parts.ts";
 import { digest } from "./peers.ts";
 import { selects } from "./policy-input.ts";
-import { SharedParts } from "./shared-parts.ts";
 import { compileTier } from "./tier-chains.ts";
 import { type PolicyTiers, policiesAbout, rulesOfTier } from "./tiers.ts";
 
-/** What the plan of a direction consists of. */
+/** Where the addresses of this node's pods lead in a direction. */
 export interface DirectionPlan {
-  /** The verdict map, its keys, and maps from ports to chains. */
+  /** The verdict map, and its keys. */
   readonly sets: readonly NftSet[];
-  readonly chains: readonly NftChain[];
-  /** Sets of peers that the chains look into. */
-  readonly peerSets: readonly string[];
   readonly addresses: readonly string[];
-  /** By the chain that drops: the policies that leave it no choice, as policyName() names them. */
-  readonly denials: ReadonlyMap<string, readonly string[]>;
 }
 
 type Context = Omit<ChainContext, "direction" | "family" | "admit">;
 
+/** Where an address leads. */
+interface Way {
+  /** Of the pods that have it, by what tells chains from others. */
+  readonly chains: ReadonlyMap<string, CompiledChain>;
+  /** Chain that it jumps to. */
+  readonly target: string;
+  /** The target where several pods have the address. */
+  readonly joined: NftChain | undefined;
+}
+
 export class DirectionPlanner {
   readonly #direction: Direction;
   readonly #family: Family;
+  readonly #parts: TableParts;
   #policies: ReadonlyMap<string, readonly ClusterPolicy[]> = new Map();
   #tiers: PolicyTiers = {};
   #namespaces: ReadonlyMap<string, Labels> = new Map();
   /** Of pods that were looked at already: what tells their chain from others; undefined for pods that nothing selects. */
   #keys = new WeakMap<PolicyPod, ChainKey | undefined>();
   #compiled = new Map<string, CompiledChain>();
-  /** Which chain each address led to, and what came of it. */
-  #last: { readonly chainsOf: ChainsOf; readonly plan: DirectionPlan } | undefined;
-  readonly #parts = new SharedParts();
+  /** Pods of this node, by address. */
+  readonly #pods = new Map<Ip, Set<PolicyPod>>();
+  readonly #ways = new Map<Ip, Way>();
+  /** Addresses that may lead elsewhere than they did. */
+  #touched = new Set<Ip>();
+  #plan: DirectionPlan;
 
-  constructor(direction: Direction, family: Family) {
+  /** @param parts get what the chains of this direction consist of */
+  constructor(direction: Direction, family: Family, parts: TableParts) {
     this.#direction = direction;
     this.#family = family;
+    this.#parts = parts;
+    this.#plan = this.#put();
   }
 
   /** @param policies by namespace, each sorted by name */
@@ -59,83 +71,107 @@ export class DirectionPlanner {
     this.#tiers = tiers;
     this.#keys = new WeakMap();
     this.#compiled = new Map();
-    this.#last = undefined;
+    this.#touched = new Set(this.#pods.keys());
   }
 
   /** Subjects of ClusterNetworkPolicies are chosen by their namespaces' labels. */
   setNamespaces(namespaces: ReadonlyMap<string, Labels>): void {
     this.#namespaces = namespaces;
-    if ((this.#tiers.clusterNetworkPolicies ?? []).length > 0) this.#keys = new WeakMap();
+    if ((this.#tiers.clusterNetworkPolicies ?? []).length === 0) return;
+    this.#keys = new WeakMap();
+    this.#touched = new Set(this.#pods.keys());
+  }
+
+  /** Pods of this node come and go. */
+  add(pod: PolicyPod): void {
+    for (const ip of this.#ofFamily(pod)) {
+      const pods = this.#pods.get(ip);
+      if (pods === undefined) this.#pods.set(ip, new Set([pod]));
+      else pods.add(pod);
+      this.#touched.add(ip);
+    }
+  }
+
+  /** The very object that was added. */
+  remove(pod: PolicyPod): void {
+    for (const ip of this.#ofFamily(pod)) {
+      const pods = this.#pods.get(ip);
+      pods?.delete(pod);
+      if (pods?.size === 0) this.#pods.delete(ip);
+      this.#touched.add(ip);
+    }
+  }
+
+  #ofFamily({ ips }: PolicyPod): readonly Ip[] {
+    return ips.filter((ip) => ipFamily(ip) === this.#family);
   }
 
   /** @returns the very plan of the last time where it is the same */
-  plan(local: Iterable<PolicyPod>, context: Context): DirectionPlan {
-    const used = new Map<string, CompiledChain>();
-    const denials = new Map<string, readonly string[]>();
-    const chainsOf = new Map<Ip, Set<string>>();
-    for (const [ip, pods] of this.#selected(local)) {
-      const admit = pods.size === 1 ? USUALLY[this.#direction] : "return";
-      const names = new Set<string>();
-      for (const [key, pod] of pods.values()) {
-        const text = textOf(key, this.#direction, admit);
-        const chain = used.get(text) ?? this.#compile(text, key, pod, { ...context, admit });
-        used.set(text, chain);
-        for (const [name, policies] of chain.denials) denials.set(name, policies);
-        names.add(chain.name);
-      }
-      chainsOf.set(ip, names);
+  plan(context: Context): DirectionPlan {
+    const [touched, left] = [this.#touched, [] as Way[]];
+    if (touched.size === 0) return this.#plan;
+    let isSame = true;
+    this.#touched = new Set();
+    for (const ip of touched) {
+      const [before, now] = [this.#ways.get(ip), this.#findWay(ip, context)];
+      if (before !== undefined) left.push(before);
+      if (now === undefined) this.#ways.delete(ip);
+      else this.#ways.set(ip, now);
+      if (before?.target !== now?.target) isSame = false;
     }
-    this.#compiled = used;
-    // Equal names, equal chains: until policies change each is compiled once.
-    if (this.#last === undefined || !sameChains(chainsOf, this.#last.chainsOf)) {
-      this.#last = { chainsOf, plan: this.#put(used, chainsOf, denials) };
-    }
-    return this.#last.plan;
+    // Behind all others: what two of them have in common stays.
+    for (const way of left) this.#leave(way);
+    if (!isSame) this.#plan = this.#put();
+    return this.#plan;
   }
 
-  /** By address: the keys of the pods that have it, mostly one, each with such a pod. */
-  #selected(local: Iterable<PolicyPod>): Map<Ip, Map<string, readonly [ChainKey, PolicyPod]>> {
-    const found = new Map<Ip, Map<string, readonly [ChainKey, PolicyPod]>>();
-    for (const pod of local) {
+  /** Uses what it finds. */
+  #findWay(ip: Ip, context: Context): Way | undefined {
+    const keys = new Map<string, readonly [ChainKey, PolicyPod]>();
+    for (const pod of this.#pods.get(ip) ?? []) {
       const key = this.#keyOf(pod);
-      if (key === undefined) continue;
-      for (const ip of pod.ips) {
-        if (ipFamily(ip) !== this.#family) continue;
-        const keys = found.get(ip) ?? new Map();
-        found.set(ip, keys.set(key.text, [key, pod]));
-      }
+      if (key !== undefined) keys.set(key.text, [key, pod]);
     }
-    return found;
+    if (keys.size === 0) return undefined;
+    const admit = keys.size === 1 ? USUALLY[this.#direction] : "return";
+    const chains = new Map<string, CompiledChain>();
+    for (const [key, pod] of keys.values()) {
+      const text = textOf(key, this.#direction, admit);
+      chains.set(text, this.#compile(text, key, pod, { ...context, admit }));
+    }
+    const names = Array.from(chains.values(), ({ name }) => name).sort();
+    const joined = names.length === 1 ? undefined : this.#joined(names);
+    for (const chain of chains.values()) this.#parts.use(chain);
+    if (joined !== undefined) this.#parts.chains.add(joined.name, joined);
+    return { chains, target: joined?.name ?? names.join(), joined };
   }
 
-  #put(used: ReadonlyMap<string, CompiledChain>, chainsOf: ChainsOf, denials: DirectionPlan["denials"]): DirectionPlan {
-    const { chains, maps, peerSets } = this.#parts.follow(used.values());
-    const joined = new Map<string, NftChain>();
-    const elements = Array.from(chainsOf, ([ip, names]) => `${ip} : jump ${this.#joined([...names].sort(), joined)}`);
-    const addresses = [...chainsOf.keys()].sort();
+  /** Whose the address is while two pods have it, nobody can tell: what both admit passes. */
+  #joined(names: readonly string[]): NftChain {
+    const rules = names.map((jump) => ({ statements: [{ verdict: { jump } }] }));
+    return { name: `${this.#direction}-all-${digest(names.join(" "))}`, rules };
+  }
+
+  #leave({ chains, joined }: Way): void {
+    for (const [text, chain] of chains) {
+      if (this.#parts.release(chain) && this.#compiled.get(text) === chain) this.#compiled.delete(text);
+    }
+    if (joined !== undefined) this.#parts.chains.remove(joined.name);
+  }
+
+  #put(): DirectionPlan {
+    const addresses = [...this.#ways.keys()].sort();
+    const elements = Array.from(this.#ways, ([ip, { target }]) => `${ip} : jump ${target}`).sort();
     const key = this.#family === 4 ? ("ipv4_addr" as const) : ("ipv6_addr" as const);
     const name = this.#direction;
     return {
       sets: [
-        { name, key, data: "verdict", interval: false, elements: elements.sort() },
+        { name, key, data: "verdict", interval: false, elements },
         // The kernel asks no verdict map whether it holds a key.
         { name: `${name}-pods`, key, interval: false, elements: addresses },
-        ...maps,
       ],
-      chains: joined.size === 0 ? chains : [...chains, ...joined.values()],
-      peerSets,
       addresses,
-      denials,
     };
-  }
-
-  /** Whose the address is while two pods have it, nobody can tell: what both admit passes. @returns the chain's name */
-  #joined(names: readonly string[], chains: Map<string, NftChain>): string {
-    const [only = ""] = names;
-    if (names.length === 1) return only;
-    const name = `${this.#direction}-all-${digest(names.join(" "))}`;
-    chains.set(name, { name, rules: names.map((jump) => ({ statements: [{ verdict: { jump } }] })) });
-    return name;
   }
 
   #keyOf(pod: PolicyPod): ChainKey | undefined {
@@ -176,6 +212,7 @@ export class DirectionPlanner {
     };
     const chain = tier("Admin", isolated ?? tier("Baseline", undefined));
     if (chain === undefined) throw new RangeError(`Nothing speaks of pods with key ${text}`);
+    this.#compiled.set(text, chain);
     return chain;
   }
 }
@@ -183,18 +220,6 @@ export class DirectionPlanner {
 /** Chains of a key that do not do what is usual have another name. */
 function textOf({ text }: Pick<ChainKey, "text">, direction: Direction, admit: Admit): string {
   return admit === USUALLY[direction] ? text : `${text} / ${admit}`;
-}
-
-/** Names of the chains of the pods that have an address; mostly one. */
-type ChainsOf = ReadonlyMap<Ip, ReadonlySet<string>>;
-
-function sameChains(a: ChainsOf, b: ChainsOf): boolean {
-  if (a.size !== b.size) return false;
-  for (const [ip, names] of a) {
-    const others = b.get(ip);
-    if (others === undefined || names.size !== others.size || !names.isSubsetOf(others)) return false;
-  }
-  return true;
 }
 
 interface ChainKey {

@@ -25,8 +25,20 @@ export function policyTable(frame: Frame, sets: NftTable["sets"], chains: NftTab
   };
 }
 
+/** The same objects each time. */
+const BASE_CHAINS: Readonly<Record<`${Family} ${boolean}`, readonly NftChain[]>> = {
+  "4 false": chainsAtHooks({ family: 4, throughIpvs: false }),
+  "4 true": chainsAtHooks({ family: 4, throughIpvs: true }),
+  "6 false": chainsAtHooks({ family: 6, throughIpvs: false }),
+  "6 true": chainsAtHooks({ family: 6, throughIpvs: true }),
+};
+
+export function baseChains({ family, throughIpvs }: Frame): readonly NftChain[] {
+  return BASE_CHAINS[`${family} ${throughIpvs}`];
+}
+
 /** The node's own traffic is never looked at: kubelet's probes always arrive. */
-export function baseChains({ family, throughIpvs }: Frame): NftChain[] {
+function chainsAtHooks({ family, throughIpvs }: Frame): NftChain[] {
   const [source, destination] = addressFields(family);
   const rule = (...statements: NftStatement[]): NftRule => ({ statements });
   const isNewTcp: NftStatement[] = [

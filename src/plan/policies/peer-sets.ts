@@ -35,6 +35,8 @@ export class PeerSets {
   readonly #index: PodIndex;
   readonly #family: Family;
   readonly #sets = new Map<string, LiveSet>();
+  /** Those whose elements changed since {@link takeTurned}. */
+  #turned = new Set<LiveSet>();
 
   constructor(index: PodIndex, family: Family) {
     this.#index = index;
@@ -56,7 +58,10 @@ export class PeerSets {
 
   #follow(removed: readonly PolicyPod[], added: readonly PolicyPod[]): void {
     if (removed.length + added.length === 0) return;
-    for (const set of this.#sets.values()) set.follow(removed, added, this.#index);
+    for (const set of this.#sets.values()) {
+      set.follow(removed, added, this.#index);
+      if (set.isTurned) this.#turned.add(set);
+    }
   }
 
   #ofFamily(pods: readonly PolicyPod[]): readonly PolicyPod[] {
@@ -65,12 +70,22 @@ export class PeerSets {
 
   /** Namespaces may have other labels. */
   refill(): void {
-    for (const set of this.#sets.values()) set.refill(this.#index);
+    for (const set of this.#sets.values()) {
+      set.refill(this.#index);
+      if (set.isTurned) this.#turned.add(set);
+    }
   }
 
-  /** Forgets the sets that no chain uses. */
-  retain(used: ReadonlySet<string>): void {
-    for (const name of this.#sets.keys()) if (!used.has(name)) this.#sets.delete(name);
+  /** The sets that may have other elements than when this was last asked. */
+  takeTurned(): ReadonlySet<LiveSet> {
+    const turned = this.#turned;
+    if (turned.size > 0) this.#turned = new Set();
+    return turned;
+  }
+
+  /** No chain uses it any more. */
+  forget(name: string): void {
+    this.#sets.delete(name);
   }
 
   /** Addresses of the pods that any of these select. @returns the set's name */

@@ -2,82 +2,71 @@
 import { POLICY_TABLES } from "../../model/marks.ts";
 import type { NftChain, NftSet, NftTable } from "../../model/nft.ts";
 import { type ObservedTable, ruleFingerprint } from "../../model/nft-changes.ts";
+import type { CountedParts, Difference, TableParts } from "./counted-parts.ts";
 import { baseChains, type Frame, policyTable } from "./frame.ts";
 import type { LiveSet } from "./live-set.ts";
-
-/** A plan, each part by name. */
-export interface PlannedParts {
-  /** Sets and maps of this node's pods, or of ports: few elements. */
-  readonly small: ReadonlyMap<string, NftSet>;
-  readonly chains: ReadonlyMap<string, NftChain>;
-  /** Of the whole cluster's pods. */
-  readonly peers: ReadonlyMap<string, LiveSet>;
-}
+import type { PeerSets } from "./peer-sets.ts";
 
 export interface ReducedTables {
   readonly wanted: NftTable;
   readonly before: ObservedTable | undefined;
 }
 
-/** Changes of sets of peers are taken from them, whether the plan is used or not. */
-export function partsThatDiffer(
-  frame: Frame,
-  before: PlannedParts | undefined,
-  after: PlannedParts | undefined,
-): ReducedTables {
-  const peers = peersThatDiffer(before?.peers ?? new Map(), after?.peers ?? new Map());
-  if (after === undefined) {
-    const nothing = { ...policyTable(frame, [], []), chains: [] };
-    return { wanted: nothing, before: before && observed(frame, [], []) };
-  }
-  const small = different(before?.small ?? new Map(), after.small, sameSet);
-  const chains = different(before?.chains ?? new Map(), after.chains, sameChain);
-  const wanted = policyTable(frame, [...small.wanted, ...peers.wanted], chains.wanted);
-  if (before === undefined) return { wanted, before: undefined };
-  return { wanted, before: observed(frame, [...small.before, ...peers.before], chains.before) };
+/** What is another since this was last asked, whether it is used or not. */
+export interface TakenParts {
+  readonly sets: Difference<NftSet>;
+  readonly chains: Difference<NftChain>;
 }
 
-interface Difference<T> {
-  readonly wanted: readonly T[];
-  readonly before: readonly T[];
+/** @param pods the sets of this node's pods, and what they were */
+export function takeParts(
+  { chains, maps, peers }: TableParts,
+  sets: PeerSets,
+  pods: { readonly now: readonly NftSet[]; readonly before: readonly NftSet[] },
+): TakenParts {
+  const small = [setsThatDiffer(pods.now, pods.before), maps.taken(sameSet), peersThatDiffer(peers, sets)];
+  return {
+    sets: { wanted: small.flatMap(({ wanted }) => wanted), before: small.flatMap(({ before }) => before) },
+    chains: chains.taken(sameChain),
+  };
 }
 
-function different<T>(
-  before: ReadonlyMap<string, T>,
-  after: ReadonlyMap<string, T>,
-  same: (a: T, b: T) => boolean,
-): Difference<T> {
-  if (before === after) return { wanted: [], before: [] };
-  // Thousands of chains, of which hardly any differs: nothing is made for those that are the same.
-  const [wanted, gone]: [T[], T[]] = [[], []];
-  for (const [name, value] of after) {
-    const old = before.get(name);
-    if (old !== undefined && (old === value || same(old, value))) continue;
-    wanted.push(value);
-    if (old !== undefined) gone.push(old);
-  }
-  for (const [name, value] of before) if (!after.has(name)) gone.push(value);
-  return { wanted, before: gone };
+/** Of a table that was there, and stays. */
+export function tablesThatDiffer(frame: Frame, { sets, chains }: TakenParts): ReducedTables {
+  const wanted = policyTable(frame, sets.wanted, chains.wanted);
+  return { wanted, before: observed(frame, sets.before, chains.before) };
+}
+
+/** Of one that comes or goes. */
+export function wholeTables(frame: Frame, wanted: NftTable, wasThere: boolean): ReducedTables {
+  return { wanted, before: wasThere ? observed(frame, [], []) : undefined };
+}
+
+function setsThatDiffer(now: readonly NftSet[], before: readonly NftSet[]): Difference<NftSet> {
+  const differing = now.map((set, i) => set !== before[i]);
+  return { wanted: now.filter((_, i) => differing[i]), before: before.filter((_, i) => differing[i]) };
 }
 
 /** Of a set that stays: the elements that came, and those that went. */
-function peersThatDiffer(
-  before: ReadonlyMap<string, LiveSet>,
-  after: ReadonlyMap<string, LiveSet>,
-): Difference<NftSet> {
-  const [wanted, gone]: [NftSet[], NftSet[]] = [[], []];
-  for (const [name, set] of after) {
-    if (before === after && !set.isTurned) continue;
-    const { added, removed } = set.taken();
-    if (before.get(name) !== set) wanted.push(set.whole());
-    else if (added.length + removed.length > 0) {
-      wanted.push({ ...set.head, elements: added });
-      gone.push({ ...set.head, elements: removed });
-    }
+function peersThatDiffer(peers: CountedParts<LiveSet>, sets: PeerSets): Difference<NftSet> {
+  const [wanted, before]: [NftSet[], NftSet[]] = [[], []];
+  const turned = sets.takeTurned();
+  const touched = peers.taken(() => false);
+  for (const { head } of touched.before) before.push({ ...head, elements: [] });
+  for (const set of touched.wanted) {
+    set.taken();
+    wanted.push(set.whole());
   }
-  if (before === after) return { wanted, before: gone };
-  for (const [name, set] of before) if (!after.has(name)) gone.push({ ...set.head, elements: [] });
-  return { wanted, before: gone };
+  const whole = new Set(touched.wanted);
+  for (const set of turned) {
+    const { added, removed } = set.taken();
+    const isUsed = peers.has(set.head.name) && !whole.has(set);
+    if (!isUsed || added.length + removed.length === 0) continue;
+    wanted.push({ ...set.head, elements: added });
+    before.push({ ...set.head, elements: removed });
+  }
+  for (const { head } of touched.before) if (!peers.has(head.name)) sets.forget(head.name);
+  return { wanted, before };
 }
 
 /** The chains at the hooks are in both, and the same. */

@@ -9,10 +9,11 @@ import type { ObservedTable } from "../../model/nft-changes.ts";
 import type { ClusterPolicy, PolicyPod } from "../../model/policy.ts";
 import { sameItems, sameValues } from "../../model/same.ts";
 import type { DeniedLog } from "./chains.ts";
+import { TableParts } from "./counted-parts.ts";
 import { type DirectionPlan, DirectionPlanner } from "./direction.ts";
 import { byName, type Frame, policyTable } from "./frame.ts";
 import { PeerSets } from "./peer-sets.ts";
-import { type PlannedParts, partsThatDiffer } from "./planned-parts.ts";
+import { tablesThatDiffer, takeParts, wholeTables } from "./planned-parts.ts";
 import { PodIndex } from "./pod-index.ts";
 import type { PolicyInput } from "./policy-input.ts";
 import { type PolicyTiers, speakOfNodes } from "./tiers.ts";
@@ -32,32 +33,30 @@ export class PolicyPlanner {
   #frame: Frame;
   readonly #index = new PodIndex();
   readonly #sets: PeerSets;
+  readonly #parts: TableParts;
   readonly #directions: readonly DirectionPlanner[];
   #policies: readonly ClusterPolicy[] = [];
   #clusterPolicies: readonly ClusterNetworkPolicy[] = [];
   /** Empty unless a rule speaks of nodes. */
   #nodes: NonNullable<PolicyTiers["nodes"]> = new Map();
   #pods: readonly PolicyPod[] = [];
-  /** Pods of this node. */
-  readonly #local = new Set<PolicyPod>();
-  /** Something that chains are made of is another since they were planned; sets of peers follow by themselves. */
-  #isStale = true;
   #logDenied: DeniedLog | undefined;
   #plans: readonly DirectionPlan[] = [];
-  #parts: PlannedParts = { small: new Map(), chains: new Map(), peers: new Map() };
-  #denials: ReadonlyMap<string, readonly string[]> = new Map();
+  /** The sets of this node's pods. */
+  #podSets: readonly NftSet[] = [];
   #isolates = false;
 
   constructor(family: Family) {
     this.#family = family;
     this.#frame = { family, throughIpvs: false };
     this.#sets = new PeerSets(this.#index, family);
-    this.#directions = [new DirectionPlanner("egress", family), new DirectionPlanner("ingress", family)];
+    this.#parts = new TableParts(this.#sets);
+    this.#directions = (["egress", "ingress"] as const).map((each) => new DirectionPlanner(each, family, this.#parts));
   }
 
   /** By the chain that drops ("ingress-denied-…"): the policies that deny, as policyName() names them. */
   get denials(): ReadonlyMap<string, readonly string[]> {
-    return this.#denials;
+    return this.#parts.denials;
   }
 
   /**
@@ -69,24 +68,20 @@ export class PolicyPlanner {
     this.#frame = { family: this.#family, throughIpvs: input.throughIpvs === true };
     this.#followPolicies(input);
     this.#followPods(input, change);
-    const plans = this.#isStale ? this.#planDirections(input) : this.#plans;
-    const before = this.#isolates ? this.#parts : undefined;
-    this.#put(plans);
-    const after = this.#isolates ? this.#parts : undefined;
-    return partsThatDiffer(this.#frame, before, after);
-  }
-
-  #planDirections({ logDenied }: PolicyInput): readonly DirectionPlan[] {
-    this.#isStale = false;
-    return this.#directions.map((direction) => direction.plan(this.#local, { sets: this.#sets, logDenied }));
+    const context = { sets: this.#sets, logDenied: input.logDenied };
+    const [wasThere, podSets] = [this.#isolates, this.#podSets];
+    this.#put(this.#directions.map((direction) => direction.plan(context)));
+    const taken = takeParts(this.#parts, this.#sets, { now: this.#podSets, before: podSets });
+    if (wasThere && this.#isolates) return tablesThatDiffer(this.#frame, taken);
+    return wholeTables(this.#frame, this.table(), wasThere);
   }
 
   /** All of it. A table that isolates nobody is no table. */
   table(): NftTable {
-    const { small, peers, chains } = this.#parts;
     if (!this.#isolates) return { ...policyTable(this.#frame, [], []), chains: [] };
-    const sets = [...small.values(), ...Array.from(peers.values(), (set) => set.whole())];
-    return policyTable(this.#frame, sets, [...chains.values()]);
+    const { maps, peers, chains } = this.#parts;
+    const sets = [...this.#podSets, ...maps.values(), ...peers.values().map((set) => set.whole())];
+    return policyTable(this.#frame, sets, chains.values());
   }
 
   #followPolicies({ policies, clusterNetworkPolicies = [], nodes, logDenied }: PolicyInput): void {
@@ -98,7 +93,6 @@ export class PolicyPlanner {
     const isSameLog =
       logDenied?.group === this.#logDenied?.group && logDenied?.perSecond === this.#logDenied?.perSecond;
     if (isSame && isSameLog) return;
-    this.#isStale = true;
     this.#policies = [...policies];
     this.#clusterPolicies = [...clusterNetworkPolicies];
     this.#nodes = new Map(meant);
@@ -118,17 +112,14 @@ export class PolicyPlanner {
   #followPods({ nodeName, namespaces }: PolicyInput, { added, removed }: Exchange<PolicyPod>): void {
     for (const pod of removed) {
       this.#index.remove(pod);
-      if (this.#local.delete(pod)) this.#isStale = true;
+      if (pod.nodeName === nodeName) for (const direction of this.#directions) direction.remove(pod);
     }
     for (const pod of added) {
       this.#index.add(pod);
-      if (pod.nodeName !== nodeName) continue;
-      this.#local.add(pod);
-      this.#isStale = true;
+      if (pod.nodeName === nodeName) for (const direction of this.#directions) direction.add(pod);
     }
     if (sameValues(this.#index.namespaces, namespaces)) this.#sets.follow(removed, added);
     else {
-      this.#isStale = true;
       this.#index.namespaces = namespaces;
       this.#sets.refill();
       for (const direction of this.#directions) direction.setNamespaces(namespaces);
@@ -136,27 +127,10 @@ export class PolicyPlanner {
   }
 
   #put(plans: readonly DirectionPlan[]): void {
-    const last = this.#plans;
-    if (sameItems(plans, last)) return;
+    if (sameItems(plans, this.#plans)) return;
     this.#plans = plans;
-    const isSame = (part: "chains" | "peerSets") =>
-      last.length === plans.length && plans.every((plan, i) => plan[part] === last[i]?.[part]);
-    const small = [...plans.flatMap(({ sets }) => sets), selfSet(plans, this.#family)];
-    this.#parts = {
-      small: new Map(small.map((set) => [set.name, set])),
-      chains: isSame("chains")
-        ? this.#parts.chains
-        : new Map(plans.flatMap(({ chains }) => chains).map((chain) => [chain.name, chain])),
-      peers: isSame("peerSets") ? this.#parts.peers : this.#peersOf(plans),
-    };
-    this.#denials = new Map(plans.flatMap(({ denials }) => [...denials]));
+    this.#podSets = [...plans.flatMap(({ sets }) => sets), selfSet(plans, this.#family)];
     this.#isolates = plans.some(({ addresses }) => addresses.length > 0);
-  }
-
-  #peersOf(plans: readonly DirectionPlan[]): PlannedParts["peers"] {
-    const used = new Set(plans.flatMap(({ peerSets }) => peerSets));
-    this.#sets.retain(used);
-    return new Map([...used].map((name) => [name, this.#sets.get(name)]));
   }
 }
 
