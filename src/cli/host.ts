@@ -13,6 +13,7 @@ import { moduleFacts } from "../plan/host/module-facts.ts";
 import { planModule } from "../plan/host/modules.ts";
 import { planHostReport } from "../plan/host/report.ts";
 import { requiredSysctls } from "../plan/host/required-sysctls.ts";
+import { ipvsSettings } from "../plan/services/ipvs.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { formatHost, formatModule } from "./host-text.ts";
 import { nodeOptions } from "./node-options.ts";
@@ -98,16 +99,15 @@ async function agentReport(values: Values): Promise<HostReport | undefined> {
 function localReport(values: Values): HostReport {
   const settings = localSettings(values);
   const facts = { interfaces: [] };
+  const texts = readHostTexts(values.root);
+  const ofIpvs = settings.services?.ipvs === undefined ? [] : ipvsSettings(moduleFacts(texts.modules).release);
   return planHostReport({
-    texts: readHostTexts(values.root),
+    texts,
     features: neededFeatures(settings),
-    required: requiredSysctls({
-      podCidrs: [],
-      underlay: undefined,
-      usesVxlan: false,
-      facts,
-      services: settings.services,
-    }),
+    required: [
+      ...requiredSysctls({ podCidrs: [], underlay: undefined, usesVxlan: false, facts, services: settings.services }),
+      ...ofIpvs,
+    ],
     read: (name) => sysctlsAt(values.root).read(name),
   });
 }

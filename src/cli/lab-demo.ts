@@ -14,6 +14,7 @@ import { clusterOptions, labOptions, pathsOf } from "./lab-options.ts";
 import { formatStatus } from "./lab-status.ts";
 import { programName, progress, seconds, waitUntilReady } from "./lab-up.ts";
 import { type CommandSpec, formatHelp, parseOptions } from "./options.ts";
+import { tuningOption } from "./profile-file.ts";
 import { formatTable } from "./table.ts";
 
 export const labDemoSpec = {
@@ -35,6 +36,7 @@ export async function labDemo(args: readonly string[]): Promise<number> {
   const { values } = parsed;
   // One node fills one subnet; two are the default, not what was asked for.
   const subnets = values.nodes === "1" && !args.some((word) => word.startsWith("--subnets")) ? "1" : values.subnets;
+  await tuningOption(labDemoSpec, values.tuning);
   const options = labOptions(labDemoSpec, { ...values, subnets });
   const onStep = progress(performance.now());
   const started = performance.now();

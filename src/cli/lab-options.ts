@@ -1,5 +1,5 @@
 /** Options that lab commands share. */
-
+import { resolve } from "node:path";
 import { ROUTER_SOFTWARE } from "../lab/fabric/plan.ts";
 import { type LabPaths, labPaths } from "../lab/paths.ts";
 import { type LabOptions, MAX_NODES, MAX_SUBNETS } from "../lab/topology.ts";
@@ -15,6 +15,7 @@ import {
   type OptionValues,
   usageError,
 } from "./options.ts";
+import { isProfileFile } from "./profile-file.ts";
 
 export const nameOption = {
   name: {
@@ -79,6 +80,12 @@ export const clusterOptions = {
     value: "N",
     help: "As of the agent: so many lines a second tell of packets that NetworkPolicies deny",
   },
+  tuning: {
+    type: "string",
+    value: "PROFILE",
+    default: "off",
+    help: "As of the agent: a profile of sysctls, of those that a network namespace has; the machine's others are not touched",
+  },
   "dual-stack": { type: "boolean", help: "IPv4 and IPv6 for nodes, pods and Services" },
 } as const satisfies OptionTable;
 
@@ -114,8 +121,14 @@ export function labOptions(spec: CommandSpec, values: OptionValues<typeof cluste
       : { logDenied: integerOption(spec, "log-denied", values["log-denied"], 1, MOST_LINES) }),
     ...(values["load-balancer"] ? { loadBalancer: true } : {}),
     ...(values["cluster-network-policies"] ? { clusterNetworkPolicies: true } : {}),
+    ...(values.tuning === "off" ? {} : { tuning: tuningArgument(values.tuning) }),
     cniChain: chainOption(spec, values["cni-chain"]),
   };
+}
+
+/** Agents run elsewhere: a file has its whole path. */
+function tuningArgument(text: string): string {
+  return isProfileFile(text) ? resolve(text) : text;
 }
 
 function ipvsOptions(

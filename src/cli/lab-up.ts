@@ -10,6 +10,7 @@ import type { LabOptions } from "../lab/topology.ts";
 import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import { clusterOptions, labOptions, nameOption } from "./lab-options.ts";
 import { type CommandSpec, formatHelp, integerOption, parseOptions } from "./options.ts";
+import { tuningOption } from "./profile-file.ts";
 
 export const labUpSpec = {
   usage: "breakwater lab up [options]",
@@ -34,6 +35,7 @@ export async function labUp(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values } = parsed;
+  await tuningOption(labUpSpec, values.tuning);
   const options = labOptions(labUpSpec, values);
   const timeoutMs = 1000 * integerOption(labUpSpec, "timeout", values.timeout, 1, 3600);
   const started = performance.now();

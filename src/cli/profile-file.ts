@@ -31,12 +31,17 @@ export async function loadProfileFile(path: string): Promise<TuningProfile> {
   return readProfile(document, path);
 }
 
+/** Whether the value of --tuning names a file: it has a slash, or ends in .yaml. */
+export function isProfileFile(text: string): boolean {
+  return text.includes("/") || /\.ya?ml$/.test(text);
+}
+
 /**
- * The value of --tuning: a profile's name, or a file, which has a slash or ends in .yaml.
+ * The value of --tuning: a profile's name, or a file.
  * @returns undefined for "off"
  */
 export async function tuningOption(spec: CommandSpec, text: string): Promise<TuningProfile | undefined> {
-  if (text.includes("/") || /\.ya?ml$/.test(text)) return loadProfileFile(text);
+  if (isProfileFile(text)) return loadProfileFile(text);
   const name = choiceOption(spec, "tuning", text, TUNING_PROFILES);
   return name === "off" ? undefined : PROFILES[name];
 }

@@ -43,6 +43,10 @@ export interface DaemonConfig {
 /** Port of the API server on every node. */
 const API_PORT = 6443;
 const MS_NODEV_NOSUID = 0x6;
+const MS_RDONLY = 1;
+const MS_NOEXEC = 8;
+const MS_REMOUNT = 32;
+const MS_BIND = 4096;
 
 interface Lab {
   readonly config: DaemonConfig;
@@ -62,6 +66,7 @@ export async function runDaemon(config: DaemonConfig, progress: (line: string) =
   const paths = labPaths(config.options.name);
   const topology = planTopology(config.options);
   mountNamespaceFolder(paths.netns);
+  if (config.options.tuning !== undefined) keepMachineSysctls();
   const certificate = makeCertificate([
     "127.0.0.1",
     "::1",
@@ -129,6 +134,18 @@ function mountNamespaceFolder(folder: string): void {
   libc.checked(libc.mount("tmpfs", folder, "tmpfs", MS_NODEV_NOSUID, "mode=0755"), "mount tmpfs on", folder);
 }
 
+/**
+ * The lab's processes see sysctls of the machine, but do not write them: a profile sets what each node's network namespace
+ * has for itself. Those of net/ belong to namespaces, or are hidden in all but the first.
+ */
+function keepMachineSysctls(): void {
+  for (const folder of ["/proc/sys/fs", "/proc/sys/kernel", "/proc/sys/vm"]) {
+    libc.checked(libc.mount(folder, folder, "none", MS_BIND, null), "bind", folder);
+    const flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV_NOSUID | MS_NOEXEC;
+    libc.checked(libc.mount("none", folder, "none", flags, null), "make read-only", folder);
+  }
+}
+
 async function serveApi(config: DaemonConfig, topology: Topology, underlay: Underlay, api: ApiServer): Promise<void> {
   await api.listen({ fd: config.apiFd });
   for (const node of topology.nodes) {
@@ -167,6 +184,7 @@ function agentProcess(
     ...(options.logDenied === undefined ? [] : ["--log-denied", String(options.logDenied)]),
     ...(options.clusterNetworkPolicies === true ? ["--cluster-network-policies"] : []),
     ...(options.loadBalancer === true ? ["--load-balancer"] : []),
+    ...(options.tuning === undefined ? [] : ["--tuning", options.tuning]),
     ...planTopology(options).serviceCidrs.flatMap((cidr) => ["--service-cidr", cidr]),
     // What is behind the fabric has ways to the pods, and sees who they are.
     ...(fabric?.outside ?? []).flatMap((cidr) => ["--masquerade-except", cidr]),

@@ -30,6 +30,8 @@ export interface LabOptions {
   readonly clusterNetworkPolicies?: boolean;
   /** The API knows LoadBalancerPools, and agents give addresses of them. */
   readonly loadBalancer?: boolean;
+  /** Agents have --tuning with this: a profile's name, or a file's whole path. */
+  readonly tuning?: string;
   /** Agents have --log-denied with this number. */
   readonly logDenied?: number;
   /** Debian's plugins behind ours: "portmap", "bandwidth". */

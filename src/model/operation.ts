@@ -47,6 +47,7 @@ export type Operation = { readonly cause: string } & (
     }
   | { readonly do: "createDummy"; readonly device: string }
   | { readonly do: "changeIpvs"; readonly changes: readonly IpvsChange[] }
+  | { readonly do: "setIpvsTcpTimeout"; readonly seconds: number; readonly previous: number }
 );
 
 /** What an operation does, without its cause: "set route 10.244.2.0/24 via 192.168.1.2 dev eth0". */
@@ -88,6 +89,8 @@ export function formatOperation(operation: Operation): string {
       return `create link ${operation.device} dummy`;
     case "changeIpvs":
       return operation.changes.map(formatIpvsChange).join("; ");
+    case "setIpvsTcpTimeout":
+      return `set timeout of IPVS's silent TCP connections to ${operation.seconds} s (was ${operation.previous} s)`;
     case "changeNft":
       return `change nftables table${formatTableName(operation.table)}: ${formatNftChanges(operation.changes)}`;
   }

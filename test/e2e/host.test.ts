@@ -1,5 +1,6 @@
 /** What an agent says of its node's kernel, and what becomes of sysctls that somebody changes. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ChainReport } from "../../src/model/chain-report.ts";
@@ -21,8 +22,16 @@ async function hostReport(): Promise<HostReport> {
   return JSON.parse(stdout);
 }
 
+const MACHINE = "/proc/sys/fs/inotify/max_user_instances";
+const instances = Number(readFileSync(MACHINE, "utf8"));
+const BACKLOG = "net/ipv4/tcp_max_syn_backlog";
+const profile = home.write(
+  "lab.yaml",
+  `name: lab\nvalues:\n  ${BACKLOG}: 20000\n  fs/inotify/max_user_instances: ${instances + 1}\n`,
+);
+
 before(async () => {
-  const { code, stderr } = await home.lab(NAME, "up", "--nodes", "2", "--subnets", "2");
+  const { code, stderr } = await home.lab(NAME, "up", "--nodes", "2", "--subnets", "2", "--tuning", profile);
   assert.equal(code, 0, stderr);
 });
 after(() => home.close());
@@ -38,6 +47,18 @@ test("breakwater host: the agent says what it needs, and that all required sysct
   const names = report.sysctls.map(({ name }) => name);
   assert.ok(names.includes("net/ipv4/conf/bwvxlan/rp_filter") && names.includes(CLOSE_WAIT), names.join());
   assert.equal((await breakwater("host")).code, 0);
+});
+
+test("lab up --tuning: agents set what their nodes' namespaces have, and nothing of the machine's", async () => {
+  assert.equal((await hostReport()).agent?.tuning, "lab");
+  for (const node of ["node1", "node2"]) {
+    const { stdout } = await home.lab(NAME, "exec", `node/${node}`, "--", "cat", `/proc/sys/${BACKLOG}`);
+    assert.equal(stdout, "20000\n", node);
+  }
+  assert.equal(Number(readFileSync(MACHINE, "utf8")), instances);
+  const unknown = await home.lab("unknown", "up", "--tuning", "nosuch");
+  assert.equal(unknown.code, 1, unknown.stderr);
+  assert.match(unknown.stderr, /off, throughput, latency/);
 });
 
 test("a required sysctl that tells nobody of its change is set again, and the time is remembered", async () => {

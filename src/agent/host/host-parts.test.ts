@@ -4,8 +4,10 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { FakeHost } from "../../kernel/fake/host.ts";
 import type { Sysctl } from "../../kernel/sysctl.ts";
 import type { ModuleTexts } from "../../model/host-modules.ts";
+import { DEFAULT_SERVICE_CONFIG, type ServiceConfig } from "../../model/node-config.ts";
 import type { DesiredState, DesiredSysctl } from "../../model/state.ts";
 import type { TuningProfile } from "../../model/tuning.ts";
 import { DEBIAN } from "../../plan/host/testing/module-facts.ts";
@@ -21,7 +23,12 @@ const PROFILE: TuningProfile = {
   values: [{ name: "net/core/rmem_max", value: "1000", reason: "test", rule: "at-least" }],
 };
 
-function aNode(t: TestContext, required: readonly DesiredSysctl[] = [FORWARD], texts: ModuleTexts = DEBIAN) {
+function aNode(
+  t: TestContext,
+  required: readonly DesiredSysctl[] = [FORWARD],
+  texts: ModuleTexts = DEBIAN,
+  services?: ServiceConfig,
+) {
   const folder = fs.mkdtempSync(join(tmpdir(), "breakwater-host-"));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const values = new Map([
@@ -36,6 +43,8 @@ function aNode(t: TestContext, required: readonly DesiredSysctl[] = [FORWARD], t
   const loaded: string[] = [];
   const metrics = createMetrics();
   const modules = () => ({ modules: texts, requests: [], sysctls: [], unread: undefined });
+  const node = new FakeHost().addNamespace("/run/netns/node");
+  node.addHardware({ name: "eth0", mac: "02:00:00:00:00:01", addresses: ["192.168.1.11/24"] });
   const parts = new HostParts({
     config: {
       nodeName: "node1",
@@ -44,8 +53,10 @@ function aNode(t: TestContext, required: readonly DesiredSysctl[] = [FORWARD], t
       vxlanPort: 4789,
       masquerade: false,
       masqueradeExceptions: [],
+      ...(services === undefined ? {} : { services }),
     },
     sysctl,
+    routes: node.routes,
     machine: { present: () => texts, texts: modules, load: async (module) => void loaded.push(module) },
     prepared: { loaded: [], failures: [{ module: "vxlan", error: "no", without: "no tunnel" }] },
     tuner: new Tuner({
@@ -118,6 +129,19 @@ test("HostParts reports modules, what is off, and files that set something else 
   assert.equal(report?.modules.find(({ module }) => module === "vxlan")?.state, "loadable");
   assert.deepEqual(report?.agent?.moduleFailures, [{ module: "vxlan", error: "no", without: "no tunnel" }]);
   assert.match(await metrics.registry.metrics(), /breakwater_modules_missing\{module="vxlan"\} 1/);
+});
+
+test("HostParts reports the settings of IPVS where it serves, with the reason and what is there", (t) => {
+  const of = (services?: ServiceConfig) => {
+    const { document, values } = aNode(t, [FORWARD], DEBIAN, services);
+    values.set("net/ipv4/vs/conntrack", "0");
+    return document()?.sysctls.map(({ name, value, current, fine }) => `${name} ${value} ${current} ${fine}`);
+  };
+  const ours = of({ ...DEFAULT_SERVICE_CONFIG, ipvs: { scheduler: "rr", drainSeconds: 1 } }) ?? [];
+  assert.ok(ours.includes("net/ipv4/vs/conntrack 1 0 false"), ours.join("\n"));
+  assert.ok(ours.includes("net/ipv4/vs/conn_reuse_mode 1 null true"), "a kernel without it");
+  assert.ok(ours.includes("net/ipv4/conf/eth0/arp_ignore 1 null true"));
+  assert.deepEqual(of(DEFAULT_SERVICE_CONFIG), ["net/ipv4/ip_forward 1 1 true"]);
 });
 
 test("HostParts says once what is off on a kernel that was built without it", async (t) => {

@@ -4,6 +4,7 @@
  * kernel tells nobody, and remembered when.
  */
 import type { Kernel } from "../../kernel/kernel.ts";
+import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
 import type { Sysctl } from "../../kernel/sysctl.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { AgentHostReport, DriftReport, HostReport, RepairReport } from "../../model/host-report.ts";
@@ -17,6 +18,7 @@ import type { ApplyResult } from "../apply.ts";
 import type { Log } from "../log.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import type { Reconciler } from "../reconciler.ts";
+import { nodeSettings } from "../services/ipvs-settings.ts";
 import { createHostMetrics } from "./host-metrics.ts";
 import { type HostMachine, loadLater, type PreparedModules } from "./prepare-modules.ts";
 import type { Tuner } from "./tuner.ts";
@@ -33,6 +35,8 @@ export interface HostSurroundings {
 export interface HostPartsOptions extends HostSurroundings {
   readonly config: NodeConfig;
   readonly sysctl: Sysctl;
+  /** The node's devices: where IPVS serves, each has settings of its own. */
+  readonly routes: Pick<RouteTable, "addresses" | "links">;
   readonly metrics: AgentMetrics;
   readonly log: Log;
   /** The plan in force. */
@@ -137,13 +141,20 @@ export class HostParts implements Disposable {
     const { config, machine, sysctl, state } = this.#options;
     const required = state()?.sysctls ?? [];
     const hasBridge = required.some(({ name }) => name.startsWith(BRIDGE_SYSCTLS));
+    const texts = machine.texts();
     const report = planHostReport({
-      texts: machine.texts(),
+      texts,
       features: neededFeatures(config, hasBridge),
-      required,
+      required: [...required, ...this.#ofIpvs(moduleFacts(texts.modules).release)],
       read: (name) => sysctl.read(name),
     });
     return { ...report, agent: this.#agentReport() };
+  }
+
+  /** The loop of Services sets these, and looks at them when it verifies. */
+  #ofIpvs(release: string): DesiredSysctl[] {
+    const { config, routes } = this.#options;
+    return config.services?.ipvs === undefined ? [] : nodeSettings({ routes, release });
   }
 
   #agentReport(): AgentHostReport {
@@ -206,7 +217,7 @@ export class HostParts implements Disposable {
 
 interface AgentSide {
   readonly config: NodeConfig;
-  readonly kernel: Pick<Kernel, "sysctl">;
+  readonly kernel: Pick<Kernel, "sysctl" | "routes">;
   readonly log: Log;
   readonly host?: HostSurroundings;
 }
@@ -220,5 +231,6 @@ export function watchHost(
   if (host === undefined) return undefined;
   const state = () => reconciler().status.state;
   const request = (cause: string) => reconciler().request(cause);
-  return new HostParts({ ...host, config, sysctl: kernel.sysctl, metrics, log, state, request });
+  const { sysctl, routes } = kernel;
+  return new HostParts({ ...host, config, sysctl, routes, metrics, log, state, request });
 }

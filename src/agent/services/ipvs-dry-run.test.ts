@@ -47,8 +47,10 @@ test("what differs is shown: a setting, a Service that is gone", async () => {
   rig.start(web);
   await rig.settle();
   rig.other.sysctl.write("net/ipv4/vs/conntrack", "0");
+  rig.other.sysctl.write("net/netfilter/nf_conntrack_tcp_timeout_established", "864000");
   assert.deepEqual(withoutTables(planned(rig, web)), [
     "set sysctl net/ipv4/vs/conntrack to 1 (was 0) (Services through IPVS)",
+    "set timeout of IPVS's silent TCP connections to 864000 s (was 432000 s) (Services through IPVS)",
   ]);
   assert.ok(
     planned(rig, NO_SERVICES).includes(

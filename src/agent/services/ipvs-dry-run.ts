@@ -1,5 +1,6 @@
 /** What serving through IPVS would change, each with the Service that asks for it; loads no module. */
 import { closeServer, openServer, type WantedServer } from "../../diff/ipvs.ts";
+import type { Ipvs } from "../../kernel/genetlink/ipvs.ts";
 import type { IpvsChange } from "../../model/ipvs.ts";
 import { IPVS_DEVICE } from "../../model/marks.ts";
 import type { IpvsConfig } from "../../model/node-config.ts";
@@ -8,7 +9,7 @@ import { planIpvsServer } from "../../plan/services/ipvs.ts";
 import type { ServiceLedger } from "../../plan/services/ledger.ts";
 import { NO_IPVS, observeIpvs } from "./ipvs-observation.ts";
 import type { IpvsKernel } from "./ipvs-services.ts";
-import { readSettings } from "./ipvs-settings.ts";
+import { missingTimeout, readSettings } from "./ipvs-settings.ts";
 import { addressLength, ServiceAddresses } from "./service-addresses.ts";
 
 export interface IpvsDryRunInput {
@@ -37,7 +38,7 @@ export function planIpvsOperations(input: IpvsDryRunInput): { before: Operation[
   const addresses = addressOperations(input, new Set(servers.keys()));
   return {
     before: [
-      ...(config === undefined ? [] : settingOperations(kernel)),
+      ...(config === undefined ? [] : settingOperations(kernel, ipvs)),
       ...keys.flatMap((key) => operation(key, openServer(servers.get(key), wanted(key)))),
       ...addresses.come,
     ],
@@ -51,10 +52,15 @@ export function planIpvsOperations(input: IpvsDryRunInput): { before: Operation[
   };
 }
 
-function settingOperations(kernel: IpvsKernel): Operation[] {
-  return readSettings(kernel)
-    .filter(({ isRight, found }) => !isRight && found !== undefined)
-    .map(({ name, value, found: previous }) => ({ do: "setSysctl", name, value, previous, cause: CAUSE }));
+function settingOperations(kernel: IpvsKernel, ipvs: Ipvs | undefined): Operation[] {
+  const timeout = missingTimeout(ipvs, kernel.sysctl);
+  const wrong = readSettings(kernel).filter(({ isRight }) => !isRight);
+  return [
+    ...wrong.map(({ name, value, found: previous }): Operation => {
+      return { do: "setSysctl", name, value, previous, cause: CAUSE };
+    }),
+    ...(timeout === undefined ? [] : [{ do: "setIpvsTcpTimeout" as const, ...timeout, cause: CAUSE }]),
+  ];
 }
 
 function addressOperations(

@@ -175,6 +175,21 @@ test("settings are put right at the start, by the kernel's version, and for devi
   assert.equal(read("vs/conntrack"), "1");
 });
 
+test("silent connections are remembered as long as connection tracking does, and a longer time is left alone", async () => {
+  using rig = await serving(web(A));
+  const { ipvs: kernel } = rig.other;
+  assert.equal(kernel.tcpTimeoutSeconds, 432_000);
+  kernel.tcpTimeoutSeconds = 900;
+  const { differences } = await rig.proxy.verify();
+  assert.deepEqual(
+    differences.map((each) => [each.api, each.kernel]),
+    [["timeout tcp 432000", "timeout tcp 900"]],
+  );
+  assert.equal(kernel.tcpTimeoutSeconds, 432_000);
+  kernel.tcpTimeoutSeconds = 1_000_000;
+  assert.deepEqual((await rig.proxy.verify()).differences, []);
+});
+
 test("a kernel without IPVS is named, and the node is not ready", () => {
   using rig = rigOf();
   rig.other.ipvs.hasModule = false;

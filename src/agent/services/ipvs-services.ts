@@ -17,7 +17,7 @@ import type { ServiceLedger } from "../../plan/services/ledger.ts";
 import type { Log } from "../log.ts";
 import { NO_IPVS, type ObservedIpvs, observeInPieces, observeIpvs } from "./ipvs-observation.ts";
 import { checkScheduler } from "./ipvs-scheduler.ts";
-import { type ReadSetting, readSettings } from "./ipvs-settings.ts";
+import { missingTimeout, type ReadSetting, readSettings } from "./ipvs-settings.ts";
 import { ServiceAddresses } from "./service-addresses.ts";
 
 /** What serving through IPVS needs of the kernel. */
@@ -128,9 +128,20 @@ export class IpvsServices implements Disposable {
   }
 
   /** Settings that are not as they have to be. */
-  wrongSettings(): ReadSetting[] {
+  wrongSettings(): Pick<ReadSetting, "name" | "value" | "found">[] {
+    const timeout = this.#missingTimeout();
+    const short = timeout && { name: "timeout tcp", value: `${timeout.seconds}`, found: `${timeout.previous}` };
+    return [...this.#wrongSysctls(), ...(short === undefined ? [] : [short])];
+  }
+
+  #wrongSysctls(): ReadSetting[] {
     const { config, kernel } = this.#options;
     return config === undefined ? [] : readSettings(kernel).filter(({ isRight }) => !isRight);
+  }
+
+  #missingTimeout() {
+    const { config, kernel } = this.#options;
+    return config === undefined ? undefined : missingTimeout(this.#ipvs, kernel.sysctl);
   }
 
   /** Makes what the rules are about to lead to. @returns steps that were taken @throws BreakwaterError */
@@ -193,9 +204,17 @@ export class IpvsServices implements Disposable {
 
   #prepareKernel({ scheduler }: IpvsConfig): void {
     const { kernel, log } = this.#options;
-    for (const { name, value, found } of this.wrongSettings()) {
+    for (const { name, value, found } of this.#wrongSysctls()) {
       kernel.sysctl.write(name, value);
       log.info({ sysctl: name, from: found, to: value }, "a setting of IPVS is put right");
+    }
+    const timeout = this.#missingTimeout();
+    if (timeout !== undefined) {
+      this.#ipvs?.setTcpTimeout(timeout.seconds);
+      log.info(
+        { from: timeout.previous, to: timeout.seconds },
+        "IPVS remembers silent connections for longer, seconds",
+      );
     }
     if (this.#ipvs !== undefined && !this.#hasScheduler) checkScheduler(this.#ipvs, scheduler);
     this.#hasScheduler = true;

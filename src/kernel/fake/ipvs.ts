@@ -29,6 +29,8 @@ export class IpvsStore {
   hasModule = true;
   /** False until somebody loaded it. */
   isLoaded = false;
+  /** As ip_vs_proto_tcp.c has it. */
+  tcpTimeoutSeconds = 900;
   /** Schedulers that the kernel has. */
   schedulers: ReadonlySet<string> = new Set(["rr", "wrr", "lc", "wlc", "sh", "mh", "dh"]);
 
@@ -90,6 +92,17 @@ export class FakeIpvs implements Ipvs {
       } catch (error) {
         return error as BreakwaterError;
       }
+    });
+  }
+
+  tcpTimeout(): number {
+    return this.#store.tcpTimeoutSeconds;
+  }
+
+  setTcpTimeout(seconds: number): void {
+    const purpose = { operation: "set", object: `timeout of IPVS's TCP connections, ${seconds} s` };
+    this.#supervision.run("ipvsChange", purpose, () => {
+      this.#store.tcpTimeoutSeconds = seconds;
     });
   }
 

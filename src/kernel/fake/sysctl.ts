@@ -10,12 +10,13 @@ const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["net/ipv4/conf/all/rp_filter", "0"],
   ["net/ipv6/conf/all/forwarding", "0"],
 ]);
-/** Those of IPVS: there from when its module is loaded, with the kernel's own values. */
+/** Those of IPVS, and one of what it brings: there from when its module is loaded, with the kernel's own values. */
 const IPVS_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["net/ipv4/vs/conntrack", "0"],
   ["net/ipv4/vs/conn_reuse_mode", "1"],
   ["net/ipv4/vs/expire_nodest_conn", "0"],
   ["net/ipv4/vs/expire_quiescent_template", "0"],
+  ["net/netfilter/nf_conntrack_tcp_timeout_established", "432000"],
 ]);
 const PER_DEVICE = /^net\/ipv[46]\/conf\/(.+)\/(disable_ipv6|forwarding|rp_filter|accept_ra|arp_ignore|arp_announce)$/;
 const DEVICE_FORWARDING = /^net\/ipv4\/conf\/.+\/forwarding$/;

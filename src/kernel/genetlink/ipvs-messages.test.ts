@@ -5,9 +5,12 @@ import {
   changeCommand,
   decodeDestination,
   decodeServer,
+  decodeTcpTimeout,
   deleteCommand,
   formatServer,
+  getTimeoutsCommand,
   listCommand,
+  setTcpTimeoutCommand,
   type VirtualServer,
 } from "./ipvs-messages.ts";
 
@@ -110,6 +113,15 @@ test("changeCommand() writes a destination: whole, or by its name alone to delet
   assert.equal(deleted.command, 7);
   assert.equal(bytes(deleted), TCP4 + hex("2800 0280") + named + family);
   assert.equal(changeCommand({ do: "changeDestination", key: KEY, destination }).command, 6);
+});
+
+test("setTcpTimeoutCommand() names one timeout, and leaves the others; decodeTcpTimeout() reads it", () => {
+  const set = setTcpTimeoutCommand(432_000);
+  assert.deepEqual([set.command, bytes(set)], [12, hex("0800 0400 80970600")]);
+  assert.deepEqual([getTimeoutsCommand().command, bytes(getTimeoutsCommand())], [13, ""]);
+  const answer = hex("0800 0400 84030000  0800 0500 78000000  0800 0600 2c010000");
+  assert.equal(decodeTcpTimeout({ payload: Buffer.from(answer, "hex") }), 900);
+  assert.equal(decodeTcpTimeout({ payload: Buffer.alloc(0) }), undefined);
 });
 
 test("decodeDestination() counts connections, active and inactive", () => {

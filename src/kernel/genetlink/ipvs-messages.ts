@@ -38,6 +38,8 @@ const COMMAND = {
   changeDestination: 6,
   deleteDestination: 7,
   listDestinations: 8,
+  setTimeouts: 12,
+  getTimeouts: 13,
 } as const;
 
 const AF = { 4: 2, 6: 10 } as const;
@@ -72,7 +74,12 @@ const destination = attributes({
   inactive: [8, u32],
   family: [11, u16],
 });
-const body = attributes({ service: [1, service], destination: [2, destination] });
+const body = attributes({
+  service: [1, service],
+  destination: [2, destination],
+  // IPVS_CMD_ATTR_TIMEOUT_TCP
+  tcpTimeoutSeconds: [4, u32],
+});
 
 export function listCommand(): GenericCommand {
   return {
@@ -92,6 +99,29 @@ export function destinationsCommand(key: string): GenericCommand {
     flags: NLM_F_DUMP,
     body: (w) => body.write(w, { service: keyAttributes(key) }),
   };
+}
+
+/** How long a silent connection is remembered: ip_vs_set_timeout() leaves alone what is not named. */
+export function setTcpTimeoutCommand(seconds: number): GenericCommand {
+  return {
+    operation: "set",
+    object: `timeout of IPVS's TCP connections, ${seconds} s`,
+    command: COMMAND.setTimeouts,
+    body: (w) => body.write(w, { tcpTimeoutSeconds: seconds }),
+  };
+}
+
+export function getTimeoutsCommand(): GenericCommand {
+  return {
+    operation: "read",
+    object: "timeouts of IPVS",
+    command: COMMAND.getTimeouts,
+    body: () => undefined,
+  };
+}
+
+export function decodeTcpTimeout({ payload }: Pick<GenericAnswer, "payload">): number | undefined {
+  return body.read(payload).tcpTimeoutSeconds;
 }
 
 export function deleteCommand(server: VirtualServer): GenericCommand {

@@ -6,9 +6,12 @@ import {
   changeCommand,
   decodeDestination,
   decodeServer,
+  decodeTcpTimeout,
   deleteCommand,
   destinationsCommand,
+  getTimeoutsCommand,
   listCommand,
+  setTcpTimeoutCommand,
   type VirtualServer,
 } from "./ipvs-messages.ts";
 
@@ -22,9 +25,15 @@ export interface Ipvs extends Disposable {
   destinations(key: string): ObservedDestination[];
   /** Tries each, many in one system call. @returns one entry a change: undefined or its error */
   applyMany(changes: readonly IpvsChange[]): (BreakwaterError | undefined)[];
+  /** Seconds that an established TCP connection may be silent. @throws BreakwaterError BW_NETLINK */
+  tcpTimeout(): number;
+  /** @param seconds a whole number above 0 @throws BreakwaterError BW_NETLINK */
+  setTcpTimeout(seconds: number): void;
 }
 
 const FAMILY_NAME = "IPVS";
+/** Of a kernel that was built without TCP's part of IPVS, and tells none: ip_vs_proto_tcp.c. */
+const DEFAULT_TCP_TIMEOUT_SECONDS = 900;
 
 /** Undefined when the kernel has no IPVS now: the list of families is read, for asking by name would load the module. */
 export function openIpvs(): Ipvs | undefined {
@@ -74,5 +83,14 @@ class IpvsSocket implements Ipvs {
 
   applyMany(changes: readonly IpvsChange[]): (BreakwaterError | undefined)[] {
     return this.#generic.requestMany(this.#family, changes.map(changeCommand));
+  }
+
+  tcpTimeout(): number {
+    const found = this.#generic.get(this.#family, getTimeoutsCommand(), decodeTcpTimeout);
+    return found ?? DEFAULT_TCP_TIMEOUT_SECONDS;
+  }
+
+  setTcpTimeout(seconds: number): void {
+    this.#generic.request(this.#family, setTcpTimeoutCommand(seconds));
   }
 }

@@ -35,6 +35,8 @@ function rig(servers: readonly VirtualServer[], sets: Readonly<Record<string, re
             },
             destinations: () => assert.fail("nobody asks for destinations"),
             applyMany: () => assert.fail("nothing else is changed"),
+            tcpTimeout: () => assert.fail("nobody asks for timeouts"),
+            setTcpTimeout: () => assert.fail("nothing else is changed"),
             [Symbol.dispose]: () => undefined,
           }
         : undefined,

@@ -12,6 +12,7 @@ import {
   type IpvsServer,
   parseFrontendKey,
 } from "../../model/ipvs.ts";
+import type { DesiredSysctl } from "../../model/state.ts";
 
 /** What the plan of a frontend has to know of the node where IPVS serves. */
 export interface IpvsContext {
@@ -54,44 +55,42 @@ export function drains({ key, scheduler }: Pick<IpvsServer, "key" | "scheduler">
   return parseFrontendKey(key).protocol !== "udp" && scheduler !== "dh";
 }
 
-/** A setting of the kernel that serving through IPVS depends on. */
-export interface IpvsSetting {
-  /** With slashes: `net/ipv4/vs/conntrack`. */
-  readonly name: string;
-  readonly value: string;
-  /** A larger value does, too. @default false */
-  readonly atLeast?: boolean;
-}
-
 /**
  * Neighbours must not take this node for the owner of every Service's address: it answers for the addresses of the device
  * that was asked, and names none but those as its own (arp_ignore, arp_announce of ip-sysctl.rst). IPv6 does so anyway.
  */
-export function arpSettings(devices: readonly string[]): IpvsSetting[] {
-  return devices.flatMap((device) => [
-    { name: `net/ipv4/conf/${device}/arp_ignore`, value: "1", atLeast: true },
-    { name: `net/ipv4/conf/${device}/arp_announce`, value: "2", atLeast: true },
+export function arpSettings(devices: readonly string[]): DesiredSysctl[] {
+  const cause = "neighbours must not take this node for the owner of every Service's address";
+  return devices.flatMap((device): DesiredSysctl[] => [
+    // Higher ones are stricter.
+    { name: `net/ipv4/conf/${device}/arp_ignore`, value: "1", alsoFine: ["2", "3", "8"], ifThere: true, cause },
+    { name: `net/ipv4/conf/${device}/arp_announce`, value: "2", ifThere: true, cause },
   ]);
 }
 
-/** Settings without which Services are not served right (Documentation/networking/ipvs-sysctl.rst). */
-export function ipvsSettings(kernelRelease: string): IpvsSetting[] {
+/**
+ * Settings without which Services are not served right (Documentation/networking/ipvs-sysctl.rst). A kernel that lacks one
+ * behaves as asked for, or is too old to.
+ */
+export function ipvsSettings(kernelRelease: string): DesiredSysctl[] {
   const reuse = connReuseMode(kernelRelease);
+  const set = (name: string, value: string, cause: string): DesiredSysctl => {
+    return { name: `net/ipv4/vs/${name}`, value, ifThere: true, cause };
+  };
   return [
-    // Connection tracking follows what IPVS translates: masquerading, policies and replies need it.
-    { name: "net/ipv4/vs/conntrack", value: "1" },
-    // A connection to a destination that is gone ends with its next packet, which opens a new one.
-    { name: "net/ipv4/vs/expire_nodest_conn", value: "1" },
-    // A client with affinity leaves a destination of weight 0 with its next connection.
-    { name: "net/ipv4/vs/expire_quiescent_template", value: "1" },
-    ...(reuse === undefined ? [] : [{ name: "net/ipv4/vs/conn_reuse_mode", value: reuse }]),
+    set("conntrack", "1", "connection tracking follows what IPVS translates: masquerading, policies, answers"),
+    set("expire_nodest_conn", "1", "a connection to a destination that is gone ends with its next packet"),
+    set("expire_quiescent_template", "1", "a client with affinity leaves a destination of weight 0"),
+    ...(reuse === undefined
+      ? []
+      : [set("conn_reuse_mode", reuse, "a client's port that is used again, by this kernel's version")]),
   ];
 }
 
 /**
- * What a client's port that is used again gets. Since Linux 5.9 mode 1 schedules anew without losing the first SYN
- * (f0a5e4d7a594); with 0 it would go to destinations of weight 0. Before, 1 cost a second for each such connection
- * (kubernetes#81775).
+ * What a client's port that is used again gets. Since Linux 5.9 mode 1 schedules anew without losing the first SYN (commit
+ * f0a5e4d7a594); with 0 it would go to destinations of weight 0 (kubernetes#81775). Before, 1 cost a second for each such
+ * connection (kubernetes#70747).
  * @param release as `uname -r` says it
  */
 export function connReuseMode(release: string): "0" | "1" | undefined {
