@@ -13,7 +13,7 @@ export interface BgpChannelReport {
   readonly preferred: number;
   /** Announcements that the import filter refused, since BIRD runs. */
   readonly refused: number;
-  /** Announcements beyond the prefix limit, since BIRD runs. */
+  /** Announcements beyond the prefix limit while that is reached; such as said nothing new are counted with them. */
   readonly beyondLimit: number;
   /** The prefix limit is reached: what is beyond is not taken. */
   readonly limitReached: boolean;

@@ -77,8 +77,9 @@ function channels(lines: readonly string[]): BgpChannelReport[] {
 function channel(family: Family, lines: readonly string[]): BgpChannelReport {
   const routes = field(lines, "Routes") ?? "";
   const count = (word: string) => Number(new RegExp(`(\\d+) ${word}`).exec(routes)?.[1] ?? 0);
-  // Columns: received, rejected, filtered, ignored, accepted. "ignored" is what a limit kept out.
+  // Columns: received, rejected, filtered, ignored, accepted. "ignored" is what a limit kept out, or what said nothing new.
   const updates = (field(lines, "Import updates") ?? "").split(/\s+/);
+  const limitReached = /\[HIT\]/.test(field(lines, "Import limit") ?? "");
   return {
     family,
     up: field(lines, "State") === "UP",
@@ -86,8 +87,8 @@ function channel(family: Family, lines: readonly string[]): BgpChannelReport {
     exported: count("exported"),
     preferred: count("preferred"),
     refused: Number(updates[2] ?? 0) || 0,
-    beyondLimit: Number(updates[3] ?? 0) || 0,
-    limitReached: /\[HIT\]/.test(field(lines, "Import limit") ?? ""),
+    beyondLimit: limitReached ? Number(updates[3] ?? 0) || 0 : 0,
+    limitReached,
     floodStopped: /\[HIT\]/.test(field(lines, "Receive limit") ?? ""),
   };
 }

@@ -166,6 +166,9 @@ function formatChannel(session: BgpSession, family: Family, nextHop: string, pla
     // To tell which prefixes are refused; a flood ends here.
     "import keep filtered yes;",
     `receive limit ${Math.max(LEAST_KEPT, KEPT_FACTOR * session.importLimit)} action block;`,
+    // Each node that comes or goes is another filter: what the peer said is looked at anew here, not asked for anew. A
+    // thousand nodes would ask their routers for everything, and BIRD 2.0 as a peer takes three seconds to say it.
+    ...(session.import.pods ? ["import table yes;"] : []),
     ...nested("import filter", importRules(session, family, plan)),
     ...nested("export filter", exportRules(session, family, plan)),
   ];
