@@ -105,7 +105,11 @@ async function chosenProfiles(
     if (name !== undefined) throw usageError(tuneSpec, `Give ${name} or --profile-file, not both`);
     return [await loadProfileFile(file)];
   }
-  if (name !== undefined) return [PROFILES[choiceOption(tuneSpec, "profile", name, TUNING_PROFILES)]];
+  if (name !== undefined) {
+    const known = TUNING_PROFILES.find((one) => one === name);
+    if (known !== undefined) return [PROFILES[known]];
+    throw usageError(tuneSpec, `There is no profile "${name}": use ${TUNING_PROFILES.join(", ")}, or --profile-file`);
+  }
   const applied = TUNING_PROFILES.find((known) => known === tuner.state()?.profile);
   return applied === undefined ? TUNING_PROFILES.map((known) => PROFILES[known]) : [PROFILES[applied]];
 }

@@ -84,6 +84,6 @@ test("tune refuses a profile file with a wrong key, and one that is no YAML", { 
   assert.match(stderr, /wrong\.yaml: there is no key "sysctls".*\n.*keys of a profile are name and values/);
   assert.match(stderr, /broken\.yaml: it is no YAML/);
   assert.match(stderr, /missing\.yaml: it cannot be read: ENOENT/);
-  assert.match(stderr, /--profile "nonsense" is none of off, throughput, latency, scale/);
+  assert.match(stderr, /There is no profile "nonsense": use off, throughput, latency, scale, or --profile-file/);
   assert.equal(stdout, "exit 2\nexit 2\nexit 2\nexit 1\n");
 });

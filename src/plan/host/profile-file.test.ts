@@ -30,6 +30,7 @@ test("readProfile() takes numbers, text, and values with a rule", () => {
   );
 });
 
+const NOT_ITS = /not a profile's to set/;
 const wrong: [name: string, document: unknown, says: RegExp, remedy: RegExp][] = [
   ["no mapping", [], /it is no mapping/, /Begin with name/],
   ["a wrong key", { name: "x", sysctl: {} }, /no key "sysctl"/, /keys of a profile are name and values/],
@@ -39,7 +40,16 @@ const wrong: [name: string, document: unknown, says: RegExp, remedy: RegExp][] =
   ["no sysctl", { values: { rmem_max: 1 } }, /"rmem_max" is no sysctl/, /as sysctl\(8\) does/],
   ["a way out", { values: { "net/../../etc/passwd": 1 } }, /is no sysctl/, /sysctl\(8\)/],
   ["a pattern", { values: { "net.ipv4.conf.*.rp_filter": 1 } }, /is a pattern/, /by itself/],
-  ["forwarding", { values: { "net.ipv4.ip_forward": 0 } }, /not a profile's to set/, /Breakwater sets forwarding/],
+  ["forwarding", { values: { "net.ipv4.ip_forward": 0 } }, NOT_ITS, /Breakwater sets it/],
+  [
+    "what is kept",
+    { values: { "net.netfilter.nf_conntrack_tcp_timeout_close_wait": 60 } },
+    NOT_ITS,
+    /Breakwater sets it/,
+  ],
+  ["what IPVS needs", { values: { "net.ipv4.vs.conntrack": 0 } }, NOT_ITS, /Breakwater sets it/],
+  ["what bridges need", { values: { "net.bridge.bridge-nf-call-iptables": 0 } }, NOT_ITS, /Breakwater sets it/],
+  ["the tunnel's filter", { values: { "net.ipv4.conf.bwvxlan.rp_filter": 1 } }, NOT_ITS, /Breakwater sets it/],
   ["a pod's link", { values: { "net.ipv4.conf.bwhc8417ac5f03.rp_filter": 1 } }, /one pod's link/, /never touched/],
   ["no value", { values: { "net.core.rmem_max": null } }, /no usable value/, /a number, or text/],
   ["a fraction", { values: { "net.core.rmem_max": 1.5 } }, /no usable value/, /a number, or text/],

@@ -3,7 +3,7 @@
  * there are; a sysctl that is not a node's to tune (a pod's, or one that Breakwater keeps itself) is refused.
  */
 import { BreakwaterError } from "../../model/errors.ts";
-import { POD_LINK_PREFIX } from "../../model/marks.ts";
+import { IPVS_DEVICE, POD_LINK_PREFIX, VXLAN_DEVICE } from "../../model/marks.ts";
 import { sysctlDotted, sysctlPath } from "../../model/sysctl-value.ts";
 import type { TuningProfile, TuningRule, TuningValue } from "../../model/tuning.ts";
 
@@ -12,8 +12,18 @@ const VALUE_KEYS = ["value", "rule", "reason"] as const;
 const RULES: readonly TuningRule[] = ["at-least", "at-most", "widest", "with", "exactly"];
 const NO_REASON = "as the profile's file has it";
 
-/** What Breakwater sets and keeps by itself: a profile that says otherwise would be fought over. */
-const KEPT = /^net\/(?:ipv4\/(?:ip_forward|conf\/[^/]+\/forwarding)|ipv6\/conf\/[^/]+\/forwarding)$/;
+/**
+ * What Breakwater sets and keeps by itself (required-sysctls.ts, src/plan/services/ipvs.ts): a profile that says otherwise
+ * would be fought over, a repair every ten seconds.
+ */
+const KEPT: readonly RegExp[] = [
+  /^net\/ipv4\/ip_forward$/,
+  /^net\/ipv[46]\/conf\/[^/]+\/forwarding$/,
+  new RegExp(`^net/ipv[46]/conf/(?:${VXLAN_DEVICE}|${IPVS_DEVICE})/`),
+  /^net\/netfilter\/nf_conntrack_tcp_timeout_close_wait$/,
+  /^net\/bridge\/bridge-nf-call-ip6?tables$/,
+  /^net\/ipv4\/vs\/(?:conntrack|expire_nodest_conn|expire_quiescent_template|conn_reuse_mode)$/,
+];
 const NAME = /^(?:net|fs|kernel|vm|user|sunrpc|dev)\/[\w./*-]+$/;
 
 /**
@@ -67,10 +77,10 @@ function readValue(key: string, given: unknown, fail: Fail): TuningValue & { rea
 }
 
 function refuseForeign(name: string, key: string, fail: Fail): void {
-  if (KEPT.test(name)) {
+  if (KEPT.some((kept) => kept.test(name))) {
     fail(
       `${key} is not a profile's to set`,
-      "Leave it out: Breakwater sets forwarding and keeps it, the node needs it",
+      "Leave it out: Breakwater sets it to what the node needs and keeps it; 'breakwater host' shows to what",
     );
   }
   if (new RegExp(`/${POD_LINK_PREFIX}[0-9a-f]{11}/`).test(name)) {
