@@ -157,3 +157,15 @@ test("HostParts says once what is off on a kernel that was built without it", as
   whole.parts.lookAtModules();
   assert.deepEqual(whole.said, []);
 });
+
+test("HostParts: what keeps modules from being looked at is said, and ends nothing", (t) => {
+  const monolithic = { ...DEBIAN, procModules: undefined };
+  const damaged = Object.defineProperty(monolithic, "config", {
+    get: () => {
+      throw new RangeError("incorrect header check");
+    },
+  });
+  const { parts, said } = aNode(t, [FORWARD], damaged);
+  parts.lookAtModules();
+  assert.deepEqual(said, ["kernel modules cannot be looked at"]);
+});

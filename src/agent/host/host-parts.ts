@@ -124,6 +124,15 @@ export class HostParts implements Disposable {
    * unpacking the kernel's configuration. Others were looked at before the start.
    */
   lookAtModules(): void {
+    try {
+      this.#tellOfLacking();
+    } catch (error) {
+      // A damaged configuration of the kernel, for one: no reason to end an agent that runs.
+      this.#options.log.warn({ error: messageOf(error) }, "kernel modules cannot be looked at");
+    }
+  }
+
+  #tellOfLacking(): void {
     const { config, machine, log } = this.#options;
     if (machine.present().procModules !== undefined) return;
     const needs = neededFeatures(config);
