@@ -2,7 +2,7 @@
  * Steps that change an nftables table, and what a table holds when it is read back: `src/diff` makes the first from the
  * second, `src/kernel` commits them.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   formatNftRule,
   type NftBaseChain,
@@ -75,7 +75,7 @@ const fingerprints = new WeakMap<NftRule, string>();
 export function ruleFingerprint(rule: NftRule): string {
   const known = fingerprints.get(rule);
   if (known !== undefined) return known;
-  const fingerprint = createHash("sha256").update(formatNftRule(rule)).digest("hex").slice(0, 16);
+  const fingerprint = hash("sha256", formatNftRule(rule), "hex").slice(0, 16);
   fingerprints.set(rule, fingerprint);
   return fingerprint;
 }

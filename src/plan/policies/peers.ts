@@ -1,5 +1,5 @@
 /** Pods that policies speak of: some namespaces, some labels. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Labels } from "../../model/cluster.ts";
 import type { PolicyPeer, PolicyPod } from "../../model/policy.ts";
 import { matchesSelector, type Selector, selectorText } from "../../model/selector.ts";
@@ -40,5 +40,5 @@ export function isSelected(
 
 /** Equal texts have equal digests: 10 hexadecimal digits, so that names fit the kernel's. */
 export function digest(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 10);
+  return hash("sha256", text, "hex").slice(0, 10);
 }
