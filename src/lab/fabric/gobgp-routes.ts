@@ -70,7 +70,10 @@ export class GobgpRoutes {
   stop(): void {
     this.#isWanted = false;
     clearTimeout(this.#timer);
+    // The next start may come before this one's look: it makes its own.
+    this.#timer = undefined;
     this.#monitor?.kill("SIGKILL");
+    this.#monitor = undefined;
   }
 
   /** Follows GoBGP's table as long as there is a GoBGP. */
@@ -84,8 +87,10 @@ export class GobgpRoutes {
     );
     this.#monitor = child;
     createInterface({ input: child.stdout }).on("line", () => this.#lookSoon());
+    // Whoever was stopped has a successor, or none.
+    const isLast = () => this.#isWanted && this.#monitor === child;
     const again = () => {
-      if (this.#isWanted) setTimeout(() => this.#watch(), RETRY_MS);
+      if (isLast()) setTimeout(() => isLast() && this.#watch(), RETRY_MS);
     };
     child.once("error", again);
     child.once("exit", again);
