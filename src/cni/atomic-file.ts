@@ -2,8 +2,11 @@
 import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
-/** Writes aside under a hidden name, which neither runtimes nor people take for the file, and renames. */
-export function writeFileAtomic(path: string, content: string | Uint8Array, mode: number): void {
+/**
+ * Writes aside under a hidden name, which neither runtimes nor people take for the file, and renames.
+ * @param durable false: of no use behind a power loss, so that nobody waits for the disk
+ */
+export function writeFileAtomic(path: string, content: string | Uint8Array, mode: number, durable = true): void {
   const directory = dirname(path);
   mkdirSync(directory, { recursive: true });
   const temporary = join(directory, `.${basename(path)}.${process.pid}.new`);
@@ -13,7 +16,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
       writeFileSync(fd, content);
       // The mode given to open() passes through the umask.
       fchmodSync(fd, mode);
-      fsyncSync(fd);
+      if (durable) fsyncSync(fd);
     } finally {
       closeSync(fd);
     }

@@ -49,6 +49,8 @@ const LOOK_MS = 1000;
 const PATIENCE_MS = 15_000;
 /** Changes of Services are gathered this long: an endpoint that terminates is withdrawn within it. */
 const GATHER_MS = 50;
+/** Nor longer than this, whatever a plan takes: what a busy moment cost once must not be waited for ten times over. */
+const GATHER_MOST_MS = 500;
 /** Prefixes that an Event names. */
 const MOST_NAMED = 5;
 
@@ -128,9 +130,9 @@ export class BgpParts {
     return !this.#isBeside || this.#former !== undefined || (this.#planned?.sessions.length ?? 0) > 0;
   }
 
-  /** Services or endpoints changed: what changes together is one plan, and planning takes a tenth of the time at most. */
+  /** Services or endpoints changed: what changes together is one plan, and planning takes a tenth of the time, as far as it can. */
   followSoon(): void {
-    this.#cancelSoon ??= this.#clock.schedule(Math.max(GATHER_MS, 9 * this.#tookMs), () => {
+    this.#cancelSoon ??= this.#clock.schedule(Math.min(GATHER_MOST_MS, Math.max(GATHER_MS, 9 * this.#tookMs)), () => {
       this.#cancelSoon = undefined;
       const start = this.#clock.now();
       this.follow();

@@ -84,9 +84,14 @@ export class BgpPlanner {
     }
     const plan = announcements(settings.advertise);
     if (plan === undefined) return false;
+    if (plan === this.#announced) return true;
     this.#announced = plan;
     const prefixes = plan.announced.map(({ prefix }) => prefix);
-    if (this.#serviceAddresses?.join() !== prefixes.join()) this.#serviceAddresses = prefixes;
+    if (!sameList(this.#serviceAddresses, prefixes)) this.#serviceAddresses = prefixes;
     return true;
   }
+}
+
+function sameList(before: readonly Prefix[] | undefined, now: readonly Prefix[]): boolean {
+  return before?.length === now.length && now.every((prefix, i) => before[i] === prefix);
 }

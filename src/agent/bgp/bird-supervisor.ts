@@ -144,7 +144,8 @@ export class BirdSupervisor {
   #write(): void {
     // Passwords are in it, and whoever may open the socket may end sessions.
     mkdirSync(this.#options.paths.folder, { recursive: true, mode: 0o700 });
-    writeFileAtomic(this.#options.paths.config, this.#wanted ?? "", 0o600);
+    // Behind a power loss it is written anew, as routes are: a slow disk keeps none of them waiting.
+    writeFileAtomic(this.#options.paths.config, this.#wanted ?? "", 0o600, false);
   }
 
   /** One at a time: BIRD reads the file while others may want the next. */

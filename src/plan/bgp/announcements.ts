@@ -6,9 +6,10 @@
 import type { BgpClusterConfig } from "../../model/bgp.ts";
 import type { ClusterNode } from "../../model/cluster.ts";
 import { type Family, type Ip, ipFamily } from "../../model/ip.ts";
-import { hostPrefix, type Prefix, prefixContains } from "../../model/prefix.ts";
+import { type Prefix, prefixContains } from "../../model/prefix.ts";
 import { type ClusterService, type EndpointSlice, serviceKey, type TrafficPolicy } from "../../model/service.ts";
 import { RememberedByKey } from "../memo.ts";
+import { AnnouncementTable, type Verdict } from "./announcement-table.ts";
 
 export type AnnouncedKind = "ClusterIP" | "ExternalIP" | "LoadBalancer";
 
@@ -50,47 +51,32 @@ export interface AnnouncementInput {
 /** Well-known label (KEP-1143): no load balancer leads to the node. */
 const EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-type Verdict = AnnouncementReason & { readonly address: Ip; readonly why?: string };
+const NOTHING: AnnouncementPlan = { announced: [], withheld: [] };
 
 /** Plans again only for Services that changed. */
 export class AnnouncementPlanner {
   readonly #services = new RememberedByKey<string, readonly Verdict[]>();
+  readonly #table = new AnnouncementTable();
 
+  /** @returns the same plan as before where nothing changed */
   plan(input: AnnouncementInput): AnnouncementPlan {
     const { node, nodes, advertise, services, slicesOf } = input;
     const { clusterIPs, externalIPs, loadBalancerIPs } = advertise;
-    if (!clusterIPs && !externalIPs && !loadBalancerIPs) return { announced: [], withheld: [] };
-    const verdicts: Verdict[] = [];
+    if (!clusterIPs && !externalIPs && !loadBalancerIPs) return NOTHING;
+    const verdicts = new Map<string, readonly Verdict[]>();
     for (const [key, service] of services) {
       const slices = slicesOf(key);
       // Nodes matter to external IPs alone, which most Services do not have.
       const around = service.externalIps.length > 0 ? nodes : undefined;
       const inputs = [service, slices, advertise, node.name, EXCLUDED in node.labels, around];
-      verdicts.push(...this.#services.get(key, inputs, () => judge(service, slices, input)));
+      verdicts.set(
+        key,
+        this.#services.get(key, inputs, () => judge(service, slices, input)),
+      );
     }
     this.#services.sweep();
-    return gather(verdicts);
+    return this.#table.set(verdicts);
   }
-}
-
-function gather(verdicts: readonly Verdict[]): AnnouncementPlan {
-  const reasons = new Map<Prefix, AnnouncementReason[]>();
-  const withheld: Withheld[] = [];
-  for (const { address, service, kind, why } of verdicts) {
-    if (why !== undefined) {
-      withheld.push({ address, service, kind, why });
-      continue;
-    }
-    const prefix = hostPrefix(address);
-    const known = reasons.get(prefix);
-    if (known === undefined) reasons.set(prefix, [{ service, kind }]);
-    else known.push({ service, kind });
-  }
-  const announced = Array.from(reasons, ([prefix, list]) => ({ prefix, reasons: list.sort(byText(reasonText)) }));
-  return {
-    announced: announced.sort(byText(({ prefix }) => prefix)),
-    withheld: withheld.sort(byText((each) => `${each.address} ${reasonText(each)}`)),
-  };
 }
 
 function judge(service: ClusterService, slices: readonly EndpointSlice[], input: AnnouncementInput): Verdict[] {
@@ -142,15 +128,4 @@ function withoutEndpoint(
   // Endpoints that terminate serve while there are no others (KEP-1669).
   const serves = endpoints.some(({ ready, serving, terminating }) => ready || (serving && terminating));
   return serves ? undefined : "no endpoint serves it";
-}
-
-function reasonText({ service, kind }: AnnouncementReason): string {
-  return `${service} ${kind}`;
-}
-
-function byText<T>(textOf: (value: T) => string): (a: T, b: T) => number {
-  return (a, b) => {
-    const [x, y] = [textOf(a), textOf(b)];
-    return x < y ? -1 : x > y ? 1 : 0;
-  };
 }
