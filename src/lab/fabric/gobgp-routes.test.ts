@@ -3,20 +3,23 @@ import { test } from "node:test";
 import { FakeHost } from "../../kernel/fake/host.ts";
 import { bestRoutes, GobgpRoutes } from "./gobgp-routes.ts";
 
-test("bestRoutes() takes the best path's next hop of either family, and leaves out what GoBGP announces itself", () => {
-  const through = (type: number, nexthop: string, best?: true) => ({ attrs: [{ type: 1 }, { type, nexthop }], best });
-  const routes = bestRoutes({
-    "10.244.1.0/24": [through(3, "192.168.1.12"), through(3, "192.168.1.11", true)],
-    "fd00:10:244:1::/64": [through(14, "fd00:192:168:1::11", true)],
-    "192.168.1.0/24": [through(3, "0.0.0.0", true)],
-    "fd00:192:168:1::/64": [through(14, "::", true)],
-    "10.244.9.0/24": [through(3, "192.168.1.19")],
+test("bestRoutes() are GoBGP's best paths to others, of both families", () => {
+  const path = (type: number, nexthop: string, best?: boolean) => ({
+    ...(best === undefined ? {} : { best }),
+    attrs: [{ type: 1 }, { type, nexthop }],
   });
+  const table = {
+    "10.244.1.0/24": [path(3, "172.31.2.5", true), path(3, "172.31.2.9")],
+    "192.168.2.0/24": [path(3, "0.0.0.0", true)],
+    "fd00:10:244:1::/64": [path(14, "fd00::9"), path(14, "fd00::5", true)],
+    "fd00:192:168:2::/64": [path(14, "::", true)],
+    "10.9.0.0/16": [],
+  };
   assert.deepEqual(
-    [...routes],
+    [...bestRoutes(table)],
     [
-      ["10.244.1.0/24", "192.168.1.11"],
-      ["fd00:10:244:1::/64", "fd00:192:168:1::11"],
+      ["10.244.1.0/24", "172.31.2.5"],
+      ["fd00:10:244:1::/64", "fd00::5"],
     ],
   );
 });

@@ -62,6 +62,7 @@ export class GobgpRoutes {
   }
 
   start(): void {
+    if (this.#isWanted) return;
     this.#isWanted = true;
     this.#watch();
   }

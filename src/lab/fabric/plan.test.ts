@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { type LabOptions, planTopology } from "../topology.ts";
 import { formatBgpdConfig } from "./frr-config.ts";
 import { formatGobgpConfig } from "./gobgp-config.ts";
-import { bestRoutes } from "./gobgp-routes.ts";
 import { fabricObjects, nodeSessions } from "./objects.ts";
 import { planFabric, type RouterSoftware } from "./plan.ts";
 
@@ -157,25 +156,4 @@ test("nodeSessions() are those of one node", () => {
     ["192.168.2.12", "fd00:192:168:2::c"],
   );
   assert.deepEqual(nodeSessions(tor2, "node1"), []);
-});
-
-test("bestRoutes() are GoBGP's best paths to others, of both families", () => {
-  const path = (type: number, nexthop: string, best?: boolean) => ({
-    ...(best === undefined ? {} : { best }),
-    attrs: [{ type: 1 }, { type, nexthop }],
-  });
-  const table = {
-    "10.244.1.0/24": [path(3, "172.31.2.5", true), path(3, "172.31.2.9")],
-    "192.168.2.0/24": [path(3, "0.0.0.0", true)],
-    "fd00:10:244:1::/64": [path(14, "fd00::9"), path(14, "fd00::5", true)],
-    "fd00:192:168:2::/64": [path(14, "::", true)],
-    "10.9.0.0/16": [],
-  };
-  assert.deepEqual(
-    [...bestRoutes(table)],
-    [
-      ["10.244.1.0/24", "172.31.2.5"],
-      ["fd00:10:244:1::/64", "fd00::5"],
-    ],
-  );
 });

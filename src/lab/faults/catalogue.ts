@@ -48,6 +48,7 @@ export const faultKinds: readonly FaultKind[] = [
 
 /** Where a fault is in force, and the words for it. */
 interface Place {
+  /** Or what else is struck. */
   readonly node: string;
   readonly pod?: string;
 }
@@ -67,7 +68,7 @@ export class Faults {
   async add(request: FaultRequest): Promise<ActiveFault> {
     const kind = kindNamed(request.name);
     const target = this.#targetOf(kind, request);
-    const place = placeOf(kind, target);
+    const place = placeOf(kind, target, this.#around);
     this.#refuseSecond(kind, place);
     const { description, undo } = await kind.add(target, this.#around);
     const fault = { name: kind.name, ...place, description };
@@ -147,7 +148,9 @@ function summaryOf({ kind: _kind, undo: _undo, ...fault }: InjectedFault): Activ
   return fault;
 }
 
-function placeOf({ scope }: FaultKind, { node, pod, everywhere }: FaultTarget): Place {
+function placeOf({ scope, strikes }: FaultKind, target: FaultTarget, around: FaultSurroundings): Place {
+  const { node, pod, everywhere } = target;
+  if (strikes !== undefined) return { node: strikes(target, around) };
   if (scope === "router") return { node: "the router" };
   if (scope === "api") return { node: "the API server" };
   if (everywhere) return { node: "every node" };

@@ -35,7 +35,7 @@ export interface FaultTarget {
 
 /**
  * Where a fault is in force, once in each place: on one node, in the whole cluster unless --node or --pod names a node,
- * on the router, in one pod, in the API server.
+ * on the router, in one pod, in the API server. What strikes one router of several says which.
  */
 export type FaultScope = "node" | "cluster" | "router" | "pod" | "api";
 
@@ -46,6 +46,8 @@ export interface FaultKind {
   readonly parameters?: Readonly<Record<string, string>>;
   /** @default "node" */
   readonly scope?: FaultScope;
+  /** What is struck, where that is neither the node nor the scope's one: the name of a router. */
+  readonly strikes?: (target: FaultTarget, around: FaultSurroundings) => string;
   /** What it changes, where two kinds change the same: only one of them can be in force in a place. @default its name */
   readonly subject?: string;
   /** True when machines and pods learn path MTUs from it: they are made to forget them when it is taken back. */

@@ -20,11 +20,15 @@ function chosenRouter(target: FaultTarget, around: FaultSurroundings): { router:
   });
 }
 
+/** Two nodes of a rack have one router, and it dies once. */
+const strikesRouter: FaultKind["strikes"] = (target, around) => chosenRouter(target, around).router.name;
+
 export const routerKill: FaultKind = {
   name: "router-kill",
   summary:
     "The rack's router, or --set router=NAME, dies as with its power: nothing passes it, nothing comes from it. Nodes lose what it announced (with BFD within a second, else after the hold time), and get it back when it is cleared",
   parameters: { router: "" },
+  strikes: strikesRouter,
   add: async (target, around) => {
     const { router, host } = chosenRouter(target, around);
     const dead = (["prerouting", "output"] as const).flatMap(
@@ -98,6 +102,7 @@ export const prefixFlood: FaultKind = {
   summary:
     "The rack's router announces thousands of prefixes inside 198.18.0.0/15: nodes refuse them, or where importAllow lets them in stop at the peer's limit; sessions and pods' traffic stay",
   parameters: { prefixes: "20000", router: "" },
+  strikes: strikesRouter,
   subject: "routes of a router",
   add: async (target, around) => {
     const count = Number(target.parameters["prefixes"]);
@@ -118,6 +123,7 @@ export const defaultRouteLeak: FaultKind = {
   name: "default-route-leak",
   summary: "The rack's router announces a default route: no node takes it, breakwater bgp tells that it was refused",
   parameters: { router: "" },
+  strikes: strikesRouter,
   add: async (target, around) => {
     const { router, undo } = await leak(target, around, ["0.0.0.0/0"]);
     return { description: `${router} announces a default route`, undo };
