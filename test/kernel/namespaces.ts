@@ -19,13 +19,15 @@ export interface TestNamespace {
 export function testNamespace(t: Pick<TestContext, "after">, name = "ns"): TestNamespace {
   const folder = fs.mkdtempSync(join(tmpdir(), "breakwater-test-"));
   const path = join(folder, name);
-  createNamespace(path);
-  const routes = inNamespaceAt(path, () => openRouteTable());
+  let opened: RouteTable | undefined;
   t.after(() => {
-    routes.close();
+    opened?.close();
     deleteNamespace(path);
     fs.rmSync(folder, { recursive: true });
   });
+  createNamespace(path);
+  const routes = inNamespaceAt(path, () => openRouteTable());
+  opened = routes;
   const loopback = routes.link("lo");
   if (loopback !== undefined) routes.changeLink(loopback.index, { up: true });
   return { path, routes, run: (body) => inNamespaceAt(path, body) };

@@ -46,9 +46,8 @@ async function writeUntil({ url }: EtcdProcess, stop: AbortSignal): Promise<numb
 async function chainUnderLoad(etcd: EtcdProcess, args: readonly string[]) {
   const stop = new AbortController();
   const writing = writeUntil(etcd, stop.signal);
-  const result = await chain(etcd, args);
-  stop.abort();
-  return { ...result, writes: await writing };
+  const [result, writes] = await Promise.all([chain(etcd, args).finally(() => stop.abort()), writing]);
+  return { ...result, writes };
 }
 
 function link(report: ChainReport, stage: ChainStage, what: RegExp) {

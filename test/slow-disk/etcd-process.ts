@@ -19,6 +19,11 @@ export interface EtcdProcess {
 export async function startEtcd(t: TestContext, scheme = "http", flags: readonly string[] = []): Promise<EtcdProcess> {
   // Memory below: only the delay that is asked for is seen.
   const place = fs.mkdtempSync(join(fs.existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "breakwater-etcd-"));
+  const ends: (() => Promise<unknown>)[] = [];
+  t.after(async () => {
+    for (const end of ends) await end();
+    fs.rmSync(place, { recursive: true });
+  });
   const [backing, folder] = [join(place, "backing"), join(place, "disk")];
   fs.mkdirSync(backing);
   fs.mkdirSync(folder);
@@ -31,11 +36,10 @@ export async function startEtcd(t: TestContext, scheme = "http", flags: readonly
   const runner = [process.execPath, join(import.meta.dirname, "run-on-slow-disk.ts"), backing, folder, "0"];
   const child = spawn("unshare", ["--mount", "--propagation", "private", ...runner, ...etcd]);
   const over = new Promise((resolve) => child.once("exit", resolve));
-  t.after(async () => {
+  ends.push(() => {
     // The end of its input ends etcd, which ends it.
     child.stdin.end();
-    await over;
-    fs.rmSync(place, { recursive: true });
+    return over;
   });
   await untilReady(child);
   return { url, folder, pid: child.pid ?? 0, setSyncDelay: (ms) => void child.stdin.write(`${ms}\n`) };
