@@ -8,8 +8,10 @@ import { bgpRoutes } from "../../src/agent/bgp/bird-cleanup.ts";
 import type { BirdControl } from "../../src/agent/bgp/bird-control.ts";
 import { type BirdPaths, birdPaths, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
 import { type BirdProtocol, parseProtocols } from "../../src/agent/bgp/bird-status.ts";
+import { BirdSupervisor } from "../../src/agent/bgp/bird-supervisor.ts";
 import { writeFileAtomic } from "../../src/cni/atomic-file.ts";
 import { openNamespace } from "../../src/kernel/netns.ts";
+import { systemClock } from "../../src/kube/clock.ts";
 import type { BgpPeerSpec } from "../../src/model/bgp.ts";
 import { formatBirdConfig } from "../../src/plan/bgp/config-text.ts";
 import { planBgp } from "../../src/plan/bgp/plan.ts";
@@ -78,6 +80,26 @@ protocol bgp tonode {
 }
 `;
 }
+
+/** BIRD on a node as the agent runs it. */
+export function supervised(t: TestContext, host: TestNamespace, paths: BirdPaths) {
+  const said: string[] = [];
+  const say = (_fields: object, message: string) => void said.push(message);
+  const supervisor = new BirdSupervisor({
+    paths,
+    clock: systemClock,
+    log: { debug: say, info: say, warn: say, error: say },
+    routes: () => bgpRoutes(host.routes),
+    start: (at, recovering) => host.run(() => startBird(at, recovering)),
+  });
+  t.after(() => supervisor.stop());
+  return { supervisor, said };
+}
+
+export const runs = (supervisor: BirdSupervisor) =>
+  eventually(10_000, async () =>
+    assert.deepEqual([supervisor.failure, supervisor.version?.slice(0, 6)], [undefined, "BIRD 2"]),
+  );
 
 export async function protocol(control: BirdControl, name: string): Promise<BirdProtocol> {
   const found = parseProtocols(await control.command("show protocols all")).find((each) => each.name === name);

@@ -23,6 +23,7 @@ import {
   ROUTER,
   routerConfig,
   stateFolder,
+  supervised,
   wire,
 } from "./bird-place.ts";
 import { linkOf, type TestNamespace } from "./namespaces.ts";
@@ -46,7 +47,8 @@ function meshConfig(own: string, other: string, log: string, settings: Partial<B
   return formatBirdConfig(planBgp(input), { log });
 }
 
-async function mesh(t: TestContext, settings: Partial<BgpClusterConfig> = {}) {
+/** Two nodes on a wire, with addresses of both families. */
+function meshWire(t: TestContext): { host: TestNamespace; second: TestNamespace } {
   const { node: host, router: second } = wire(t);
   for (const [place, address] of [
     [host, V6[NODE.address] ?? ""],
@@ -54,6 +56,11 @@ async function mesh(t: TestContext, settings: Partial<BgpClusterConfig> = {}) {
   ] as const) {
     place.routes.addAddress({ index: linkOf(place, "eth0").index, address, length: 64, noDad: true });
   }
+  return { host, second };
+}
+
+async function mesh(t: TestContext, settings: Partial<BgpClusterConfig> = {}) {
+  const { host, second } = meshWire(t);
   const start = async (place: TestNamespace, own: string, other: string) => {
     const paths = stateFolder(t);
     writeFileAtomic(paths.config, meshConfig(own, other, paths.log, settings), 0o600);
@@ -104,6 +111,90 @@ test("a BIRD that is killed and comes back takes no route away for a moment, of 
     [],
   );
   assert.ok(other.control.version);
+});
+
+test("BIRDs of both nodes that are killed at the same moment, again and again, take no route away", async (t) => {
+  const { host, second } = meshWire(t);
+  const [here, there] = [
+    { place: host, own: NODE.address, other: ROUTER.address },
+    { place: second, own: ROUTER.address, other: NODE.address },
+  ].map(({ place, own, other }) => {
+    const paths = stateFolder(t);
+    const { supervisor } = supervised(t, place, paths);
+    supervisor.configure(meshConfig(own, other, paths.log, {}));
+    return { paths, supervisor };
+  });
+  assert.ok(here && there);
+  await eventually(15_000, async () => assert.deepEqual([destinations(host), destinations(second)], [HERE, THERE]));
+  const changes: string[] = [];
+  using _here = watched(host, "here", changes);
+  using _there = watched(second, "there", changes);
+  for (let times = 1; times <= 3; times++) {
+    for (const { paths } of [here, there]) killBird(paths);
+    await eventually(30_000, async () => {
+      for (const { supervisor } of [here, there]) {
+        assert.deepEqual([supervisor.restarts, supervisor.isRecovering], [times, false]);
+        const kernels = (await supervisor.protocols()).filter(({ kind }) => kind === "Kernel");
+        assert.deepEqual(
+          kernels.map(({ state }) => state),
+          ["up", "up"],
+        );
+      }
+    });
+    // BIRD looks at the kernel's routes as soon as it may, and finds them right.
+    await eventually(5000, async () => assert.deepEqual([destinations(host), destinations(second)], [HERE, THERE]));
+  }
+  assert.deepEqual(
+    changes.filter((change) => change.includes("deleted")),
+    [],
+  );
+});
+
+test("a BIRD that comes back deletes no route that its router tells only after it said that it had told all: 3 times", async (t) => {
+  const { node: host, router } = wire(t);
+  const far = stateFolder(t);
+  const routes = ["10.244.2.0/24", "10.244.3.0/24"];
+  const startRouter = async (told: readonly string[]) => {
+    writeFileAtomic(far.config, routerConfig(far, told, "graceful restart yes;"), 0o600);
+    const control = await router.run(() => startBird(far, false));
+    t.after(() => control.close());
+    return control;
+  };
+  await startRouter(routes);
+  const own = stateFolder(t);
+  const { supervisor } = supervised(t, host, own);
+  supervisor.configure(nodeConfig(own, {}, 2));
+  await eventually(15_000, async () => assert.deepEqual(destinations(host), routes));
+  const changes: string[] = [];
+  using _here = watched(host, "here", changes);
+  for (let times = 1; times <= 3; times++) {
+    for (const paths of [own, far]) killBird(paths);
+    await eventually(5000, async () => assert.equal(birdPid(far), undefined));
+    const again = await startRouter([]);
+    // BIRD waits for nobody any more: what FRR says of its first two minutes has the same effect.
+    await eventually(30_000, async () => {
+      assert.equal(supervisor.restarts, times);
+      const session = (await supervisor.protocols()).find(({ name }) => name === "peer-tor");
+      assert.equal(session?.bgpState, "Established");
+      const { lines = [] } = (await supervisor.ask("show status")) ?? {};
+      assert.ok(lines.length > 0 && !lines.some(({ text }) => /restart recovery/i.test(text)));
+    });
+    writeFileAtomic(far.config, routerConfig(far, routes, "graceful restart yes;"), 0o600);
+    assert.ok(!isRefusal(await again.command("configure")));
+    await eventually(15_000, async () => assert.equal(supervisor.isRecovering, false));
+    await eventually(5000, async () => {
+      const kernel = (await supervisor.protocols()).find(({ name }) => name === "kernel4");
+      assert.deepEqual([kernel?.state, kernel?.channels[0]?.exported], ["up", routes.length]);
+    });
+  }
+  assert.deepEqual(changes, []);
+  // What nobody tells any more goes, when the peer had its time.
+  killBird(own);
+  writeFileAtomic(far.config, routerConfig(far, routes.slice(0, 1), "graceful restart yes;"), 0o600);
+  killBird(far);
+  await eventually(5000, async () => assert.equal(birdPid(far), undefined));
+  await startRouter(routes.slice(0, 1));
+  await eventually(30_000, async () => assert.deepEqual(destinations(host), routes.slice(0, 1)));
 });
 
 test("BIRD gives the kernel its routes anew when it is told to, without taking one away: a route that is missing is back", async (t) => {

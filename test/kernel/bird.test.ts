@@ -3,15 +3,13 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { verifyBgp } from "../../src/agent/bgp/bgp-verifier.ts";
 import { bgpRoutes, deleteBgpRoute, endBird } from "../../src/agent/bgp/bird-cleanup.ts";
-import { type BirdPaths, birdPid, findBird, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
+import { birdPid, findBird, killBird, startBird } from "../../src/agent/bgp/bird-process.ts";
 import { parseRoutes } from "../../src/agent/bgp/bird-routes.ts";
-import { BirdSupervisor } from "../../src/agent/bgp/bird-supervisor.ts";
 import { isRefusal } from "../../src/agent/bgp/reply-reader.ts";
 import { writeFileAtomic } from "../../src/cni/atomic-file.ts";
-import { systemClock } from "../../src/kube/clock.ts";
 import { formatBirdConfig } from "../../src/plan/bgp/config-text.ts";
 import { planBgp } from "../../src/plan/bgp/plan.ts";
 import { bgpInput, peer } from "../../src/plan/bgp/testing/scenarios.ts";
@@ -26,10 +24,12 @@ import {
   ROUTER,
   routerConfig,
   runBird,
+  runs,
   stateFolder,
+  supervised,
   wire,
 } from "./bird-place.ts";
-import { linkOf, type TestNamespace } from "./namespaces.ts";
+import { linkOf } from "./namespaces.ts";
 
 test("a router that leaks a default route, our own pods and foreign networks brings only what is allowed", async (t) => {
   const { node: host, router } = wire(t);
@@ -142,25 +142,6 @@ test("a wrong password and a wrong AS give no session, and BIRD says why", async
   });
   assert.ok(far.version);
 });
-
-function supervised(t: TestContext, host: TestNamespace, paths: BirdPaths) {
-  const said: string[] = [];
-  const say = (_fields: object, message: string) => void said.push(message);
-  const supervisor = new BirdSupervisor({
-    paths,
-    clock: systemClock,
-    log: { debug: say, info: say, warn: say, error: say },
-    hasRoutes: () => bgpRoutes(host.routes).length > 0,
-    start: (at, recovering) => host.run(() => startBird(at, recovering)),
-  });
-  t.after(() => supervisor.stop());
-  return { supervisor, said };
-}
-
-const runs = (supervisor: BirdSupervisor) =>
-  eventually(10_000, async () =>
-    assert.deepEqual([supervisor.failure, supervisor.version?.slice(0, 6)], [undefined, "BIRD 2"]),
-  );
 
 test("BirdSupervisor configures without a restart; one peer more costs the others nothing", async (t) => {
   const { node: host, router } = wire(t);

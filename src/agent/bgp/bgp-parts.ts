@@ -11,7 +11,7 @@ import type { BgpPrefixReport, BgpReport } from "../../model/bgp-report.ts";
 import type { BgpDifference, BgpVerification } from "../../model/bgp-verification.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Problem } from "../../model/state.ts";
-import { formatBirdConfig } from "../../plan/bgp/config-text.ts";
+import { formatBirdConfig, withKernelRunning } from "../../plan/bgp/config-text.ts";
 import type { Log } from "../log.ts";
 import type { BgpApi } from "./bgp-api.ts";
 import { type BgpMetrics, createBgpMetrics } from "./bgp-metrics.ts";
@@ -214,7 +214,7 @@ export class BgpParts {
     if (!problems.some(isBlind)) return undefined;
     if (this.#planned !== undefined) return this.#former;
     const paths = birdPaths(this.#options.stateDir);
-    return birdPid(paths) === undefined ? undefined : readFileSync(paths.config, "utf8");
+    return birdPid(paths) === undefined ? undefined : withKernelRunning(readFileSync(paths.config, "utf8"));
   }
 
   #tell(planned: readonly Problem[]): void {
@@ -268,7 +268,9 @@ export class BgpParts {
 
   /** A BIRD that came back waits for what its peers had told the one before: until then the kernel has more. */
   async #isSettled(): Promise<boolean> {
-    if (this.#plan === undefined || this.#bird.supervisor === undefined || this.#failure !== undefined) return false;
+    const { supervisor } = this.#bird;
+    if (this.#plan === undefined || supervisor === undefined || this.#failure !== undefined) return false;
+    if (supervisor.isRecovering) return false;
     const status = await this.#ask("show status");
     return status !== undefined && !status.lines.some(({ text }) => /graceful restart recovery/i.test(text));
   }

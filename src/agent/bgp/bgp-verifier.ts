@@ -35,12 +35,13 @@ export async function verifyBgp({ nodeName, plan, state, routes, ask }: Verifier
   } catch (error) {
     return failed(messageOf(error));
   }
-  const kernel = new Map(bgpRoutes(routes).map((route) => [route.destination, nextHops(route)]));
+  const kernel = new Map(bgpRoutes(routes).map((route) => [route.destination, nextHopsOf(route)]));
   const differences = compareAccounts({ paths: state.paths, bird, kernel });
   return { node: nodeName, failure: null, prefixes: bird.size, differences };
 }
 
-function nextHops({ type, gateway, nextHops: several = [] }: Route): NextHops {
+/** Sorted; none of a route that leads nowhere. */
+export function nextHopsOf({ type, gateway, nextHops: several = [] }: Route): NextHops {
   if (type !== "unicast") return [];
   if (gateway !== undefined) return [gateway];
   return several.flatMap((hop) => hop.gateway ?? []).sort(compareIp);

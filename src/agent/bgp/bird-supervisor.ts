@@ -6,9 +6,12 @@ import { mkdirSync } from "node:fs";
 import { writeFileAtomic } from "../../cni/atomic-file.ts";
 import { type Clock, pause } from "../../kube/clock.ts";
 import { BreakwaterError, describeError, messageOf } from "../../model/errors.ts";
+import type { Route } from "../../model/kernel-objects.ts";
+import { withKernelWaiting } from "../../plan/bgp/config-text.ts";
 import type { Log } from "../log.ts";
 import type { BirdControl } from "./bird-control.ts";
 import { type BirdPaths, birdPid, killBird, startBird, tryOpen } from "./bird-process.ts";
+import { kernelWaits, recovered } from "./bird-recovery.ts";
 import { type BirdProtocol, parseProtocols } from "./bird-status.ts";
 import { type BirdReply, isRefusal } from "./reply-reader.ts";
 
@@ -16,8 +19,8 @@ export interface BirdSupervisorOptions {
   readonly paths: BirdPaths;
   readonly clock: Clock;
   readonly log: Log;
-  /** Whether the kernel has routes of an earlier BIRD of ours. */
-  readonly hasRoutes: () => boolean;
+  /** What the kernel has of BIRD's routes. */
+  readonly routes: () => readonly Route[];
   /** @default startBird */
   readonly start?: typeof startBird;
 }
@@ -35,6 +38,8 @@ export class BirdSupervisor {
   #wanted: string | undefined;
   #configured: string | undefined;
   #configuring = Promise.resolve();
+  /** BIRD came back, and does not touch the kernel's routes before its peers have told it theirs. */
+  #recovering = false;
   #control: BirdControl | undefined;
   #failure: string | undefined = NOT_STARTED;
   #refused: string | undefined;
@@ -49,6 +54,10 @@ export class BirdSupervisor {
   /** Why BIRD does not route as it should; undefined when it does. */
   get failure(): string | undefined {
     return this.#failure ?? this.#refused;
+  }
+
+  get isRecovering(): boolean {
+    return this.#recovering;
   }
 
   get restarts(): number {
@@ -85,6 +94,8 @@ export class BirdSupervisor {
   /** BIRD is left as it is. */
   async stop(): Promise<void> {
     this.#stop.abort();
+    // Nobody else would let it go on.
+    if (this.#control !== undefined && this.#recovering) await this.#letKernelRun(this.#control);
     this.#control?.close();
     await this.#running;
   }
@@ -102,6 +113,7 @@ export class BirdSupervisor {
         this.#failure = undefined;
         // What was wanted meanwhile.
         await this.#apply(control);
+        if (this.#recovering) void this.#recover(control);
         if (signal.aborted) control.close();
         await control.closed;
         if (signal.aborted) return;
@@ -123,29 +135,52 @@ export class BirdSupervisor {
 
   /** The BIRD that is there, or a new one. */
   async #attach(): Promise<BirdControl> {
-    const { paths, log, hasRoutes, start = startBird } = this.#options;
+    const { paths, log, routes, start = startBird } = this.#options;
     const found = await tryOpen(paths.socket).catch((error: unknown) => {
       log.error({ error: messageOf(error) }, "BIRD hangs; ending it");
       killBird(paths);
       return undefined;
     });
     if (found !== undefined) {
+      this.#recovering = await kernelWaits(found);
       log.info({ version: found.version }, "BIRD runs already");
       return found;
     }
-    this.#write();
-    const recovering = hasRoutes();
+    const recovering = routes().length > 0;
+    this.#recovering = recovering;
+    this.#write(this.#text ?? "");
     const control = await start(paths, recovering);
     if (this.#failure === ENDED) this.#restarts++;
     log.info({ version: control.version, recovering }, "BIRD started");
     return control;
   }
 
-  #write(): void {
+  get #text(): string | undefined {
+    return this.#wanted !== undefined && this.#recovering ? withKernelWaiting(this.#wanted) : this.#wanted;
+  }
+
+  async #recover(control: BirdControl): Promise<void> {
+    const { clock, routes, log } = this.#options;
+    try {
+      await recovered(control, { clock, routes, signal: this.#stop.signal });
+      if (this.#control === control && this.#recovering) await this.#letKernelRun(control);
+    } catch (error) {
+      // Its connection has ended, or ends now: the next one begins anew.
+      log.debug({ error: messageOf(error) }, "BIRD does not say what its peers told it");
+      control.close();
+    }
+  }
+
+  async #letKernelRun(control: BirdControl): Promise<void> {
+    this.#recovering = false;
+    await this.#apply(control);
+  }
+
+  #write(text: string): void {
     // Passwords are in it, and whoever may open the socket may end sessions.
     mkdirSync(this.#options.paths.folder, { recursive: true, mode: 0o700 });
     // Behind a power loss it is written anew, as routes are: a slow disk keeps none of them waiting.
-    writeFileAtomic(this.#options.paths.config, this.#wanted ?? "", 0o600, false);
+    writeFileAtomic(this.#options.paths.config, text, 0o600, false);
   }
 
   /** One at a time: BIRD reads the file while others may want the next. */
@@ -161,9 +196,9 @@ export class BirdSupervisor {
   }
 
   async #applyNow(control: BirdControl): Promise<void> {
-    const text = this.#wanted;
+    const text = this.#text;
     if (text === this.#configured || text === undefined) return;
-    this.#write();
+    this.#write(text);
     const reply = await control.command(`configure "${this.#options.paths.config}"`);
     this.#configured = text;
     if (!isRefusal(reply)) {

@@ -68,7 +68,7 @@ export class BirdSwitch {
       clock,
       log,
       ...(start === undefined ? {} : { start }),
-      hasRoutes: () => bgpRoutes(routes).length > 0,
+      routes: () => bgpRoutes(routes),
     });
     this.#supervisor.configure(text);
   }

@@ -1,16 +1,28 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { BgpPlan } from "../../model/bgp.ts";
-import { formatBirdConfig } from "./config-text.ts";
+import { formatBirdConfig, withKernelRunning, withKernelWaiting } from "./config-text.ts";
 import { planBgp } from "./plan.ts";
 import { scenarios } from "./testing/scenarios.ts";
 
 /** Golden files: run with UPDATE_GOLDEN=1 to write them, and read the difference before it is committed. */
 const folder = join(import.meta.dirname, "testdata");
 const BIRD = "/usr/sbin/bird";
+
+/** What BIRD itself says of a text. */
+function readByBird(text: string) {
+  const place = fs.mkdtempSync(join(tmpdir(), "breakwater-golden-"));
+  try {
+    fs.writeFileSync(join(place, "bird.conf"), text);
+    return spawnSync(BIRD, ["-p", "-c", join(place, "bird.conf")], { encoding: "utf8" });
+  } finally {
+    fs.rmSync(place, { recursive: true });
+  }
+}
 
 function goldenText(plan: BgpPlan): string {
   const problems = plan.problems.map(
@@ -41,10 +53,26 @@ test("BIRD itself reads every golden file", () => {
   }
 });
 
+test("withKernelWaiting() turns off kernel protocols alone, as BIRD reads it, and withKernelRunning() turns them on again", () => {
+  const text = fs
+    .readFileSync(join(folder, "mesh-dual-stack.conf"), "utf8")
+    .replace("router id", "# disabled no;\nrouter id");
+  const waiting = withKernelWaiting(text);
+  const blocks = [...waiting.matchAll(/^(protocol|filter) (\S+)[^{]*\{\n(?: {2}.*\n)*\}$/gm)];
+  assert.deepEqual(
+    blocks.filter(([block]) => /^ {2}disabled yes;$/m.test(block)).map(([, , name]) => name),
+    ["kernel", "kernel"],
+  );
+  assert.equal(withKernelRunning(waiting), text);
+  const { status, stderr } = readByBird(waiting);
+  assert.equal(status, 0, stderr);
+});
+
 test("BIRD itself refuses a golden file with one word too many: the test above can fail", () => {
   const text = `${fs.readFileSync(join(folder, "mesh-one-subnet.conf"), "utf8")}\nfoo bar;\n`;
-  const { status } = spawnSync(BIRD, ["-p", "-c", "/dev/stdin"], { input: text });
+  const { status, stderr } = readByBird(text);
   assert.equal(status, 1);
+  assert.match(stderr, /bird\.conf:\d+:\d+ syntax error/);
 });
 
 test("planBgp() and formatBirdConfig() give the same bytes whatever the order of nodes, ways and peers", () => {

@@ -103,6 +103,7 @@ function formatFamily(plan: BgpPlan, family: Family): string[] {
     ...block(`protocol kernel kernel${family}`, [
       `ipv${family} { import ${looksUpNextHops(plan) ? `filter from_kernel${family}` : "none"}; export filter to_kernel${family}; };`,
       ...(looksUpNextHops(plan) ? ["learn yes;"] : []),
+      ...(looksUpNextHops(plan) ? [] : [KERNEL_RUNS]),
       `metric ${BGP_METRIC};`,
       `merge paths yes limit ${MOST_NEXT_HOPS};`,
       // Routes outlive BIRD, and wait for its peers when it comes back.
@@ -111,6 +112,21 @@ function formatFamily(plan: BgpPlan, family: Family): string[] {
       `scan time ${SCAN_SECONDS};`,
     ]),
   ];
+}
+
+/** A switch of kernel protocols, and of nothing else. Where next hops are looked up in the kernel's routes they are always on. */
+const [KERNEL_RUNS, KERNEL_WAITS] = ["disabled no;", "disabled yes;"];
+/** No password can have it: none has a line end. */
+const asLine = (words: string) => `\n  ${words}\n`;
+
+/** The same configuration, with which BIRD neither reads nor changes the kernel's routes. */
+export function withKernelWaiting(text: string): string {
+  return text.replaceAll(asLine(KERNEL_RUNS), asLine(KERNEL_WAITS));
+}
+
+/** Undoes {@link withKernelWaiting}. */
+export function withKernelRunning(text: string): string {
+  return text.replaceAll(asLine(KERNEL_WAITS), asLine(KERNEL_RUNS));
 }
 
 /** A peer some hops away may name a next hop that is as far: the way there is the node's own routes' to say. */
