@@ -47,7 +47,7 @@ async function runFiles(list, concurrency) {
   const events = run({
     files: list,
     concurrency,
-    timeout: 600_000,
+    timeout: 600_000 * Number(process.env.BREAKWATER_TEST_PATIENCE ?? 1),
     execArgv: ["--disable-warning=ExperimentalWarning"],
   });
   const report = events.pipe(new Digest()).compose(spec);

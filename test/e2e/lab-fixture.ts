@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { PATIENCE } from "./peers/patience.ts";
 
 export interface Outcome {
   readonly code: number;
@@ -11,8 +12,9 @@ export interface Outcome {
 }
 
 const PROGRAM = resolve("bin/breakwater");
-/** In an emulated machine everything takes so many times as long. */
-export const PATIENCE = Number(process.env["BREAKWATER_TEST_PATIENCE"] ?? 1);
+
+export { PATIENCE };
+
 /** Longer than anything here takes on a busy machine. */
 const TIMEOUT_MS = PATIENCE * 120_000;
 

@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { OUTSIDE } from "../../src/lab/topology.ts";
 import { ipFamily } from "../../src/model/ip.ts";
 import { eventually } from "./lab-fixture.ts";
-import { type Expectation, responder, ServiceLab, service } from "./services-fixture.ts";
+import { type Expectation, responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("external");
 const CLIENT = "default/client";
@@ -153,7 +153,8 @@ test("svc-32 the health check port says 200 where a ready endpoint is and 503 el
   await balanced("health", 32, "node2", { externalTrafficPolicy: "Local", selector: { app: "nobody" } }, 0);
   const port = Number(await lab.kubectl("get", "service", "health", "-o", "jsonpath={.spec.healthCheckNodePort}"));
   assert.ok(port >= 30_000 && port <= 32_767, `${port}`);
-  const says = (...wanted: string[]) => eventually(5000, async () => assert.deepEqual(await health(port), wanted));
+  const says = (...wanted: string[]) =>
+    eventually(SETTLED_MS, async () => assert.deepEqual(await health(port), wanted));
   await says("503 0", "503 0", "503 0");
   await lab.patch("health", { selector: { app: "spread" } });
   await says("503 0", "200 1", "200 1");
@@ -194,7 +195,7 @@ test("svc-34 from Local to Cluster: every node answers from outside, and the hea
   const ports = [{ port: 80, nodePort: 30034 }];
   const ips = await balanced("switch", 34, "node1", { externalTrafficPolicy: "Local", ports });
   const port = Number(await lab.kubectl("get", "service", "switch", "-o", "jsonpath={.spec.healthCheckNodePort}"));
-  await eventually(5000, async () => assert.deepEqual(await health(port), ["503 0", "200 1", "503 0"]));
+  await eventually(SETTLED_MS, async () => assert.deepEqual(await health(port), ["503 0", "200 1", "503 0"]));
   await lab.expect([
     ...dials([MACHINE], ips, "ETIMEDOUT"),
     ...dials([MACHINE], lab.addresses("node3"), "ETIMEDOUT", 30034),
@@ -207,7 +208,7 @@ test("svc-34 from Local to Cluster: every node answers from outside, and the hea
     ...dials([MACHINE, ...PODS], everywhere, "default/web", 30034),
   ]);
   const refused = ["ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED"];
-  await eventually(5000, async () => assert.deepEqual(await health(port), refused));
+  await eventually(SETTLED_MS, async () => assert.deepEqual(await health(port), refused));
   await lab.patch("switch", { externalTrafficPolicy: "Local" });
   await lab.served("switch", (frontends) =>
     frontends.every(({ kind, outside }) => kind === "ClusterIP" || outside !== null),

@@ -18,6 +18,15 @@ export interface Expectation extends ProbeRequest {
   readonly sees?: string;
 }
 
+/** Who balances. */
+export type Backend = "nftables" | "ipvs";
+let usualBackend: Backend = "nftables";
+
+/** What labs from here on have: the same tests stand for each backend. */
+export function serveWith(backend: Backend): void {
+  usualBackend = backend;
+}
+
 /** Where agents answer, on loopback. */
 const AGENT_PORT = 9098;
 /** Objects and endpoints are everywhere long before; a busy machine may take its time. */
@@ -63,6 +72,7 @@ export function responder(name: string, app: string, node: string, spec: object 
 
 export class ServiceLab {
   readonly home = new LabHome();
+  readonly backend = usualBackend;
   readonly #name: string;
   #status: LabStatus | undefined;
   #files = 0;
@@ -75,7 +85,10 @@ export class ServiceLab {
   async up(objects: readonly object[] = [], shape: readonly string[] = SHAPE): Promise<void> {
     const file = this.home.write("objects.json", JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
     const manifests = objects.length === 0 ? [] : ["--manifests", file];
-    const up = await this.lab("up", "--dual-stack", ...shape, ...manifests);
+    const backend =
+      this.backend === "nftables" || shape.includes("--service-proxy") ? [] : ["--service-proxy", this.backend];
+    const timeout = ["--timeout", String(PATIENCE * 60)];
+    const up = await this.lab("up", "--dual-stack", ...timeout, ...shape, ...backend, ...manifests);
     assert.equal(up.code, 0, up.stderr);
     this.#status = await this.status();
     await Promise.all(this.nodes.map((node) => this.#startRelay(node)));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { ProbeRequest } from "../../src/lab/control-protocol.ts";
-import { eventually } from "./lab-fixture.ts";
+import { eventually, PATIENCE } from "./lab-fixture.ts";
 import { responder, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("node-port");
@@ -94,7 +94,9 @@ test("svc-19 one NodePort number serves TCP, and UDP when that is added", async 
   const [byTcp, byUdp] = [everyNode([CLIENT, OUTSIDE], 30019), everyNode([CLIENT], 30019, "UDP")];
   await lab.reachesAll(byTcp, PODS);
   // Kernels limit how many ICMP errors one host gets, and redirects for the dials before count too: it may take a second.
-  await eventually(10_000, () => lab.expect(refused(byUdp.map((probe) => ({ ...probe, timeoutMs: 500 })))));
+  await eventually(PATIENCE * 10_000, () =>
+    lab.expect(refused(byUdp.map((probe) => ({ ...probe, timeoutMs: PATIENCE * 500 })))),
+  );
   await lab.patch("number", { ports: [tcp, { ...tcp, name: "udp", protocol: "UDP" }] });
   await lab.served("number", (frontends) => frontends.length === 8);
   await lab.reachesAll([...byTcp, ...byUdp, ...everyNode([OUTSIDE], 30019, "UDP")], PODS);

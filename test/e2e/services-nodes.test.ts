@@ -60,7 +60,8 @@ test("svc-62 hostPort: the same one with another hostIP or protocol leads to ano
 
 /** What shows that this kernel has been made to speak SCTP: modules, protocols of sockets, the protocol's own files. */
 async function traces(): Promise<string> {
-  const look = "cat /proc/modules 2>/dev/null; cut -d' ' -f1 /proc/net/protocols; ls -d /proc/net/sctp 2>/dev/null";
+  const look =
+    "cut -d' ' -f1 /proc/modules 2>/dev/null | sort; cut -d' ' -f1 /proc/net/protocols; ls -d /proc/net/sctp 2>/dev/null";
   return lab.exec("node/node1", "sh", "-c", `${look}; true`);
 }
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { eventually } from "./lab-fixture.ts";
+import { eventually, PATIENCE } from "./lab-fixture.ts";
 import { peer, responder, SETTLED_MS, ServiceLab, service } from "./services-fixture.ts";
 
 const lab = new ServiceLab("udp");
@@ -71,7 +71,14 @@ async function startClient(
 function startOutside(targets: readonly string[]): Client {
   const output = lab.home.write("outside", "");
   const command = peer("udp-client", ...targets).join(" ");
-  const ended = lab.lab("exec", "node/outside", "--", "sh", "-c", `exec timeout 60 ${command} >${output}`);
+  const ended = lab.lab(
+    "exec",
+    "node/outside",
+    "--",
+    "sh",
+    "-c",
+    `exec timeout ${PATIENCE * 60} ${command} >${output}`,
+  );
   const addresses = targets.map((target) => target.split(",")[0] ?? "");
   return { heard: async () => heardOf(readFileSync(output, "utf8"), addresses), stop: () => ended };
 }

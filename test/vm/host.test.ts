@@ -12,6 +12,7 @@ import { readHostTexts } from "../../src/kernel/host-texts.ts";
 import { modprobe } from "../../src/kernel/modules/modprobe.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import { DEFAULT_SERVICE_CONFIG, type NodeConfig } from "../../src/model/node-config.ts";
+import { KNOWN_SYSCTLS } from "../../src/plan/host/known-sysctls.ts";
 import { moduleFacts } from "../../src/plan/host/module-facts.ts";
 import { moduleName } from "../../src/plan/host/module-files.ts";
 import { MODULE_NEEDS } from "../../src/plan/host/module-table.ts";
@@ -130,6 +131,29 @@ test("the loop sets required sysctls again, on a kernel whose reverse path filte
   }
   // By way of the kernel's events, not by the loop's own listing every minute.
   assert.ok(node.said.some((line) => /set sysctl net\/ipv4\/conf\/bwvxlan\/rp_filter to 2 \(was 1\)/.test(line)));
+});
+
+/** What a document gives as a default: numbers, alternatives behind ";" or ",", a range "A to B", or a word. */
+function isDocumented(kernelDefault: string, found: string): boolean {
+  const range = /(\d+) to (\d+)/.exec(kernelDefault)?.slice(1).map(Number);
+  if (range !== undefined) return Number(found) >= (range[0] ?? 0) && Number(found) <= (range[1] ?? 0);
+  if (found === "") return kernelDefault === "none";
+  return new RegExp(`(^|[:;,] )${found.replaceAll(/\s+/g, " ")}($|[ ;,])`).test(kernelDefault);
+}
+
+test("the defaults of the reference are those of a stock kernel that nobody has tuned", () => {
+  execFileSync("modprobe", ["nf_conntrack"]);
+  const wrong: string[] = [];
+  let compared = 0;
+  for (const { name, kernelDefault } of KNOWN_SYSCTLS.values()) {
+    // Debian builds another one in, as any distribution may.
+    if (/as the kernel was built/.test(kernelDefault)) continue;
+    const found = fs.readFileSync(`/proc/sys/${name}`, "utf8").trim();
+    compared++;
+    if (!isDocumented(kernelDefault, found)) wrong.push(`${name} is ${found}, not ${kernelDefault}`);
+  }
+  assert.deepEqual(wrong, []);
+  assert.ok(compared > 25, `${compared} sysctls`);
 });
 
 const VOLATILE =

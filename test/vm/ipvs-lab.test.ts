@@ -1,6 +1,7 @@
 /** A whole cluster through IPVS: `lab up --service-proxy ipvs`, real agents, sockets of pods, nodes and outside. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { OUTSIDE } from "../../src/lab/topology.ts";
 import { type Expectation, responder, ServiceLab, service } from "../e2e/services-fixture.ts";
 
 const lab = new ServiceLab("ipvs");
@@ -14,7 +15,7 @@ before(() =>
       service("web", { type: "NodePort", ports: [{ port: 80, nodePort: 30080 }] }),
       service("none"),
     ],
-    ["--nodes", "2", "--service-proxy", "ipvs", "--ipvs-scheduler", "lc", "--timeout", "500"],
+    ["--nodes", "2", "--service-proxy", "ipvs", "--ipvs-scheduler", "lc"],
   ),
 );
 after(() => lab.close());
@@ -44,6 +45,24 @@ test("pods, nodes and who is outside reach every endpoint; one without endpoints
     return { from, to: none, port: 80, gets: "ECONNREFUSED" };
   });
   await lab.expect(refused);
+});
+
+test("a load balancer's addresses that the router leads to one node are served there, from when that has heard of them", async () => {
+  const ips = ["198.51.100.40", "2001:db8:51::40"];
+  await lab.apply(service("balanced", { type: "LoadBalancer", selector: { app: "web" } }));
+  await lab.lead(ips, "node1");
+  const outside = ips.map((to) => ({ from: "node/outside", to, port: 80 }));
+  // The node sends back by its default route what it knows nothing of, until a packet has gone round often enough.
+  await lab.expect(outside.map((probe) => ({ ...probe, gets: "EHOSTUNREACH" })));
+  await lab.reportLoadBalancer("balanced", ...ips);
+  await lab.served("balanced", (frontends) =>
+    ips.every((ip) => frontends.some(({ address, endpoints }) => address === ip && endpoints.length === 2)),
+  );
+  await lab.reachesAll(outside, ["web1", "web2"]);
+  for (const [i, { answer, clientIp = "" }] of (await lab.dial(outside)).entries()) {
+    assert.ok(answer !== null && clientIp !== "", ips[i]);
+    assert.ok(!OUTSIDE.addresses.some(({ address }) => address === clientIp), `${ips[i]} shows ${clientIp}`);
+  }
 });
 
 test("an endpoint that goes is left at once; the last one, and the Service refuses", async () => {

@@ -172,7 +172,8 @@ test("verify() finds and repairs what somebody else did, and nothing of others i
      ipvsadm -d -t ${VIP}:80 -r 10.244.2.6:8080
      ipvsadm -a -t ${VIP}:80 -r 10.244.9.9:8080 -m
      ip address del ${VIP}/32 dev bwipvs0
-     sysctl -qw net.ipv4.vs.conntrack=0 net.ipv4.conf.eth0.arp_ignore=0`,
+     sysctl -qw net.ipv4.vs.conntrack=0 net.ipv4.conf.eth0.arp_ignore=0
+     ipvsadm --set 900 0 0`,
   );
   const { differences } = await proxy.verify();
   assert.deepEqual(differences.map(({ set, api, kernel }) => `${set}: ${api} / ${kernel}`).sort(), [
@@ -182,12 +183,14 @@ test("verify() finds and repairs what somebody else did, and nothing of others i
     `ipvs destinations: null / ${VIP} . tcp . 80 : 10.244.9.9 . 8080 weight 1`,
     "ipvs settings: net/ipv4/conf/eth0/arp_ignore 1 / net/ipv4/conf/eth0/arp_ignore 0",
     "ipvs settings: net/ipv4/vs/conntrack 1 / net/ipv4/vs/conntrack 0",
+    "ipvs settings: timeout tcp 432000 / timeout tcp 900",
   ]);
   await until("all is as before", () => {
     const now = listed(node).filter((line) => !line.includes("192.0.2.77"));
     return JSON.stringify(now) === JSON.stringify(before);
   });
   assert.deepEqual((await proxy.verify()).differences, []);
+  assert.match(run(node.node, "ipvsadm -L --timeout"), /: 432000 120 300$/m);
   assert.match(run(node.node, "ipvsadm -Ln"), /TCP {2}192\.0\.2\.77:80 rr\n/);
 });
 
@@ -254,6 +257,15 @@ test("the fake kernel does with virtual servers what the real one does", (t) => 
   host.addNamespace(ns.path);
   using fake = host.ipvs(ns.path).loadIpvs();
   using real = ns.run(() => loadIpvs());
+  const timeouts = [fake, real].map((ipvs) => {
+    const before = ipvs.tcpTimeout();
+    ipvs.setTcpTimeout(1000);
+    return [before, ipvs.tcpTimeout()];
+  });
+  assert.deepEqual(timeouts, [
+    [900, 1000],
+    [900, 1000],
+  ]);
   assert.deepEqual(outcomes(fake, steps), outcomes(real, steps));
   const all = (ipvs: Ipvs) =>
     ipvs

@@ -1,5 +1,6 @@
 /** Asks each URL on its command line once, all at the same time, and prints what came back as a JSON array in their order. */
 import { type ClientRequest, get } from "node:http";
+import { PATIENCE } from "./patience.ts";
 
 export interface HttpOutcome {
   /** Status code; undefined when nobody answered. */
@@ -9,7 +10,7 @@ export interface HttpOutcome {
   readonly error?: string;
 }
 
-const TIMEOUT_MS = 3000;
+const TIMEOUT_MS = PATIENCE * 3000;
 
 function ask(url: string): Promise<HttpOutcome> {
   return new Promise((resolve) => {

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import { text } from "node:stream/consumers";
+import { PATIENCE } from "./patience.ts";
 
 export interface HttpsOutcome {
   readonly status?: number;
@@ -12,7 +13,7 @@ export interface HttpsOutcome {
   readonly error?: string;
 }
 
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = PATIENCE * 5000;
 const [url = "", servername = "", ca = ""] = process.argv.slice(2);
 const print = (outcome: HttpsOutcome) => process.stdout.write(JSON.stringify(outcome));
 const options = { servername, ca: readFileSync(ca), timeout: TIMEOUT_MS, agent: false };

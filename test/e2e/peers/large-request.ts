@@ -5,8 +5,9 @@
 import { createHash } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { request } from "node:http";
+import { PATIENCE } from "./patience.ts";
 
-const SILENCE_MS = 10_000;
+const SILENCE_MS = PATIENCE * 10_000;
 /** A datagram may be lost where a buffer is full: UDP asks again. */
 const AGAIN_MS = 1000;
 const [protocol = "", bytes = "0", ...targets] = process.argv.slice(2);

@@ -4,8 +4,9 @@
  */
 import { once } from "node:events";
 import { connect } from "node:net";
+import { PATIENCE } from "./patience.ts";
 
-const SILENCE_MS = 3000;
+const SILENCE_MS = PATIENCE * 3000;
 const [rounds = "1", ...targets] = process.argv.slice(2);
 
 async function talk(target: string): Promise<string> {

@@ -7,6 +7,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { PATIENCE } from "./patience.ts";
 
 export interface Traffic {
   readonly to: string;
@@ -21,7 +22,7 @@ export interface TrafficOutcome {
 }
 
 const PAUSE_MS = 20;
-const TIMEOUT_MS = 2000;
+const TIMEOUT_MS = PATIENCE * 2000;
 
 interface Connection {
   readonly socket: Socket;

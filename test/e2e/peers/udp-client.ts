@@ -4,10 +4,11 @@
  * changes: the first line of the answer, or "nobody" after a second of silence.
  */
 import { createSocket } from "node:dgram";
+import { PATIENCE } from "./patience.ts";
 
 const FIRST_PORT = 12_345;
 const EVERY_MS = 50;
-const SILENCE_MS = 1000;
+const SILENCE_MS = PATIENCE * 1000;
 
 for (const [i, target] of process.argv.slice(2).entries()) {
   const [address = "", port = "0"] = target.split(",");
