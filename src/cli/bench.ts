@@ -7,22 +7,15 @@ import { significant, summarizeTrap, type TrapSummary } from "../bench/mtu-trap-
 import { measureRouting } from "../bench/routing.ts";
 import * as libc from "../kernel/libc.ts";
 import { refuseWithoutNamespaces } from "../lab/launch.ts";
-import {
-  type CommandSpec,
-  choiceOption,
-  formatHelp,
-  integerOption,
-  type OptionTable,
-  parseOptions,
-  usageError,
-} from "./options.ts";
+import { type CommandSpec, formatHelp, integerOption, type OptionTable, parseOptions, usageError } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
   seconds: { type: "string", value: "N", default: "1", help: "Length of a TCP stream, seconds" },
   rounds: { type: "string", value: "N", default: "3", help: "How often all cases are measured, in turn" },
   timeout: { type: "string", value: "MS", default: "3000", help: "Silence that is called a hang, milliseconds" },
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const benchSpec = {
@@ -59,7 +52,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   if (benchmark === undefined) {
     throw usageError(benchSpec, `There is no benchmark "${name}": ${[...benchmarks.keys()].join(" and ")} are there`);
   }
-  const json = choiceOption(benchSpec, "output", values.output, ["text", "json"]) === "json";
+  const print = printer(benchSpec, values.output);
   const seconds = integerOption(benchSpec, "seconds", values.seconds, 1, 60);
   const rounds = integerOption(benchSpec, "rounds", values.rounds, 1, 100);
   const timeoutMs = integerOption(benchSpec, "timeout", values.timeout, 500, 60_000);
@@ -71,7 +64,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   }
   const onProgress = (line: string) => void process.stderr.write(`${name}: ${line}\n`);
   const results = await benchmark.measure({ folder: ownFolder(), program, seconds, rounds, timeoutMs, onProgress });
-  process.stdout.write(json ? `${JSON.stringify(document(name, results), null, 2)}\n` : benchmark.format(results));
+  print(document(name, results), () => benchmark.format(results));
   return 0;
 }
 

@@ -3,12 +3,13 @@ import type { BgpPrefixReport, BgpReport, BgpSessionReport } from "../model/bgp-
 import type { BgpVerification } from "../model/bgp-verification.ts";
 import { BreakwaterError } from "../model/errors.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
-import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions, usageError } from "./options.ts";
+import { type CommandSpec, formatHelp, type OptionTable, parseOptions, usageError } from "./options.ts";
+import { outputOption, type Print, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
   ...agentAddressOption,
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const bgpSpec = {
@@ -28,26 +29,25 @@ export async function bgp(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values, positionals } = parsed;
-  const format = choiceOption(bgpSpec, "output", values.output, ["text", "json"]);
+  const print = printer(bgpSpec, values.output);
   const [action, peer] = positionals;
   if (action !== undefined && !ACTIONS.includes(action)) throw usageError(bgpSpec, `Unknown word "${action}"`);
   if (action === "verify" && peer !== undefined) throw usageError(bgpSpec, `Unknown word "${peer}"`);
-  if (action === "verify") return verify(values["metrics-address"], format);
-  if (action !== undefined) return prefixes(values["metrics-address"], action, peer, format);
+  if (action === "verify") return verify(values["metrics-address"], print);
+  if (action !== undefined) return prefixes(values["metrics-address"], action, peer, print);
   const report = await askAgent<BgpReport>(values["metrics-address"], "/bgp");
   if (report === undefined) throw noBgp(values["metrics-address"]);
-  const text = format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgp(report, Date.now() / 1000);
-  process.stdout.write(text);
+  print(report, () => formatBgp(report, Date.now() / 1000));
   return isWell(report) ? 0 : 1;
 }
 
-async function prefixes(address: string, action: string, peer: string | undefined, format: string): Promise<number> {
+async function prefixes(address: string, action: string, peer: string | undefined, print: Print): Promise<number> {
   const of = peer === undefined ? "" : `?peer=${encodeURIComponent(peer)}`;
   const report = await askAgent<BgpPrefixReport>(address, `/bgp/${action}${of}`);
   if (report === undefined) throw noBgp(address);
   if (peer !== undefined && report.failure === null && report.sessions.length === 0)
     throw noSuchPeer(report.node, peer);
-  process.stdout.write(format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgpPrefixes(report, action));
+  print(report, () => formatBgpPrefixes(report, action));
   const isFound = action === "refused" && report.sessions.some(({ count }) => count > 0);
   return report.failure !== null || isFound ? 1 : 0;
 }
@@ -66,10 +66,10 @@ export function formatBgpPrefixes({ node, failure, sessions }: BgpPrefixReport, 
   return `${formatTable(["PEER", "PREFIX", action === "refused" ? "REFUSED BECAUSE" : "BECAUSE OF"], rows)}${left.join("")}`;
 }
 
-async function verify(address: string, format: string): Promise<number> {
+async function verify(address: string, print: Print): Promise<number> {
   const report = await askAgent<BgpVerification>(address, "/bgp/verify");
   if (report === undefined) throw noBgp(address);
-  process.stdout.write(format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatBgpVerification(report));
+  print(report, () => formatBgpVerification(report));
   return report.failure === null && report.differences.length === 0 ? 0 : 1;
 }
 

@@ -16,13 +16,13 @@ import { agentAddressOption, askAgentText } from "./agent-documents.ts";
 import { connectionOptions } from "./node-options.ts";
 import {
   type CommandSpec,
-  choiceOption,
   formatHelp,
   integerOption,
   type OptionTable,
   type OptionValues,
   parseOptions,
 } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
@@ -45,7 +45,7 @@ const options = {
   "no-api": { type: "boolean", help: "Write nothing to the API: do not measure it" },
   ...agentAddressOption,
   seconds: { type: "string", value: "N", default: "3", help: "So long the disk is measured and etcd watched" },
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const hostChainSpec = {
@@ -75,12 +75,12 @@ export async function hostChain(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values } = parsed;
-  const format = choiceOption(hostChainSpec, "output", values.output, ["text", "json"]);
+  const print = printer(hostChainSpec, values.output);
   const seconds = integerOption(hostChainSpec, "seconds", values.seconds, 1, 60);
   const address = namedEtcd(values);
   const links = await cleanly((signal) => measureLinks(values, address, { seconds, signal }));
   const report = judgeChain(links);
-  process.stdout.write(format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatChain(report));
+  print(report, () => formatChain(report));
   return report.cause === null ? 0 : 1;
 }
 

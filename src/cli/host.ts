@@ -26,6 +26,7 @@ import {
   parseOptions,
   usageError,
 } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 
 const { routing, flowtable, "no-masquerade": noMasquerade, "no-network-policy": noPolicy } = nodeOptions;
 const { "service-proxy": serviceProxy, "log-denied": logDenied } = nodeOptions;
@@ -44,7 +45,7 @@ const options = {
     help: "Write what is needed into this file, such as /etc/modules-load.d/breakwater.conf, to be loaded at boot",
   },
   root: { type: "string", value: "DIR", default: "", help: "Where the machine's own / is mounted, in a container" },
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const hostSpec = {
@@ -67,21 +68,19 @@ export async function host(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values, positionals } = parsed;
-  const format = choiceOption(hostSpec, "output", values.output, ["text", "json"]);
-  const print = (value: unknown, text: string) =>
-    process.stdout.write(format === "json" ? `${JSON.stringify(value, null, 2)}\n` : text);
+  const print = printer(hostSpec, values.output);
   const [word, name] = positionals;
   if (word !== undefined && (word !== "module" || name === undefined)) {
     throw usageError(hostSpec, `Unknown words "${positionals.join(" ")}"`);
   }
   if (name !== undefined) {
     const status = planModule({ module: name }, moduleFacts(readHostTexts(values.root).modules));
-    print(status, formatModule(status));
+    print(status, () => formatModule(status));
     return isPresent(status) || status.state === "loadable" ? 0 : 1;
   }
   if (values["write-modules-load"] !== undefined) return writeModulesLoad(values, values["write-modules-load"]);
   const report = (await agentReport(values)) ?? localReport(values);
-  print(report, formatHost(report));
+  print(report, () => formatHost(report));
   return isWell(report) ? 0 : 1;
 }
 

@@ -2,8 +2,9 @@
 import { existsSync } from "node:fs";
 import { callLab } from "../lab/control-protocol.ts";
 import { faultKinds } from "../lab/faults/catalogue.ts";
-import { nameOption, outputOption, pathsOf } from "./lab-options.ts";
-import { type CommandSpec, choiceOption, formatHelp, parseOptions, usageError } from "./options.ts";
+import { nameOption, pathsOf } from "./lab-options.ts";
+import { type CommandSpec, formatHelp, parseOptions, usageError } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 export const labFaultSpec = {
@@ -28,10 +29,8 @@ export async function labFault(args: readonly string[]): Promise<number> {
   }
   const { values, positionals } = parsed;
   const [verb = "", fault] = positionals;
-  const json = choiceOption(labFaultSpec, "output", values.output, ["text", "json"]) === "json";
+  const print = printer(labFaultSpec, values.output);
   const { control } = pathsOf(values);
-  const print = (value: unknown, text: string) =>
-    process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : text);
   switch (verb) {
     case "list": {
       // The catalogue can be read without a lab; a lab that does not answer is an error.
@@ -50,20 +49,19 @@ export async function labFault(args: readonly string[]): Promise<number> {
           .join(" "),
         summary,
       ]);
-      print(kinds, formatTable(["FAULT", "IN FORCE ON", "PARAMETERS", "WHAT"], rows));
+      print(kinds, () => formatTable(["FAULT", "IN FORCE ON", "PARAMETERS", "WHAT"], rows));
       return 0;
     }
     case "add": {
       if (fault === undefined) throw usageError(labFaultSpec, "Which fault? See 'breakwater lab fault list'");
       const parameters = parametersOf(values);
       const added = await callLab(control, "addFault", { name: fault, node: values.node, pod: values.pod, parameters });
-      print(added, `${added.name}: ${added.description}\n`);
+      print(added, () => `${added.name}: ${added.description}\n`);
       return 0;
     }
     case "clear": {
       const cleared = await callLab(control, "clearFaults", { name: fault });
-      print(
-        cleared,
+      print(cleared, () =>
         cleared.length === 0
           ? "No fault was in force.\n"
           : cleared.map(({ name, node, pod }) => `cleared ${name} on ${pod ?? node}\n`).join(""),

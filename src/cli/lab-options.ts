@@ -27,10 +27,6 @@ export const nameOption = {
   },
 } as const satisfies OptionTable;
 
-export const outputOption = {
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text or json" },
-} as const satisfies OptionTable;
-
 export const clusterOptions = {
   ...nameOption,
   nodes: { type: "string", value: "N", default: "3", help: `Number of nodes, up to ${MAX_NODES}` },

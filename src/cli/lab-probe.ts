@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import { callLab, type ProbeRequest } from "../lab/control-protocol.ts";
 import type { DialResult } from "../lab/dial.ts";
 import { BreakwaterError, messageOf } from "../model/errors.ts";
-import { nameOption, outputOption, pathsOf } from "./lab-options.ts";
+import { nameOption, pathsOf } from "./lab-options.ts";
 import { type CommandSpec, choiceOption, formatHelp, integerOption, parseOptions, usageError } from "./options.ts";
+import { isJsonOutput, outputOption } from "./output.ts";
 
 const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 
@@ -37,7 +38,7 @@ export async function labProbe(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values } = parsed;
-  const format = choiceOption(labProbeSpec, "output", values.output, ["text", "json"]);
+  const isJson = isJsonOutput(labProbeSpec, values.output);
   const timeoutMs = integerOption(labProbeSpec, "timeout", values.timeout, 1, 600_000);
   const { control } = pathsOf(values);
   if (values.batch !== undefined) {
@@ -46,9 +47,7 @@ export async function labProbe(args: readonly string[]): Promise<number> {
     const probes = readBatch(values.batch).map((probe) => ({ timeoutMs, ...probe }));
     const results = await callLab(control, "probe", { probes, batch: true });
     process.stdout.write(
-      format === "json"
-        ? `${JSON.stringify(results)}\n`
-        : results.map((result, i) => formatResult(probes[i], result)).join(""),
+      isJson ? `${JSON.stringify(results)}\n` : results.map((result, i) => formatResult(probes[i], result)).join(""),
     );
     return 0;
   }
@@ -61,7 +60,7 @@ export async function labProbe(args: readonly string[]): Promise<number> {
   };
   const [result] = await callLab(control, "probe", { probes: [probe] });
   if (result === undefined) throw new BreakwaterError("BW_LAB", "The lab answered no result");
-  process.stdout.write(format === "json" ? `${JSON.stringify(result)}\n` : formatResult(probe, result));
+  process.stdout.write(isJson ? `${JSON.stringify(result)}\n` : formatResult(probe, result));
   return result.allowed ? 0 : 1;
 }
 

@@ -2,8 +2,9 @@
 import { existsSync } from "node:fs";
 import { callLab, type LabStatus } from "../lab/control-protocol.ts";
 import { BreakwaterError } from "../model/errors.ts";
-import { nameOption, outputOption, pathsOf } from "./lab-options.ts";
-import { type CommandSpec, choiceOption, formatHelp, parseOptions } from "./options.ts";
+import { nameOption, pathsOf } from "./lab-options.ts";
+import { type CommandSpec, formatHelp, parseOptions } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 export const labStatusSpec = {
@@ -24,9 +25,9 @@ export async function labStatus(args: readonly string[]): Promise<number> {
     process.stdout.write(formatHelp(labStatusSpec));
     return 0;
   }
-  const format = choiceOption(labStatusSpec, "output", parsed.values.output, ["text", "json"]);
+  const print = printer(labStatusSpec, parsed.values.output);
   const status = await callLab(pathsOf(parsed.values).control, "status", {});
-  process.stdout.write(format === "json" ? `${JSON.stringify(status, null, 2)}\n` : formatStatus(status));
+  print(status, () => formatStatus(status));
   return status.nodes.every(({ ready }) => ready) ? 0 : 1;
 }
 

@@ -18,7 +18,6 @@ import { agentAddressOption, askAgent } from "./agent-documents.ts";
 import { connectionOptions } from "./node-options.ts";
 import {
   type CommandSpec,
-  choiceOption,
   formatHelp,
   integerOption,
   type OptionTable,
@@ -26,6 +25,7 @@ import {
   parseOptions,
   usageError,
 } from "./options.ts";
+import { outputOption, type Print, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
@@ -37,7 +37,7 @@ const options = {
   ...connectionOptions,
   pod: { type: "string", value: "NS/POD", help: "What this pod of the node has, beside what it should have" },
   seconds: { type: "string", value: "N", default: "1", help: "Count fragments and ICMP for so long; 0: do not count" },
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const mtuSpec = {
@@ -59,21 +59,18 @@ export async function mtu(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values } = parsed;
-  const format = choiceOption(mtuSpec, "output", values.output, ["text", "json"]);
-  const json = (value: unknown) => process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
-  if (values.all || (await isAwayFromNodes(values))) return allNodes(values, format);
+  const print = printer(mtuSpec, values.output);
+  if (values.all || (await isAwayFromNodes(values))) return allNodes(values, print);
   if (values.pod !== undefined) {
     const report = await podReport(values, values.pod);
-    if (format === "json") json(report);
-    else process.stdout.write(formatPod(report));
+    print(report, () => formatPod(report));
     return podIsRight(report) ? 0 : 1;
   }
   const rates = await countFor(values);
   const report = await askAgent<MtuReport>(values["metrics-address"], "/mtu");
   if (report === undefined) throw new BreakwaterError("BW_AGENT_AWAY", "The agent does not know the paths yet");
-  if (format === "json")
-    json({ ...report, counters: Object.fromEntries(rates.map((r) => [r.namespace, r.perSecond])) });
-  else process.stdout.write(formatReport(report, rates, Date.now()));
+  const counters = Object.fromEntries(rates.map((r) => [r.namespace, r.perSecond]));
+  print({ ...report, counters }, () => formatReport(report, rates, Date.now()));
   return report.notProbing !== null || report.paths.some(isBad) ? 1 : 0;
 }
 
@@ -90,12 +87,11 @@ async function isAwayFromNodes(values: OptionValues<typeof options>): Promise<bo
 }
 
 /** @returns the exit code */
-async function allNodes(values: OptionValues<typeof options>, format: string): Promise<number> {
+async function allNodes(values: OptionValues<typeof options>, print: Print): Promise<number> {
   if (values.pod !== undefined)
     throw usageError(mtuSpec, "--all and --pod contradict each other: a pod is asked on its node");
   const reports = await publishedReports(values);
-  if (format === "json") process.stdout.write(`${JSON.stringify(reports, null, 2)}\n`);
-  else process.stdout.write(formatAll(reports, Date.now()));
+  print(reports, () => formatAll(reports, Date.now()));
   return reports.some(({ at, paths }) => isStale(at, Date.now()) || paths.some(isBad)) ? 1 : 0;
 }
 

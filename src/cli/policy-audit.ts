@@ -2,13 +2,14 @@
 import { BreakwaterError } from "../model/errors.ts";
 import { type AuditInput, audit, FINDING_KINDS, type Finding } from "../plan/policies/audit.ts";
 import { listText } from "../plan/policies/policy-text.ts";
-import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { type CommandSpec, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 import { clusterOptions, type KnownCluster, readCluster, withClient } from "./policy-cluster.ts";
 
 const options = {
   ...clusterOptions,
   namespace: { type: "string", short: "n", value: "NAME", help: "Policies and pods of this namespace only" },
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const policyAuditSpec = {
@@ -25,15 +26,13 @@ export async function policyAudit(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values } = parsed;
-  const format = choiceOption(policyAuditSpec, "output", values.output, ["text", "json"]);
+  const print = printer(policyAuditSpec, values.output);
   const cluster = await withClient(values, (client) => readCluster(client, values));
   const { namespace } = values;
   if (namespace !== undefined && !cluster.namespaces.has(namespace)) throw noNamespace(namespace, cluster);
   const findings = audit(auditInput(cluster), namespace);
   const counts = countOf(cluster, namespace);
-  if (format === "json")
-    process.stdout.write(`${JSON.stringify({ ...counts, findings, notes: cluster.notes }, null, 2)}\n`);
-  else process.stdout.write(formatAudit(findings, counts, cluster.notes));
+  print({ ...counts, findings, notes: cluster.notes }, () => formatAudit(findings, counts, cluster.notes));
   return findings.length === 0 ? 0 : 1;
 }
 

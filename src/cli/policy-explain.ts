@@ -1,6 +1,7 @@
 /** `breakwater policy explain`: whether a connection is allowed, and why. Exit code 1 when it is denied. */
 import { explain, type Question } from "../plan/policies/explain.ts";
-import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { type CommandSpec, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 import { clusterOptions, type KnownServices, readCluster, readServices, withClient } from "./policy-cluster.ts";
 import { explanationJson, formatExplanation } from "./policy-explain-text.ts";
 import { choosePorts, findSource, findTarget, refuseForeignFamilies } from "./policy-parties.ts";
@@ -8,7 +9,7 @@ import { parseSource, parseTarget } from "./policy-target.ts";
 
 const options = {
   ...clusterOptions,
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const policyExplainSpec = {
@@ -26,7 +27,7 @@ export async function policyExplain(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values, positionals } = parsed;
-  const format = choiceOption(policyExplainSpec, "output", values.output, ["text", "json"]);
+  const print = printer(policyExplainSpec, values.output);
   const [source = "", destination = ""] = positionals;
   const who = parseSource(policyExplainSpec, source);
   const target = parseTarget(policyExplainSpec, destination);
@@ -47,13 +48,10 @@ export async function policyExplain(args: readonly string[]): Promise<number> {
       return { question, explanation: explain(question, cluster) };
     });
     const admitted = answers.every(({ explanation }) => explanation.admitted);
-    const print = (text: string) => process.stdout.write(text);
-    if (format === "text") {
-      print(answers.map((each) => formatExplanation(each.question, each.explanation, notes, cluster)).join("\n"));
-    } else {
-      const objects = answers.map((each) => explanationJson(each.question, each.explanation, notes));
-      print(`${JSON.stringify(objects.length === 1 ? objects[0] : { allowed: admitted, ports: objects }, null, 2)}\n`);
-    }
+    const objects = answers.map((each) => explanationJson(each.question, each.explanation, notes));
+    print(objects.length === 1 ? objects[0] : { allowed: admitted, ports: objects }, () =>
+      answers.map((each) => formatExplanation(each.question, each.explanation, notes, cluster)).join("\n"),
+    );
     return admitted ? 0 : 1;
   });
 }

@@ -2,12 +2,13 @@
 import { BreakwaterError } from "../model/errors.ts";
 import type { DeniedReport, PoliciesReport } from "../model/policy-report.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
-import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { type CommandSpec, formatHelp, type OptionTable, parseOptions } from "./options.ts";
+import { outputOption, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
   ...agentAddressOption,
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const policyStatusSpec = {
@@ -24,7 +25,7 @@ export async function policyStatus(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values } = parsed;
-  const format = choiceOption(policyStatusSpec, "output", values.output, ["text", "json"]);
+  const print = printer(policyStatusSpec, values.output);
   const address = values["metrics-address"];
   const report = await askAgent<PoliciesReport>(address, "/policies");
   if (report === undefined) {
@@ -34,7 +35,7 @@ export async function policyStatus(args: readonly string[]): Promise<number> {
       remedy: "Start it without --no-network-policy, or ask whoever enforces them",
     });
   }
-  process.stdout.write(format === "json" ? `${JSON.stringify(report, null, 2)}\n` : formatPolicies(report));
+  print(report, () => formatPolicies(report));
   const isGood = report.failure === null && report.policies.every(({ problems }) => problems.length === 0);
   return isGood ? 0 : 1;
 }

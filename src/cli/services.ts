@@ -2,13 +2,14 @@
 import { BreakwaterError } from "../model/errors.ts";
 import type { FrontendReport, ServicesReport, VerificationReport } from "../model/service-report.ts";
 import { agentAddressOption, askAgent } from "./agent-documents.ts";
-import { type CommandSpec, choiceOption, formatHelp, type OptionTable, parseOptions, usageError } from "./options.ts";
+import { type CommandSpec, formatHelp, type OptionTable, parseOptions, usageError } from "./options.ts";
+import { outputOption, type Print, printer } from "./output.ts";
 import { formatTable } from "./table.ts";
 
 const options = {
   ...agentAddressOption,
   service: { type: "string", value: "NS/NAME", help: "Only this Service" },
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const servicesSpec = {
@@ -26,23 +27,21 @@ export async function services(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values, positionals } = parsed;
-  const format = choiceOption(servicesSpec, "output", values.output, ["text", "json"]);
+  const print = printer(servicesSpec, values.output);
   const [action] = positionals;
   if (action !== undefined && action !== "verify") throw usageError(servicesSpec, `Unknown word "${action}"`);
-  if (action === "verify") return verify(values["metrics-address"], format);
+  if (action === "verify") return verify(values["metrics-address"], print);
   const report = await askAgent<ServicesReport>(values["metrics-address"], "/services");
   if (report === undefined) throw leftToAnother(values["metrics-address"]);
   const chosen = values.service === undefined ? report : onlyOne(report, values.service);
-  if (format === "json") print(chosen);
-  else process.stdout.write(formatServices(chosen));
+  print(chosen, () => formatServices(chosen));
   return report.failure === null ? 0 : 1;
 }
 
-async function verify(address: string, format: string): Promise<number> {
+async function verify(address: string, print: Print): Promise<number> {
   const report = await askAgent<VerificationReport>(address, "/services/verify");
   if (report === undefined) throw leftToAnother(address);
-  if (format === "json") print(report);
-  else process.stdout.write(formatVerification(report));
+  print(report, () => formatVerification(report));
   return report.failure === null && report.differences.length === 0 ? 0 : 1;
 }
 
@@ -62,10 +61,6 @@ function onlyOne(report: ServicesReport, name: string): ServicesReport {
     object: `Service ${name}`,
     remedy: "Give NAMESPACE/NAME as kubectl get services -A prints them",
   });
-}
-
-function print(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
 export function formatServices({ node, failure, services }: ServicesReport): string {

@@ -11,13 +11,13 @@ import { parseSysctlFiles } from "../plan/host/sysctl-files.ts";
 import { refuseWithoutRights } from "./node-options.ts";
 import {
   type CommandSpec,
-  choiceOption,
   formatHelp,
   type OptionTable,
   type OptionValues,
   parseOptions,
   usageError,
 } from "./options.ts";
+import { outputOption, type Print, printer } from "./output.ts";
 import { loadProfileFile } from "./profile-file.ts";
 import { formatDiff, formatOutcomes, formatShow } from "./tune-text.ts";
 
@@ -30,7 +30,7 @@ const options = {
     help: "Where it is kept what the sysctls had before",
   },
   root: { type: "string", value: "DIR", default: "", help: "Where the machine's own / is mounted, in a container" },
-  output: { type: "string", short: "o", value: "FORMAT", default: "text", help: "text, or json" },
+  ...outputOption,
 } as const satisfies OptionTable;
 
 export const tuneSpec = {
@@ -50,12 +50,10 @@ export async function tune(args: readonly string[]): Promise<number> {
     return 0;
   }
   const { values, positionals } = parsed;
-  const format = choiceOption(tuneSpec, "output", values.output, ["text", "json"]);
+  const print = printer(tuneSpec, values.output);
   const [action = ""] = positionals;
   const known = ACTIONS.find((word) => word === action);
   if (known === undefined) throw usageError(tuneSpec, `Unknown word "${action}": use ${ACTIONS.join(", ")}`);
-  const print = (value: unknown, text: string) =>
-    process.stdout.write(format === "json" ? `${JSON.stringify(value, null, 2)}\n` : text);
   const tuner = openTuner(values);
   if (known === "undo") {
     if (positionals[1] !== undefined) throw usageError(tuneSpec, "undo takes back what is applied, whatever profile");
@@ -67,7 +65,7 @@ export async function tune(args: readonly string[]): Promise<number> {
     const shown = profiles.map((profile) => ({ profile: profile.name, values: tuner.plan(profile) }));
     const applied = tuner.state() ?? null;
     const drift = tuner.drift();
-    print({ applied, drift, profiles: shown }, formatShow(shown, applied, drift));
+    print({ applied, drift, profiles: shown }, () => formatShow(shown, applied, drift));
     return 0;
   }
   const [profile] = profiles;
@@ -79,7 +77,7 @@ export async function tune(args: readonly string[]): Promise<number> {
     return report(tuner.apply(profile), print);
   }
   const rows = tuner.plan(profile);
-  print({ profile: profile.name, values: rows }, formatDiff(profile.name, rows));
+  print({ profile: profile.name, values: rows }, () => formatDiff(profile.name, rows));
   return rows.some(({ isDue }) => isDue) ? 1 : 0;
 }
 
@@ -114,8 +112,8 @@ async function chosenProfiles(
   return applied === undefined ? TUNING_PROFILES.map((known) => PROFILES[known]) : [PROFILES[applied]];
 }
 
-function report(outcomes: readonly TuningOutcome[], print: (value: unknown, text: string) => void): number {
-  print({ outcomes }, formatOutcomes(outcomes));
+function report(outcomes: readonly TuningOutcome[], print: Print): number {
+  print({ outcomes }, () => formatOutcomes(outcomes));
   if (outcomes.some(({ result }) => result === "failed")) return 2;
   return outcomes.some(({ result }) => result === "kept") ? 1 : 0;
 }
