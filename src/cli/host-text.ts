@@ -10,7 +10,7 @@ export function formatHost(report: HostReport, now = Date.now() / 1000): string 
   const { kernel, agent } = report;
   const head =
     agent === null
-      ? `Linux ${kernel}; no agent answers here: what is needed is by the options, or their defaults\n`
+      ? `Linux ${kernel}; no agent answers here, or the options ask of another mode: what is needed is by the options, or their defaults\n`
       : `Linux ${kernel}; node ${agent.node}\n`;
   const parts = [
     head,

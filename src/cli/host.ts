@@ -8,9 +8,14 @@ import { BreakwaterError, isBreakwaterError } from "../model/errors.ts";
 import { isPresent } from "../model/host-modules.ts";
 import type { HostReport } from "../model/host-report.ts";
 import { DEFAULT_SERVICE_CONFIG, type IpvsConfig, ROUTING_MODES } from "../model/node-config.ts";
-import { type HostSettings, modulesLoadFile, neededFeatures, planModules } from "../plan/host/features.ts";
+import {
+  type HostSettings,
+  modulesLoadFile,
+  neededFeatures,
+  planModules,
+  planNamedModule,
+} from "../plan/host/features.ts";
 import { moduleFacts } from "../plan/host/module-facts.ts";
-import { planModule } from "../plan/host/modules.ts";
 import { planHostReport } from "../plan/host/report.ts";
 import { requiredSysctls } from "../plan/host/required-sysctls.ts";
 import { ipvsSettings } from "../plan/services/ipvs.ts";
@@ -51,7 +56,7 @@ const options = {
 export const hostSpec = {
   usage: "breakwater host [module NAME | chain] [options]",
   summary:
-    "Prints how this node's kernel stands: each module that a mode of Breakwater uses, why, and what is off without it; the sysctls that it requires, who else sets them, and what was repaired. As its agent says; without one, by the options. module: one module by name. chain: from the disk to the kernel, which link is slow; it has options of its own.",
+    "Prints how this node's kernel stands: each module that a mode of Breakwater uses, why, and what is off without it; the sysctls that it requires, who else sets them, and what was repaired. As its agent says; where options name a mode, or no agent answers, by the options. module: one module by name. chain: from the disk to the kernel, which link is slow; it has options of its own.",
   positionals: [0, 2],
   options,
 } as const satisfies CommandSpec;
@@ -74,7 +79,7 @@ export async function host(args: readonly string[]): Promise<number> {
     throw usageError(hostSpec, `Unknown words "${positionals.join(" ")}"`);
   }
   if (name !== undefined) {
-    const status = planModule({ module: name }, moduleFacts(readHostTexts(values.root).modules));
+    const status = planNamedModule(name, moduleFacts(readHostTexts(values.root).modules));
     print(status, () => formatModule(status));
     return isPresent(status) || status.state === "loadable" ? 0 : 1;
   }
@@ -84,9 +89,19 @@ export async function host(args: readonly string[]): Promise<number> {
   return isWell(report) ? 0 : 1;
 }
 
+/** What would a mode need here? The agent knows of its own alone. */
+function namesMode(values: Values): boolean {
+  return (
+    values.routing !== nodeOptions.routing.default ||
+    values["service-proxy"] !== nodeOptions["service-proxy"].default ||
+    values["log-denied"] !== undefined ||
+    [values.flowtable, values["no-masquerade"], values["no-network-policy"]].includes(true)
+  );
+}
+
 /** Undefined: no agent answers, or the options ask for another mode than it may have. */
 async function agentReport(values: Values): Promise<HostReport | undefined> {
-  if (values.root !== "") return undefined;
+  if (values.root !== "" || namesMode(values)) return undefined;
   try {
     return await askAgent<HostReport>(values["metrics-address"], "/host");
   } catch (error) {

@@ -2,6 +2,7 @@
 import type { HostFeature, ModuleNeed, ModuleStatus } from "../../model/host-modules.ts";
 import { isPresent } from "../../model/host-modules.ts";
 import type { NodeConfig } from "../../model/node-config.ts";
+import { canonical } from "./module-files.ts";
 import { MODULE_NEEDS } from "./module-table.ts";
 import { type ModuleFacts, planModule } from "./modules.ts";
 
@@ -51,6 +52,12 @@ export function neededFeatures(settings: HostSettings, hasForeignBridge = false)
 
 export function planModules(facts: ModuleFacts, needs: HostNeeds): ModuleRow[] {
   return MODULE_NEEDS.map((need) => ({ ...planModule(need, facts), need, needed: isNeeded(need, needs) }));
+}
+
+/** A module that somebody names: what the table knows of it counts. */
+export function planNamedModule(name: string, facts: ModuleFacts): ModuleStatus {
+  const module = canonical(name);
+  return planModule(MODULE_NEEDS.find((need) => need.module === module) ?? { module }, facts);
 }
 
 function isNeeded({ module, features, isChoice }: ModuleNeed, needs: HostNeeds): boolean {

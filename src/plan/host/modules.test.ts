@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ModuleTexts } from "../../model/host-modules.ts";
+import { planNamedModule } from "./features.ts";
 import { moduleFacts } from "./module-facts.ts";
 import { planModule } from "./modules.ts";
 import { DEBIAN, withModprobe } from "./testing/module-facts.ts";
@@ -96,4 +97,15 @@ test("planModule() goes by its options alone on a kernel without modules", () =>
   assert.equal(plan("vxlan", { ...monolithic, config }, { option: "CONFIG_VXLAN" }).state, "built-in");
   assert.equal(plan("ip_vs", { ...monolithic, config }, { option: "CONFIG_IP_VS" }).state, "absent");
   assert.equal(plan("ip_vs", { ...monolithic, config: undefined }, { option: "CONFIG_IP_VS" }).state, "unknown");
+});
+
+test("planNamedModule() knows the options of the modules that we use, and claims nothing of others where nothing tells", () => {
+  const monolithic = { ...DEBIAN, procModules: undefined, sysModules: [], dep: undefined, builtin: undefined };
+  const facts = moduleFacts({ ...monolithic, config: "CONFIG_NF_TABLES=y\nCONFIG_EXT4_FS=y\n" });
+  assert.equal(planNamedModule("nf-tables", facts).state, "built-in");
+  assert.equal(planNamedModule("vxlan", facts).state, "absent");
+  const ext4 = planNamedModule("ext4", facts);
+  assert.equal(ext4.state, "unknown");
+  assert.match(ext4.detail, /which of its options .* is not known here/);
+  assert.equal(planNamedModule("ip_vs", moduleFacts(DEBIAN)).state, "loadable");
 });

@@ -100,8 +100,11 @@ function whyAbsent(
         "this kernel has no modules, and its configuration cannot be read: whether it is built in is not known";
       return { state: "unknown", detail, remedy: "Look whether what needs it works" };
     }
-    const unknown = option === undefined ? "it is no part of it as far as can be told" : `${option} is ${set}`;
-    return { state: "absent", detail: `this kernel has no modules, and ${unknown}`, remedy: anotherKernel };
+    if (option === undefined) {
+      const detail = "this kernel has no modules, and which of its options would have this built in is not known here";
+      return { state: "unknown", detail, remedy: "Look whether what needs it works" };
+    }
+    return { state: "absent", detail: `this kernel has no modules, and ${option} is ${set}`, remedy: anotherKernel };
   }
   if (files === undefined) {
     const remedy = "Reboot when the kernel was upgraded; in a container mount the host's /lib/modules";

@@ -3,10 +3,10 @@ import type { ModuleTexts, TextFile } from "../../model/host-modules.ts";
 import type { HostReport, ModuleReport, RequiredSysctlReport, StaleRequestReport } from "../../model/host-report.ts";
 import type { DesiredSysctl } from "../../model/state.ts";
 import { sameSysctl } from "../../model/sysctl-value.ts";
-import { type HostNeeds, type ModuleRow, planFeatures, planModules } from "./features.ts";
+import { type HostNeeds, type ModuleRow, planFeatures, planModules, planNamedModule } from "./features.ts";
 import { moduleFacts } from "./module-facts.ts";
 import { parseModuleRequests } from "./module-files.ts";
-import { type ModuleFacts, planModule } from "./modules.ts";
+import type { ModuleFacts } from "./modules.ts";
 import { bootSettings, parseSysctlFiles, type SysctlFiles } from "./sysctl-files.ts";
 
 export interface HostTexts {
@@ -53,7 +53,7 @@ const ABSENT = new Set(["renamed", "absent", "too-old", "blacklisted", "diverted
 /** What old guides left: systemd-modules-load fails at it, at every boot. */
 function staleRequests(files: readonly TextFile[], facts: ModuleFacts): StaleRequestReport[] {
   return parseModuleRequests(files).flatMap(({ module, where }) => {
-    const { state, detail, remedy } = planModule({ module }, facts);
+    const { state, detail, remedy } = planNamedModule(module, facts);
     return ABSENT.has(state) ? [{ module, where, detail, remedy: remedy ?? null }] : [];
   });
 }
