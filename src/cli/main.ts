@@ -55,7 +55,7 @@ const verbs: Readonly<Record<string, VerbEntry>> = {
     load: async () => (await import("./lab.ts")).lab,
   },
   bench: {
-    summary: "Measure on this machine what a wrong MTU costs",
+    summary: "Measure on this machine what a wrong MTU costs, or an overlay in place of direct routes",
     load: async () => (await import("./bench.ts")).bench,
   },
 };
