@@ -1,5 +1,6 @@
 /** A cluster of two racks behind routers that are none of ours: FRR and GoBGP as top-of-rack routers, FRR as the spine. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { FabricTables, type RouterPath } from "./fabric-fixture.ts";
 import { eventually } from "./lab-fixture.ts";
@@ -190,4 +191,48 @@ test("nodes take routes to what is behind the fabric, and nothing else from it",
     assert.match(routes, /^10\.244\.3\.0\/24 via 192\.168\.1\.13 dev eth0 proto bird metric 9800/m);
     assert.doesNotMatch(routes, /172\.31\.|192\.168\.2\.|198\.51/);
   });
+});
+
+/** Starts to note which learned routes a machine loses. @returns ends it, and gives what it noted */
+async function watchLosses(machine: string): Promise<() => Promise<string[]>> {
+  const file = join(lab.home.folder, `losses-${machine}`);
+  const shell = (command: string) => lab.exec(`node/${machine}`, "sh", "-c", command);
+  const families = ["4", "6"].map(
+    (family) => `ip -${family} monitor route > ${file}-${family} 2>&1 < /dev/null & echo $!`,
+  );
+  const pids = (await shell(families.join("; "))).trim().split("\n");
+  return async () => {
+    const said = await shell(`kill ${pids.join(" ")}; cat ${file}-4 ${file}-6`);
+    return said.split("\n").filter((line) => /^Deleted .* proto (?:bird|bgp)/.test(line));
+  };
+}
+
+test("a node's BIRD that is killed again and again costs no route for a moment: not on the node, nor on its router, nor behind", async () => {
+  // A peer with BFD cannot tell a BIRD that restarts from a node that died.
+  await lab.kubectl("patch", "bgppeer", "tor1", "--type=merge", "-p", '{"spec":{"bfd":false}}');
+  const commands = ["configure terminal", "router bgp 65001", "no neighbor 192.168.1.11 bfd"];
+  await lab.exec("node/tor1", "vtysh", ...commands.flatMap((command) => ["-c", command]));
+  const restarts = async () => (await tables.bgpOf("node1")).bird.restarts;
+  const isBack = async (times: number) => {
+    const { bird, sessions } = await tables.bgpOf("node1");
+    assert.equal(bird.restarts, times);
+    assert.deepEqual(
+      sessions.map(({ state, channels }) => [state, ...channels.map(({ imported }) => imported > 0)]),
+      sessions.map(() => ["Established", true, true]),
+    );
+    const socket = join(lab.home.folder, "labs", "bgp-fabric", "nodes", "node1", "run", "bird", "bird.ctl");
+    const kernels = await lab.exec("node/node1", "birdc", "-s", socket, "show", "protocols");
+    assert.deepEqual(
+      [...kernels.matchAll(/^kernel[46] +Kernel +\S+ +(\w+)/gm)].map(([, state]) => state),
+      ["up", "up"],
+    );
+  };
+  const before = await restarts();
+  await eventually(SESSION_MS, () => isBack(before));
+  const watches = await Promise.all(["node1", "tor1", "spine", "tor2", "node3"].map(watchLosses));
+  for (let times = 1; times <= 4; times++) {
+    await lab.lab("fault", "add", "kill-bird", "--node", "node1");
+    await eventually(SESSION_MS, () => isBack(before + times));
+  }
+  assert.deepEqual((await Promise.all(watches.map((end) => end()))).flat(), []);
 });

@@ -27,7 +27,13 @@ export interface BirdSupervisorOptions {
 
 const ENDED = "BIRD has ended";
 export const NOT_STARTED = "BIRD is not started yet";
-const RETRY_FIRST_MS = 100;
+/**
+ * Not at once: a router that lost the session connects again a second later (FRR's start timer, BIRD's connect delay), and
+ * this BIRD would a second behind its start. At the same moment that is two connections, and FRR 8.4, which is to close one
+ * of them (RFC 4271, section 6.8), may end both and drop the routes that it kept. So BIRD is there when the router connects,
+ * and would itself connect only later.
+ */
+const RETRY_FIRST_MS = 500;
 const RETRY_LAST_MS = 10_000;
 /** A BIRD that ran this long was well: its next end is a first one. */
 const HEALTHY_MS = 10_000;
