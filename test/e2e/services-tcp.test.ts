@@ -102,9 +102,13 @@ async function largeRequests(protocol: "HTTP" | "UDP", bytes: number): Promise<v
   };
   const inside = ["default/near", "default/far", "node/node1"].map((from) => ask(from, [...clusterIps, ...ports]));
   const found = (await Promise.all([...inside, ask("node/outside", ports)])).flat();
+  // In the hook output IPVS takes no datagram that is larger than the path, though its socket lets it be cut in pieces
+  // (ensure_mtu_is_adequate() in ip_vs_xmit.c): what a node itself sends through its own kernel's virtual servers.
+  const isLimited = lab.backend === "ipvs" && protocol === "UDP";
+  const limited = [...clusterIps, ...lab.addresses("node1").map((ip) => `${ip},${port}`)];
   assert.deepEqual(
     found.filter((each) => !each.endsWith(": whole")),
-    [],
+    isLimited ? limited.map((target) => `node/node1 to ${target}: silence`) : [],
     `${bytes} bytes over ${protocol}`,
   );
   assert.equal(found.length, 22);
