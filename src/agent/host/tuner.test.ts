@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { sysctlsAt } from "../../kernel/sysctl.ts";
-import { isBreakwaterError } from "../../model/errors.ts";
+import { BreakwaterError, isBreakwaterError } from "../../model/errors.ts";
 import type { TuningProfile } from "../../model/tuning.ts";
 import { TUNING_FILE, Tuner } from "./tuner.ts";
 
@@ -56,33 +56,61 @@ test("Tuner: apply, then undo, leaves everything as before, to the byte", (t) =>
   assert.deepEqual(tuner().undo(), []);
 });
 
-test("Tuner: ended between any two writes, all of it can be undone", (t) => {
-  const { root, tuner, stateFile, before, all } = aMachine(t);
+/** What BIG's tuner would do that is ended behind so many writes. */
+function endedBehind(survives: number, { root, stateFile }: Pick<ReturnType<typeof aMachine>, "root" | "stateFile">) {
   const sysctl = sysctlsAt(root);
-  for (const survives of [0, 1, 2]) {
-    let [writes, atTheEnd] = [0, ""];
-    const killed = new Tuner({
-      sysctl: {
-        read: sysctl.read,
-        write: (name, value) => {
-          if (writes++ === survives) atTheEnd = fs.readFileSync(stateFile, "utf8");
-          if (writes <= survives) sysctl.write(name, value);
-        },
+  let [writes, atTheEnd] = [0, ""];
+  const killed = new Tuner({
+    sysctl: {
+      read: sysctl.read,
+      write: (name, value) => {
+        if (writes++ === survives) atTheEnd = fs.readFileSync(stateFile, "utf8");
+        if (writes <= survives) sysctl.write(name, value);
       },
-      files: { assignments: [] },
-      stateFile,
-      bootId: "boot1",
-      now: () => 0,
-    });
-    killed.apply(BIG);
-    // What it did behind its end does not count.
-    fs.writeFileSync(stateFile, atTheEnd);
-    const results = tuner()
-      .undo()
-      .map(({ result }) => result);
-    assert.deepEqual(results, ["restored", "restored", "restored"], `${survives} writes`);
-    assert.deepEqual(all(), before);
-  }
+    },
+    files: { assignments: [] },
+    stateFile,
+    bootId: "boot1",
+    now: () => 0,
+  });
+  killed.apply(BIG);
+  // What it did behind its end does not count.
+  fs.writeFileSync(stateFile, atTheEnd);
+}
+
+const SMALL = profile({ "net/core/rmem_max": "1000000", "net/ipv4/tcp_rmem": "4096 131072 8000000" }, "small");
+
+for (const former of [undefined, SMALL]) {
+  test(`Tuner: ended between any two writes, all of it can be undone, behind ${former?.name ?? "no"} profile`, (t) => {
+    const machine = aMachine(t);
+    const { tuner, before, all } = machine;
+    for (const survives of [0, 1, 2]) {
+      if (former !== undefined) tuner().apply(former);
+      endedBehind(survives, machine);
+      const results = tuner()
+        .undo()
+        .map(({ result }) => result);
+      assert.deepEqual(results, ["restored", "restored", "restored"], `${survives} writes`);
+      assert.deepEqual(all(), before);
+    }
+  });
+}
+
+test("Tuner: ended between two profiles, the next one begins at what was there before both", (t) => {
+  const machine = aMachine(t);
+  const { tuner, before, all } = machine;
+  tuner().apply(SMALL);
+  endedBehind(1, machine);
+  assert.deepEqual(
+    tuner()
+      .drift()
+      .map(({ name }) => name),
+    ["net/ipv4/tcp_rmem", "net/ipv4/tcp_slow_start_after_idle"],
+  );
+  tuner().apply(SMALL);
+  assert.equal(all()["net/core/rmem_max"], "1000000");
+  tuner().undo();
+  assert.deepEqual(all(), before);
 });
 
 test("Tuner: another profile begins at what was there before the first", (t) => {
@@ -91,6 +119,30 @@ test("Tuner: another profile begins at what was there before the first", (t) => 
   tuner().apply(profile({ "net/core/rmem_max": "1000000" }, "small"));
   assert.deepEqual(all(), { ...before, "net/core/rmem_max": "1000000" });
   assert.equal(tuner().state()?.profile, "small");
+  tuner().undo();
+  assert.deepEqual(all(), before);
+});
+
+test("Tuner: a value that cannot follow to another profile can still be undone", (t) => {
+  const { root, tuner, stateFile, all, before } = aMachine(t);
+  tuner().apply(BIG);
+  const sysctl = sysctlsAt(root);
+  const write = (name: string, value: string) => {
+    if (value === "99999999") throw new BreakwaterError("BW_SYSCTL", "EINVAL");
+    sysctl.write(name, value);
+  };
+  const options = { files: { assignments: [] }, stateFile, bootId: "boot1", now: () => 0 };
+  const picky = new Tuner({ ...options, sysctl: { read: sysctl.read, write } });
+  const outcomes = picky.apply(profile({ "net/core/rmem_max": "99999999" }, "larger"));
+  assert.deepEqual(
+    outcomes.map(({ name, result }) => [name, result]),
+    [
+      ["net/ipv4/tcp_slow_start_after_idle", "restored"],
+      ["net/ipv4/tcp_rmem", "restored"],
+      ["net/core/rmem_max", "failed"],
+    ],
+  );
+  assert.equal(all()["net/core/rmem_max"], "67108864");
   tuner().undo();
   assert.deepEqual(all(), before);
 });

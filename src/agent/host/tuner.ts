@@ -29,6 +29,8 @@ interface AppliedValue {
   readonly name: string;
   readonly before: string;
   readonly set: string;
+  /** What another profile had set, where it stands until this one's is written. */
+  readonly former?: string;
 }
 
 export interface TuningState {
@@ -97,20 +99,24 @@ export class Tuner {
     const ours = this.#unchanged();
     const rows = this.#plan(profile, ours);
     const before = (name: string) => ours.get(name)?.before ?? this.#read(name) ?? "";
-    const wanted = rows.flatMap(({ name, action, target }) => {
-      return action === "set" && target !== undefined ? [{ name, before: before(name), set: target }] : [];
+    const wanted = rows.flatMap(({ name, action, target }): AppliedValue[] => {
+      if (action !== "set" || target === undefined) return [];
+      const former = ours.has(name) ? this.#read(name) : undefined;
+      return [{ name, before: before(name), set: target, ...(former === undefined ? {} : { former }) }];
     });
     const dropped = [...ours.values()].filter(({ name }) => !wanted.some((value) => value.name === name));
     this.#store(profile.name, [...wanted, ...dropped]);
     const restored = dropped.reverse().map((value) => this.#write(value.name, value.before, "restored"));
     const applied: AppliedValue[] = [];
-    const outcomes = wanted.map((value) => {
+    const outcomes = wanted.map(({ former, ...value }) => {
       const isThere = sameSysctl(this.#read(value.name) ?? "", value.set);
       const outcome = isThere
         ? { ...noChange(value), result: "set" as const }
         : this.#write(value.name, value.set, "set");
       // The kernel may have rounded it: what it says is what drift and undo are told by.
       if (outcome.result === "set") applied.push({ ...value, set: this.#read(value.name) ?? value.set });
+      // The other profile's stands, and is still to be undone.
+      else if (former !== undefined) applied.push({ ...value, set: former });
       return outcome;
     });
     const stuck = dropped.filter(({ name }) => restored.some((one) => one.name === name && one.result === "failed"));
@@ -129,7 +135,7 @@ export class Tuner {
       if (found !== undefined && sameSysctl(found, value.before)) {
         return { name: value.name, from: found, to: value.before, result: "restored" };
       }
-      if (found === undefined || !sameSysctl(found, value.set)) {
+      if (found === undefined || !isOurs(found, value)) {
         return { name: value.name, from: found ?? "absent", to: value.before, result: "kept" };
       }
       const outcome = this.#write(value.name, value.before, "restored");
@@ -161,7 +167,7 @@ export class Tuner {
   #unchanged(): Map<string, AppliedValue> {
     const values = this.state()?.values ?? [];
     return new Map(
-      values.filter(({ name, set }) => sameSysctl(this.#read(name) ?? "", set)).map((value) => [value.name, value]),
+      values.filter((value) => isOurs(this.#read(value.name) ?? "", value)).map((value) => [value.name, value]),
     );
   }
 
@@ -221,6 +227,11 @@ export class Tuner {
       remedy: "Give a --state-dir that can be written, or remove the damaged file: sysctls stay as they are",
     });
   }
+}
+
+/** Of an applied profile, or of the one before where somebody was ended in between. */
+function isOurs(found: string, { set, former }: AppliedValue): boolean {
+  return sameSysctl(found, set) || (former !== undefined && sameSysctl(found, former));
 }
 
 function noChange({ name, set }: AppliedValue): Omit<TuningOutcome, "result"> {
