@@ -11,6 +11,7 @@ import { ipFamily } from "../model/ip.ts";
 import type { Address, FdbEntry, Link, Neighbour, Route } from "../model/kernel-objects.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
 import {
+  BIRD_PROTOCOL,
   DOOMED_GROUP,
   IPVS_DEVICE,
   isOurLink,
@@ -24,6 +25,7 @@ import type { NftChange, ObservedTable } from "../model/nft-changes.ts";
 import type { NodeConfig } from "../model/node-config.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { DesiredFeature, DesiredState, NodeFacts, NodeInterface } from "../model/state.ts";
+import { learnedRoutes } from "./bgp/learned-routes.ts";
 
 /** Counts for every device that is not looser itself. */
 const STRICT_FOR_ALL = "net/ipv4/conf/all/rp_filter";
@@ -111,13 +113,15 @@ export class Mirror {
   }
 
   /** With the sysctls and features that are wanted, read now. */
-  observed(wanted: Pick<DesiredState, "sysctls" | "features">): Observed {
+  observed(wanted: Pick<DesiredState, "sysctls" | "features"> & Partial<Pick<DesiredState, "paths">>): Observed {
     const sysctls = new Map<string, string>();
     for (const { name } of wanted.sysctls) {
       const value = this.#kernel.sysctl.read(name);
       if (value !== undefined) sysctls.set(name, value);
     }
+    const learned = learnedRoutes(wanted.paths ?? [], this.#routes, this.#kernel.routes);
     return {
+      ...(learned === undefined ? {} : { learned }),
       links: this.#links,
       linksByIndex: this.#linksByIndex,
       podEndMtus: this.#podEndMtus,
@@ -254,6 +258,8 @@ export class Mirror {
   #applyRoute(route: Route, deleted: boolean): boolean {
     if (route.protocol === ROUTE_PROTOCOL) return set(this.#routes, route.destination, route, deleted);
     const ours = this.#routes.get(route.destination);
+    // BIRD's way to where ours leads: ours may go.
+    if (!deleted && ours !== undefined && route.protocol === BIRD_PROTOCOL) return true;
     if (deleted || ours === undefined || (ours.metric ?? 0) !== (route.metric ?? 0)) return false;
     return this.#routes.delete(route.destination);
   }

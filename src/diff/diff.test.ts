@@ -317,3 +317,23 @@ test("diffNode() sets, mends and deletes the route that ends what no pod has; of
   const without = { ...state, routes: state.routes.filter(({ type }) => type === undefined) };
   assert.deepEqual(text(diffNode(without, observed)), ["delete route unreachable 10.244.1.0/24"]);
 });
+
+test("diffNode() keeps its own route to a node whose routes are BGP's from now on until BGP's is there", () => {
+  const nodes = [node(1, ["192.168.1.1"]), node(2, ["192.168.1.2"])];
+  const auto = planned(input({ nodes, interfaces: [eth0()] }));
+  const bgp = planned(input({ nodes, interfaces: [eth0()], config: { ...config, routing: "bgp" } }));
+  const observed = observedAs(auto);
+  const deletions = (given: Observed) => text(diffNode(bgp, given)).filter((each) => each.startsWith("delete route"));
+  const gone = ["delete route 10.244.2.0/24 via 192.168.1.2 dev eth0"];
+  assert.deepEqual(deletions({ ...observed, learned: new Set() }), []);
+  assert.deepEqual(deletions({ ...observed, learned: new Set(["10.244.3.0/24"]) }), []);
+  assert.deepEqual(deletions({ ...observed, learned: new Set(["10.244.2.0/24"]) }), gone);
+  // A node that is gone has no route to wait for.
+  const alone = planned(
+    input({ nodes: nodes.slice(0, 1), interfaces: [eth0()], config: { ...config, routing: "bgp" } }),
+  );
+  assert.deepEqual(
+    text(diffNode(alone, { ...observed, learned: new Set() })).filter((each) => each.startsWith("delete route")),
+    gone,
+  );
+});

@@ -4,7 +4,7 @@
  * deleted, the other way round. Only objects with our mark are deleted. Nothing differs: nothing is returned.
  */
 import type { Link } from "../model/kernel-objects.ts";
-import { DOOMED_GROUP, IPVS_DEVICE, isOurLink, TUNNEL } from "../model/marks.ts";
+import { DOOMED_GROUP, IPVS_DEVICE, isOurLink, TUNNEL, VXLAN_DEVICE } from "../model/marks.ts";
 import type { NftChange } from "../model/nft-changes.ts";
 import { addressKey, fdbKey, featureKey, neighbourKey, type Observed } from "../model/observed.ts";
 import type { Operation } from "../model/operation.ts";
@@ -184,14 +184,30 @@ function routeIsSet(route: Omit<DesiredRoute, "cause">, observed: Observed, inde
   );
 }
 
+/** Pod CIDRs to which BGP is to bring a route, and has not yet. */
+function awaitedRoutes({ paths }: DesiredState, { routes, learned }: Observed): ReadonlySet<string> {
+  const awaited = new Set<string>();
+  if (learned === undefined) return awaited;
+  for (const { mode, podCidrs } of paths) {
+    if (mode !== "bgp") continue;
+    for (const prefix of podCidrs) {
+      if (routes.get(prefix)?.type === "unicast" && !learned.has(prefix)) awaited.add(prefix);
+    }
+  }
+  return awaited;
+}
+
 function deleteRoutes(desired: DesiredState, observed: Observed): Operation[] {
   const wanted = new Set<string>();
   for (const { destination } of desired.routes) wanted.add(destination);
   const strangers = new Set(desired.strangers);
+  const awaited = awaitedRoutes(desired, observed);
   const operations: Operation[] = [];
   for (const { destination, gateway, onlink, oif, type } of observed.routes.values()) {
     if (wanted.has(destination)) continue;
     const device = oif === undefined ? undefined : observed.linksByIndex.get(oif)?.name;
+    // Our way to a node whose routes are BGP's from now on goes when BGP's is there: add before delete.
+    if (device !== VXLAN_DEVICE && awaited.has(destination)) continue;
     if (strangers.has(device ?? "")) continue;
     const kind = type === "unreachable" ? { type } : {};
     operations.push({ do: "deleteRoute", route: { destination, ...kind, gateway, device, onlink }, cause: GONE });

@@ -12,6 +12,8 @@ export interface Observed {
   readonly addresses: ReadonlyMap<string, Address>;
   /** Routes with our protocol number in the main table, by destination. */
   readonly routes: ReadonlyMap<string, Route>;
+  /** Destinations of BIRD's routes, where some of ours lead to nodes whose routes are to be BGP's. */
+  readonly learned?: ReadonlySet<string>;
   /** Permanent neighbours of our links by {@link neighbourKey}. */
   readonly neighbours: ReadonlyMap<string, Neighbour>;
   /** Forwarding entries of our links by {@link fdbKey}. */

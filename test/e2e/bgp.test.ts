@@ -217,13 +217,28 @@ test("an agent that routes otherwise ends the BIRD of the one before once its ow
     assert.match(routes, /^10\.244\.3\.0\/24 via 192\.168\.1\.13 dev eth0 proto 98/m);
     assert.doesNotMatch(routes, /proto bird/, readFileSync(log, "utf8"));
   });
-  // Agents of other nodes go on with BGP, and heard that this one left it: they have no route until it is back.
-  await onNode("node1", `kill $(cat ${log}.pid)`);
-  await lab("fault", "clear", "kill-agent");
-  await eventually(20_000, async () => {
-    const { sessions } = await bgpOf("node1");
-    assert.ok(sessions.length === 2 && sessions.every(({ state }) => state === "Established"));
+  // Agents of other nodes go on with BGP; with this one they have routes of their own, as it has with them.
+  await eventually(20_000, async () =>
+    assert.match(await exec("node/node3", "ip", "route"), /^10\.244\.1\.0\/24 via 192\.168\.1\.11 dev eth0 proto 98/m),
+  );
+  // Back to BGP: on both ends the agent's own route goes when BIRD's is there, and not before.
+  const lost = await lostWhile(15, async () => {
+    await onNode("node1", `kill $(cat ${log}.pid)`);
+    await lab("fault", "clear", "kill-agent");
+    await eventually(12_000, async () => {
+      const { sessions } = await bgpOf("node1");
+      assert.ok(sessions.length === 2 && sessions.every(({ state }) => state === "Established"));
+      for (const [node, other] of [
+        ["node1", 3],
+        ["node3", 1],
+      ] as const) {
+        const routes = await exec(`node/${node}`, "ip", "route", "show", `10.244.${other}.0/24`);
+        // One line: the agent's own is gone.
+        assert.match(routes, /^10\.244\.\d\.0\/24 via 192\.168\.1\.1\d dev eth0 proto bird metric 9800 \n$/);
+      }
+    });
   });
+  assert.equal(lost, 0);
   const probe = await lab("probe", "--from", "default/a", "--to", "default/c", "--port", "80");
   assert.equal(probe.code, 0, probe.stdout);
   assert.match(readFileSync(log, "utf8"), /routing is by BGP no more/);
