@@ -49,8 +49,8 @@ export class IpvsServices implements Disposable {
   #ipvs: Ipvs | undefined;
   #servers = new Map<string, ObservedServer>();
   readonly #addresses: ServiceAddresses;
-  /** By `KEY > ENDPOINT`: since when it waits for the end of its connections, by the clock. */
-  readonly #waiting = new Map<string, number>();
+  /** By server and endpoint: since when it waits for the end of its connections, by the clock. */
+  readonly #waiting = new Map<string, ReadonlyMap<string, number>>();
   /** Keys of servers with destinations that wait. */
   readonly #draining = new Set<string>();
   /** `KEY > ENDPOINT`: destinations that the kernel does not take. Tried again when it is read. */
@@ -296,18 +296,16 @@ export class IpvsServices implements Disposable {
     const isLeft = waiting.size > 0 || (observed !== undefined && wanted === undefined);
     if (isLeft) this.#draining.add(key);
     else this.#draining.delete(key);
-    for (const endpoint of observed?.destinations.keys() ?? []) {
-      const name = `${key} > ${endpoint}`;
-      if (!waiting.has(endpoint)) this.#waiting.delete(name);
-      else if (!this.#waiting.has(name)) this.#waiting.set(name, this.#options.clock.now());
-    }
+    const [known, now] = [this.#waiting.get(key), this.#options.clock.now()];
+    if (waiting.size === 0) this.#waiting.delete(key);
+    else this.#waiting.set(key, new Map(Array.from(waiting, (each) => [each, known?.get(each) ?? now])));
   }
 
   #overdue(key: string, { destinations }: ObservedServer): Set<string> {
     const { clock, config } = this.#options;
     const since = clock.now() - 1000 * (config?.drainSeconds ?? DEFAULT_DRAIN_SECONDS);
-    const isOverdue = (endpoint: string) =>
-      (this.#waiting.get(`${key} > ${endpoint}`) ?? Number.POSITIVE_INFINITY) <= since;
+    const waiting = this.#waiting.get(key);
+    const isOverdue = (endpoint: string) => (waiting?.get(endpoint) ?? Number.POSITIVE_INFINITY) <= since;
     return new Set([...destinations.keys()].filter(isOverdue));
   }
 }
