@@ -71,7 +71,7 @@ export class DirectionPlanner {
     this.#tiers = tiers;
     this.#keys = new WeakMap();
     this.#compiled = new Map();
-    this.#touched = new Set(this.#pods.keys());
+    this.#touchAll();
   }
 
   /** Subjects of ClusterNetworkPolicies are chosen by their namespaces' labels. */
@@ -79,7 +79,12 @@ export class DirectionPlanner {
     this.#namespaces = namespaces;
     if ((this.#tiers.clusterNetworkPolicies ?? []).length === 0) return;
     this.#keys = new WeakMap();
-    this.#touched = new Set(this.#pods.keys());
+    this.#touchAll();
+  }
+
+  /** Those of pods that are gone among them, which nobody may have looked at yet. */
+  #touchAll(): void {
+    for (const ip of [...this.#ways.keys(), ...this.#pods.keys()]) this.#touched.add(ip);
   }
 
   /** Pods of this node come and go. */
