@@ -6,9 +6,9 @@
  *
  * The first sends until SIGTERM, waits for late answers, and prints what became of them, times by CLOCK_MONOTONIC in
  * nanoseconds: {"sent", "lost", "firstLost", "lastLost", "server"}; 0 where nothing was lost. A datagram that could not
- * be sent is lost. "server" is the number of who answered last. Each time that answers come again after a silence of 100 ms
- * it prints "back". The second is such a server: it writes its number N into
- * each datagram. Both end with their parent.
+ * be sent is lost. "server" is the number of who answered last. Before that it prints "server N" each time that another one
+ * answers than before, and "back" each time that answers come again after a silence of 100 ms. The second is such a server:
+ * it writes its number N into each datagram. Both end with their parent.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -91,7 +91,7 @@ static void echo(int port, uint8_t number) {
 static int64_t *sent_at;
 static unsigned char *answered;
 static int64_t count;
-static int server;
+static int server = -1;
 static int64_t heard_at;
 
 static void receive(int fd) {
@@ -110,7 +110,10 @@ static void receive(int fd) {
     }
     heard_at = now();
     answered[number] = 1;
+    if (server == data[SERVER_AT]) continue;
     server = data[SERVER_AT];
+    printf("server %d\n", server);
+    fflush(stdout);
   }
 }
 

@@ -32,6 +32,8 @@ export interface StreamOutcome {
 }
 
 export interface Stream {
+  /** Number of the echo that answers now. @throws BreakwaterError BW_BENCH_BGP while none has answered */
+  server(): number;
   /** Answers came again behind a silence. */
   back(patienceMs: number): Promise<boolean>;
   end(): Promise<StreamOutcome>;
@@ -97,13 +99,13 @@ export class BgpLab implements AsyncDisposable {
     return follow(inNamespaceAt(netns, () => spawn(path, args, { stdio: ["ignore", "pipe", "inherit"] })));
   }
 
-  /** The number of the echo to which a stream goes, once one answers. */
-  async server(to: string, fromPort: number): Promise<number> {
+  /** Resolves when nothing of a stream is lost. */
+  async answers(to: string, fromPort: number): Promise<void> {
     for (let left = PATIENCE_S * 2; left > 0; left--) {
       const stream = await this.stream(to, fromPort);
       await pause(200);
-      const { lost, server } = await stream.end();
-      if (lost === 0) return server;
+      const { lost } = await stream.end();
+      if (lost === 0) return;
     }
     throw benchError(`nobody answers at ${to}`);
   }
@@ -120,13 +122,20 @@ export class BgpLab implements AsyncDisposable {
 
 function follow(child: ChildProcess & { readonly stdout: NodeJS.ReadableStream }): Stream {
   let outcome: StreamOutcome | undefined;
+  let server: number | undefined;
   const back = Promise.withResolvers<boolean>();
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   createInterface({ input: child.stdout }).on("line", (line) => {
+    const answers = /^server (\d+)$/.exec(line);
     if (line === "back") back.resolve(true);
+    else if (answers !== null) server = Number(answers[1]);
     else outcome = JSON.parse(line) as StreamOutcome;
   });
   return {
+    server: () => {
+      if (server === undefined) throw benchError("nobody answers the stream");
+      return server;
+    },
     back: (patienceMs) => Promise.race([back.promise, pause(patienceMs, false)]),
     end: async () => {
       child.kill("SIGTERM");
