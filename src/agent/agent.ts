@@ -141,7 +141,7 @@ class NodeAgent implements Agent {
   /** The API says something new. Of pods and namespaces nothing is planned but policies: a pod's network is the runtime's wish. */
   #follow(kinds: ReadonlySet<ClusterKind>): void {
     this.#collector.touch();
-    this.#policies?.follow();
+    this.#policies?.followCluster(kinds);
     if (this.#synced && kinds.has("nodes")) this.#reconciler.request("cluster");
   }
 

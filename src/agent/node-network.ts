@@ -45,6 +45,7 @@ export interface NodeNetworkOptions {
 export class NodeNetwork implements PodNetwork {
   readonly #options: NodeNetworkOptions;
   readonly #pods = new Map<string, LocalPod>();
+  #podList: readonly LocalPod[] | undefined;
   readonly #strangers = new Set<string>();
   #reapTimer: NodeJS.Timeout | undefined;
   #reapAt = Number.POSITIVE_INFINITY;
@@ -56,9 +57,10 @@ export class NodeNetwork implements PodNetwork {
     this.#options = options;
   }
 
-  /** The pods that the plan is to keep. */
+  /** The pods that the plan is to keep; the same list until one comes or goes. */
   pods(): readonly LocalPod[] {
-    return [...this.#pods.values()];
+    this.#podList ??= [...this.#pods.values()];
+    return this.#podList;
   }
 
   /**
@@ -132,6 +134,7 @@ export class NodeNetwork implements PodNetwork {
     const device = hostIfname(attachment.containerId, attachment.ifname);
     const pod = this.#pods.get(device);
     this.#pods.delete(device);
+    this.#podList = undefined;
     this.#strangers.delete(device);
     this.#options.podLinks.cutOff(device);
     this.#options.onDetach?.(pod);
@@ -183,6 +186,7 @@ export class NodeNetwork implements PodNetwork {
 
   #remember(pod: LocalPod): void {
     this.#pods.set(hostIfname(pod.containerId, pod.ifname), pod);
+    this.#podList = undefined;
   }
 
   /** Called again while it waits, it waits on, up to a limit. */

@@ -37,19 +37,29 @@ export class KnownPods {
   readonly #ofNode = new Map<string, PolicyPod>();
   /** Those of this node, as they are told of. */
   #own: readonly PolicyPod[] = [];
+  /** What was attached when they were last put together; undefined: they are to be put together anew. */
+  #attached: readonly LocalPod[] | undefined;
+  #looksAtOwnPods = true;
 
   constructor(options: KnownPodsOptions) {
     this.#options = options;
   }
 
+  /** Whether the API's list of this node's pods was needed: the watch of all pods did not know one that is attached. */
+  get looksAtOwnPods(): boolean {
+    return this.#looksAtOwnPods;
+  }
+
   /** A pod that is being attached. */
   arrive({ name, ips }: LocalPod, found: ClusterPod): void {
     this.#arriving.set(name, this.#here(asPolicyPod(found), ips));
+    this.#attached = undefined;
   }
 
   /** It is not attached after all, or gone again. Another of its name may be arriving: it has other addresses. */
   leave({ name, ips }: LocalPod): void {
     if (sameIps(this.#arriving.get(name)?.ips, ips)) this.#arriving.delete(name);
+    this.#attached = undefined;
   }
 
   /**
@@ -60,19 +70,21 @@ export class KnownPods {
     const [added, removed]: [PolicyPod[], PolicyPod[]] = [[], []];
     const { nodeName, source } = this.#options;
     const known = source.pods();
+    const changedHere: string[] = [];
     for (const key of source.takeChangedPods()) {
       const pod = known.get(key);
       const isHere = pod?.nodeName === nodeName;
-      put(this.#ofNode, key, isHere ? pod : undefined);
+      const wasHere = put(this.#ofNode, key, isHere ? pod : undefined) !== undefined;
+      if (isHere || wasHere || this.#local.has(key)) changedHere.push(key);
       const before = put(this.#elsewhere, key, isHere ? undefined : pod);
       const now = this.#elsewhere.get(key);
       if (before === now) continue;
       if (before !== undefined) removed.push(before);
       if (now !== undefined) added.push(now);
     }
-    const own = podsOfCluster(nodeName, this.#localPods(), this.#ofNode);
-    const change = exchanged(this.#own, own);
-    this.#own = own;
+    const before = this.#own;
+    this.#own = this.#followOwn(changedHere);
+    const change = exchanged(before, this.#own);
     return { added: [...added, ...change.added], removed: [...removed, ...change.removed] };
   }
 
@@ -81,15 +93,42 @@ export class KnownPods {
     return [...this.#own, ...this.#elsewhere.values()];
   }
 
-  #localPods(): PolicyPod[] {
-    const { attached, ownPods, source } = this.#options;
-    const [here, before] = [attached(), this.#local];
+  /** @param changed keys of what the API says something new of: bound to this node, or attached here under that name */
+  #followOwn(changed: readonly string[]): readonly PolicyPod[] {
+    const { nodeName, attached } = this.#options;
+    const here = attached();
+    const isAsBefore = here === this.#attached && !this.#looksAtOwnPods;
+    // Beside those that arrive; how they end is told of.
+    this.#attached = this.#arriving.size === 0 ? here : undefined;
+    if (isAsBefore && changed.every((key) => this.#local.has(key) && this.#ofNode.has(key))) {
+      return this.#renewed(changed);
+    }
+    return podsOfCluster(nodeName, this.#localPods(here), this.#ofNode);
+  }
+
+  /** What is attached stays; labels and ports of these pods are others. */
+  #renewed(changed: readonly string[]): readonly PolicyPod[] {
+    const fresh = new Map<PolicyPod, PolicyPod>();
+    for (const key of changed) {
+      const [last, known] = [this.#local.get(key), this.#ofNode.get(key)];
+      if (last !== undefined && known !== undefined) {
+        fresh.set(last.pod, this.#localPod(key, known, last.pod.ips, last));
+      }
+    }
+    return fresh.size === 0 ? this.#own : this.#own.map((pod) => fresh.get(pod) ?? pod);
+  }
+
+  #localPods(here: readonly LocalPod[]): PolicyPod[] {
+    const { ownPods, source } = this.#options;
+    const before = this.#local;
     this.#local = new Map();
+    this.#looksAtOwnPods = false;
     const pods = here.flatMap(({ name, ips }) => {
       const own = ownPods().get(name);
       const watched = source.pods().get(name);
       const arrived = this.#arriving.get(name);
       if (arrived !== undefined && watched?.uid === arrived.uid) this.#arriving.delete(name);
+      if (watched === undefined) this.#looksAtOwnPods = true;
       const last = before.get(name);
       // Deleted by force, it goes on to run until the runtime has ended it: it stays what it was, or nothing would isolate it.
       const former = sameIps(last?.pod.ips, ips) ? last?.known : undefined;

@@ -97,6 +97,11 @@ export class PolicyEnforcer implements Disposable {
     return this.#failure;
   }
 
+  /** Whether the API's list of this node's pods says anything that the watch of all pods does not. */
+  get looksAtOwnPods(): boolean {
+    return this.#pods.looksAtOwnPods;
+  }
+
   /** Something changed: a round follows. */
   request(): void {
     this.#schedule(Math.max(0, this.#restsUntil - this.#options.clock.now()));

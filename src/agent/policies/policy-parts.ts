@@ -4,7 +4,7 @@ import type { OpenPacketLog } from "../../kernel/nflog/types.ts";
 import type { Nftables } from "../../kernel/nfnetlink/types.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { type Clock, systemClock } from "../../kube/clock.ts";
-import type { ClusterSource } from "../../kube/cluster-source.ts";
+import type { ClusterKind, ClusterSource } from "../../kube/cluster-source.ts";
 import { EventRecorder, type EventSubject } from "../../kube/events.ts";
 import { type PolicySource, startPolicySource } from "../../kube/policy-source.ts";
 import { clusterNetworkPolicies } from "../../kube/resource.ts";
@@ -152,6 +152,12 @@ export class PolicyParts {
     this.enforcer.request();
     this.#events.follow();
     this.#status.follow();
+  }
+
+  /** The API's nodes, namespaces or pods of this node changed. Of the latter the watch of all pods mostly tells the same. */
+  followCluster(kinds: ReadonlySet<ClusterKind>): void {
+    const isAboutOwnPods = kinds.has("pods") && kinds.size === 1;
+    if (!isAboutOwnPods || this.enforcer.looksAtOwnPods) this.follow();
   }
 
   /** Called when metrics are read. */
