@@ -8,6 +8,7 @@ import { pods } from "../../src/kube/resource.ts";
 import { POLICY_TABLES } from "../../src/model/marks.ts";
 import { policyCases } from "../conformance/netpol/cases.ts";
 import { eventually } from "./lab-fixture.ts";
+import { testPolicyCases } from "./network-policy-cases.ts";
 import type { Traffic, TrafficOutcome } from "./peers/steady.ts";
 import { ipv6Of, namespaceObject, PolicyLab, podAt, policy, type Row } from "./policies-fixture.ts";
 import { peer, SETTLED_MS } from "./services-fixture.ts";
@@ -21,18 +22,7 @@ before(async () => {
 afterEach(() => lab.deletePolicies());
 after(() => lab.close());
 
-for (const theCase of policyCases) {
-  test(`${theCase.id} ${theCase.title}`, async (t) => {
-    await lab.prepare(theCase);
-    for (const { actions, probes } of theCase.steps) {
-      for (const action of actions) await lab.act(action);
-      await lab.fence();
-      const possible = probes.filter(({ protocol }) => lab.hasSctp || protocol !== "SCTP");
-      await lab.settlesTo(lab.rows(theCase, possible));
-      if (possible.length < probes.length) t.skip("this kernel has no SCTP: its probes are left out");
-    }
-  });
-}
+testPolicyCases(lab, policyCases);
 
 test("there are 65 cases", () => assert.equal(policyCases.length, 65));
 

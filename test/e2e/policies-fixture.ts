@@ -11,15 +11,15 @@ import type { DialResult } from "../../src/lab/dial.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import type { CaseAction, CaseCluster, CasePod, CaseProbe, PolicyCase } from "../conformance/netpol/cases.ts";
 import { clusterOf, connectionsOf, policyCases } from "../conformance/netpol/cases.ts";
-import { eventually } from "./lab-fixture.ts";
+import { eventually, PATIENCE } from "./lab-fixture.ts";
 import { SETTLED_MS, ServiceLab } from "./services-fixture.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
 /** Silence is believed early: a SYN that is let through is answered by the kernel in less than a millisecond. */
-const SILENCE_MS = 400;
+export const SILENCE_MS = PATIENCE * 400;
 /** How long an answer that has to come is waited for, from a busy machine. */
-const ANSWER_MS = 2000;
+export const ANSWER_MS = PATIENCE * 2000;
 /** An address outside of the cluster that the cases dial and are dialled from. */
 const OUTSIDE = "203.0.113.9";
 const FENCE = "fence";
@@ -286,7 +286,7 @@ export class PolicyLab extends ServiceLab {
     assert.deepEqual(wrong, []);
   }
 
-  settlesTo(rows: readonly Row[], deadlineMs = 5000): Promise<void> {
+  settlesTo(rows: readonly Row[], deadlineMs = PATIENCE * 5000): Promise<void> {
     return eventually(deadlineMs, () => this.holds(rows));
   }
 }

@@ -1,5 +1,7 @@
 /** The NetworkPolicy cases as data: see the sources that each of them names. */
-import { readFileSync } from "node:fs";
+import upstream from "./cases-k8s-e2e.json" with { type: "json" };
+import recipes from "./cases-recipes.json" with { type: "json" };
+import fixtures from "./fixtures.json" with { type: "json" };
 
 export interface CasePod {
   readonly namespace: string;
@@ -43,14 +45,10 @@ export interface PolicyCase {
   readonly steps: readonly { readonly actions: readonly CaseAction[]; readonly probes: readonly CaseProbe[] }[];
 }
 
-const read = (name: string) => JSON.parse(readFileSync(new URL(name, import.meta.url), "utf8"));
+// What the compiler makes of so much JSON is a type of its own for each object.
+export const policyCases = [...upstream.cases, ...recipes.cases] as unknown as readonly PolicyCase[];
 
-export const policyCases: readonly PolicyCase[] = [
-  ...read("cases-k8s-e2e.json").cases,
-  ...read("cases-recipes.json").cases,
-];
-
-const clusters: Readonly<Record<string, CaseCluster>> = read("fixtures.json").clusters;
+const clusters = fixtures.clusters as unknown as Readonly<Record<string, CaseCluster>>;
 
 export function clusterOf({ cluster }: PolicyCase): CaseCluster {
   const found = typeof cluster === "string" ? clusters[cluster] : cluster;
