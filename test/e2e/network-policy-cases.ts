@@ -12,7 +12,8 @@ export function testPolicyCases(lab: PolicyLab, cases: readonly PolicyCase[]): v
         await lab.fence();
         const possible = probes.filter(({ protocol }) => lab.hasSctp || protocol !== "SCTP");
         await lab.settlesTo(lab.rows(theCase, possible));
-        if (possible.length < probes.length) t.skip("this kernel has no SCTP: its probes are left out, and made by npm run test:vm");
+        if (possible.length < probes.length)
+          t.skip("this kernel has no SCTP: its probes are left out, and made by npm run test:vm");
       }
     });
   }
