@@ -27,7 +27,7 @@ import { watchHost } from "./host/host-parts.ts";
 import { IdleCollector } from "./idle-collector.ts";
 import type { KubeProxyTakeover } from "./kube-proxy-takeover.ts";
 import { giveAddresses } from "./load-balancer/load-balancer-parts.ts";
-import { createMetrics } from "./metrics.ts";
+import { countProblems, createMetrics } from "./metrics.ts";
 import { Mirror } from "./mirror.ts";
 import { MtuParts } from "./mtu-parts.ts";
 import { NodeNetwork } from "./node-network.ts";
@@ -248,14 +248,13 @@ class NodeAgent implements Agent {
   }
 
   #collect(): void {
+    const beside = [...this.#takeover.problems, ...(this.#bgp.problems ?? [])];
+    countProblems(this.#metrics, [...this.#reconciler.problemCodes, ...beside.map(({ code }) => code)]);
     collect(this.#metrics, this.#reconciler, this.#network, this.#source);
     this.#paths.proof.collect();
     this.#services?.collect();
     this.#policies?.collect();
     this.#bgp.collect();
     this.#balancer?.collect();
-    for (const { code } of [...this.#takeover.problems, ...(this.#bgp.problems ?? [])]) {
-      this.#metrics.problems.set({ code }, 1);
-    }
   }
 }

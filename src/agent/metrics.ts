@@ -124,3 +124,9 @@ export function createMetrics(): AgentMetrics {
     }),
   };
 }
+
+/** Only what is a problem now is counted. */
+export function countProblems({ problems }: Pick<AgentMetrics, "problems">, codes: readonly string[]): void {
+  problems.reset();
+  for (const code of codes) problems.inc({ code });
+}

@@ -14,7 +14,7 @@ import type { DesiredState, LocalPod, Problem } from "../model/state.ts";
 import { PlanMemo, planNode } from "../plan/plan.ts";
 import { type ApplyResult, applyOperations, type PodLinks } from "./apply.ts";
 import type { Log } from "./log.ts";
-import type { AgentMetrics } from "./metrics.ts";
+import { type AgentMetrics, countProblems } from "./metrics.ts";
 import type { Mirror } from "./mirror.ts";
 
 /** Between two rounds, so that a burst of events is one round. Far below the second within which repairs are due. */
@@ -126,6 +126,14 @@ export class Reconciler implements Disposable {
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 
+  /** Codes of what keeps a part of the plan from being made: each as often as it does. */
+  get problemCodes(): readonly string[] {
+    const { state, notReady, failures, error } = this.#status;
+    const problems = notReady === undefined ? (state?.problems ?? []) : [notReady];
+    const errors = [...failures.map((failure) => failure.error), error].filter((each) => each !== undefined);
+    return [...problems.map(({ code }) => code), ...errors.map(codeOf)];
+  }
+
   get status(): ReconcilerStatus {
     return this.#status;
   }
@@ -199,7 +207,7 @@ export class Reconciler implements Disposable {
     const failure = error instanceof Error ? error : new Error(String(error));
     this.#status = { ...this.#status, error: failure };
     const [code, message] = [codeOf(error), describeError(error)];
-    this.#options.metrics.problems.set({ code }, 1);
+    countProblems(this.#options.metrics, this.problemCodes);
     if (!this.#reported.has(message)) this.#options.log.error({ code }, message);
     this.#reported.add(message);
     this.#retry();
@@ -258,17 +266,15 @@ export class Reconciler implements Disposable {
   /** Logs each problem once, and again when it comes back. */
   #report(problems: readonly Problem[], failures: readonly ApplyResult[]): void {
     const { log, metrics } = this.#options;
-    metrics.problems.reset();
+    countProblems(metrics, this.problemCodes);
     const now = new Set<string>();
     for (const { code, message, remedy } of problems) {
-      metrics.problems.inc({ code });
       now.add(message);
       if (!this.#reported.has(message)) log.warn({ code, remedy }, message);
     }
     for (const { operation, error } of failures) {
       const code = codeOf(error);
       const message = `${formatOperation(operation)}: ${describeError(error)}`;
-      metrics.problems.inc({ code });
       now.add(message);
       if (!this.#reported.has(message)) log.error({ code, cause: operation.cause }, message);
     }

@@ -165,7 +165,12 @@ test("a password that changes ends the session, one that is right again brings i
       NODES.map((node) => [node, "Down"]),
     ),
   );
+  const metrics = () => lab.exec("node/node1", "curl", "-s", "http://127.0.0.1:9098/metrics");
+  const counted = /^breakwater_problems\{code="BW_BGP_PASSWORD"\} 1$/m;
+  assert.match(await metrics(), counted);
   await lab.apply(secret(PASSWORD));
+  await eventually(SETTLED_MS, async () => assert.deepEqual((await bgpOf("node1")).problems, []));
+  assert.doesNotMatch(await metrics(), /BW_BGP_PASSWORD/, "what is no problem any more is not counted");
   await announcedBy(VIP4, ["node1"], SESSION_MS);
   const up = NODES.map((node) => [node, "Established"]);
   await eventually(SETTLED_MS, async () => assert.deepEqual(await sessionStates(), up));

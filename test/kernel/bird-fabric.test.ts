@@ -17,6 +17,7 @@ import {
   routerConfig,
   runBird,
   stateFolder,
+  tcpCounter,
   wire,
 } from "./bird-place.ts";
 import { linkOf, type TestNamespace, testNamespace } from "./namespaces.ts";
@@ -134,8 +135,8 @@ test("TTL security: a session comes only with a router that sends from next door
   const far = await router.run(() => startBird(paths, false));
   t.after(() => far.close());
   const bird = await runBird(t, host, (at) => nodeConfig(at, { ttlSecurity: true }));
-  // BIRD's own TTL for a neighbour is 1: as good as from far away.
-  await new Promise((next) => setTimeout(next, 4000));
+  // BIRD's own TTL for a neighbour is 1: as good as from far away. Several segments have come, and were dropped for that.
+  await eventually(30_000, async () => assert.ok(tcpCounter(host, "TCPMinTTLDrop") >= 3));
   assert.notEqual((await protocol(bird, "peer-tor")).bgpState, "Established");
   assert.deepEqual(destinations(host), []);
   configure("ttl security yes;");

@@ -10,6 +10,7 @@ import { type BirdPaths, birdPaths, killBird, startBird } from "../../src/agent/
 import { type BirdProtocol, parseProtocols } from "../../src/agent/bgp/bird-status.ts";
 import { BirdSupervisor } from "../../src/agent/bgp/bird-supervisor.ts";
 import { writeFileAtomic } from "../../src/cni/atomic-file.ts";
+import { procNetFile } from "../../src/kernel/ip-counters.ts";
 import { openNamespace } from "../../src/kernel/netns.ts";
 import { systemClock } from "../../src/kube/clock.ts";
 import type { BgpPeerSpec } from "../../src/model/bgp.ts";
@@ -35,10 +36,15 @@ export function wire(t: TestContext): { node: TestNamespace; router: TestNamespa
   return { node: one, router: other };
 }
 
+/** Who writes into a folder ends before it goes: hooks run in the order of their making, and the folder's is the first. */
+const writers = new WeakMap<BirdPaths, BirdSupervisor[]>();
+
 export function stateFolder(t: TestContext): BirdPaths {
   const folder = mkdtempSync(join(tmpdir(), "breakwater-bird-"));
   const paths = birdPaths(folder);
-  t.after(() => {
+  writers.set(paths, []);
+  t.after(async () => {
+    await Promise.all((writers.get(paths) ?? []).map((supervisor) => supervisor.stop()));
     killBird(paths);
     rmSync(folder, { recursive: true, force: true });
   });
@@ -81,8 +87,8 @@ protocol bgp tonode {
 `;
 }
 
-/** BIRD on a node as the agent runs it. */
-export function supervised(t: TestContext, host: TestNamespace, paths: BirdPaths) {
+/** BIRD on a node as the agent runs it, until its folder goes. */
+export function supervised(host: TestNamespace, paths: BirdPaths) {
   const said: string[] = [];
   const say = (_fields: object, message: string) => void said.push(message);
   const supervisor = new BirdSupervisor({
@@ -92,7 +98,7 @@ export function supervised(t: TestContext, host: TestNamespace, paths: BirdPaths
     routes: () => bgpRoutes(host.routes),
     start: (at, recovering) => host.run(() => startBird(at, recovering)),
   });
-  t.after(() => supervisor.stop());
+  writers.get(paths)?.push(supervisor);
   return { supervisor, said };
 }
 
@@ -109,6 +115,13 @@ export async function protocol(control: BirdControl, name: string): Promise<Bird
 
 export const isEstablished = (control: BirdControl, name: string) =>
   eventually(15_000, async () => assert.equal((await protocol(control, name)).bgpState, "Established"));
+
+/** A counter of a namespace's TCP (TcpExt of /proc/net/netstat); 0 where the kernel has none of that name. */
+export function tcpCounter(place: TestNamespace, name: string): number {
+  const text = place.run(() => procNetFile("netstat")) ?? "";
+  const [names = [], values = []] = [...text.matchAll(/^TcpExt: (.*)$/gm)].map(([, line = ""]) => line.split(" "));
+  return Number(values[names.indexOf(name)] ?? 0);
+}
 
 /** Destinations of BIRD's routes in the kernel, sorted. */
 export const destinations = (place: TestNamespace) =>

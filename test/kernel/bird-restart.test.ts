@@ -120,7 +120,7 @@ test("BIRDs of both nodes that are killed at the same moment, again and again, t
     { place: second, own: ROUTER.address, other: NODE.address },
   ].map(({ place, own, other }) => {
     const paths = stateFolder(t);
-    const { supervisor } = supervised(t, place, paths);
+    const { supervisor } = supervised(place, paths);
     supervisor.configure(meshConfig(own, other, paths.log, {}));
     return { paths, supervisor };
   });
@@ -162,7 +162,7 @@ test("a BIRD that comes back deletes no route that its router tells only after i
   };
   await startRouter(routes);
   const own = stateFolder(t);
-  const { supervisor } = supervised(t, host, own);
+  const { supervisor } = supervised(host, own);
   supervisor.configure(nodeConfig(own, {}, 2));
   await eventually(15_000, async () => assert.deepEqual(destinations(host), routes));
   const changes: string[] = [];

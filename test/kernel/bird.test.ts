@@ -27,6 +27,7 @@ import {
   runs,
   stateFolder,
   supervised,
+  tcpCounter,
   wire,
 } from "./bird-place.ts";
 import { linkOf } from "./namespaces.ts";
@@ -119,7 +120,10 @@ test("a wrong password and a wrong AS give no session, and BIRD says why", async
   writeFileAtomic(paths.config, formatBirdConfig(planBgp(given("wrong")), paths), 0o600);
   const bird = await host.run(() => startBird(paths, false));
   t.after(() => bird.close());
-  await new Promise((next) => setTimeout(next, 3000));
+  // Each side has tried twice, and was not heard.
+  await eventually(30_000, async () => {
+    for (const place of [host, router]) assert.ok(tcpCounter(place, "TCPMD5Failure") >= 2);
+  });
   assert.notEqual((await protocol(bird, "peer-tor")).bgpState, "Established");
   writeFileAtomic(paths.config, formatBirdConfig(planBgp(given("other")), paths), 0o600);
   assert.ok(!isRefusal(await bird.command("configure")));
@@ -147,7 +151,7 @@ test("BirdSupervisor configures without a restart; one peer more costs the other
   const { node: host, router } = wire(t);
   await runBird(t, router, (paths) => routerConfig(paths, ["10.244.2.0/24"]));
   const paths = stateFolder(t);
-  const { supervisor } = supervised(t, host, paths);
+  const { supervisor } = supervised(host, paths);
   supervisor.configure(nodeConfig(paths));
   await runs(supervisor);
   const session = async () => (await supervisor.protocols()).find(({ name }) => name === "peer-tor");
@@ -173,7 +177,7 @@ test("BirdSupervisor configures without a restart; one peer more costs the other
 test("BirdSupervisor says what BIRD refuses, and the configuration before goes on", async (t) => {
   const { node: host } = wire(t);
   const paths = stateFolder(t);
-  const { supervisor, said } = supervised(t, host, paths);
+  const { supervisor, said } = supervised(host, paths);
   supervisor.configure(nodeConfig(paths));
   await runs(supervisor);
   supervisor.configure(`${nodeConfig(paths)}\nnonsense;\n`);
@@ -190,7 +194,7 @@ test("BirdSupervisor starts a BIRD anew that is killed again and again; its rout
   const { node: host, router } = wire(t);
   await runBird(t, router, (at) => routerConfig(at, ["10.244.2.0/24"]));
   const paths = stateFolder(t);
-  const { supervisor } = supervised(t, host, paths);
+  const { supervisor } = supervised(host, paths);
   supervisor.configure(nodeConfig(paths));
   await runs(supervisor);
   await eventually(15_000, async () => assert.deepEqual(destinations(host), ["10.244.2.0/24"]));
@@ -205,7 +209,7 @@ test("BirdSupervisor starts a BIRD anew that is killed again and again; its rout
 test("a second BirdSupervisor finds the BIRD of the first, also one that left without a word", async (t) => {
   const { node: host } = wire(t);
   const paths = stateFolder(t);
-  const first = supervised(t, host, paths);
+  const first = supervised(host, paths);
   first.supervisor.configure(nodeConfig(paths));
   await runs(first.supervisor);
   const pid = birdPid(paths);
@@ -213,7 +217,7 @@ test("a second BirdSupervisor finds the BIRD of the first, also one that left wi
   assert.equal(birdPid(paths), pid, "BIRD outlives its agent");
   const modes = [paths.folder, paths.config].map((path) => (statSync(path).mode & 0o777).toString(8));
   assert.deepEqual(modes, ["700", "600"], "passwords are in there");
-  const second = supervised(t, host, paths);
+  const second = supervised(host, paths);
   second.supervisor.configure(nodeConfig(paths, { importAllow: ["10.0.0.0/8"] }));
   await runs(second.supervisor);
   assert.deepEqual([birdPid(paths), second.said], [pid, ["BIRD runs already"]]);
@@ -227,7 +231,7 @@ test("a BIRD that somebody else runs on our socket, as in a container beside, is
   const other = host.run(() => spawn(findBird(), ["-f", "-c", paths.config, "-s", paths.socket], { stdio: "ignore" }));
   t.after(() => other.kill("SIGKILL"));
   await eventually(5000, async () => assert.ok(existsSync(paths.socket)));
-  const { supervisor, said } = supervised(t, host, paths);
+  const { supervisor, said } = supervised(host, paths);
   supervisor.configure(nodeConfig(paths));
   await runs(supervisor);
   assert.deepEqual([said, supervisor.pid, supervisor.restarts], [["BIRD runs already"], undefined, 0]);
@@ -240,7 +244,7 @@ test("a BIRD that somebody else runs on our socket, as in a container beside, is
 test("a BIRD that cannot start says why, and is tried again", async (t) => {
   const { node: host } = wire(t);
   const paths = stateFolder(t);
-  const { supervisor } = supervised(t, host, paths);
+  const { supervisor } = supervised(host, paths);
   supervisor.configure("nonsense;");
   await eventually(5000, async () =>
     assert.match(supervisor.failure ?? "", /BIRD does not start: .*syntax error.*BW_BGP_BIRD/),

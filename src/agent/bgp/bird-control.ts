@@ -66,6 +66,11 @@ export class BirdControl {
     return this.#version.replace(/ ready\.$/, "");
   }
 
+  /** Nothing can be asked any more. */
+  get hasEnded(): boolean {
+    return this.#socket.destroyed;
+  }
+
   /** BIRD was there and did not answer in time. */
   get hung(): boolean {
     return this.#hung;

@@ -97,13 +97,18 @@ export class BirdSupervisor {
     return this.#control?.command(command);
   }
 
-  /** BIRD is left as it is. */
+  /** BIRD is left as it is. Behind it nothing is written or started any more. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    // Nobody else would let it go on.
-    if (this.#control !== undefined && this.#recovering) await this.#letKernelRun(this.#control);
-    this.#control?.close();
+    if (this.#control !== undefined) await this.#leave(this.#control);
     await this.#running;
+    await this.#configuring;
+  }
+
+  async #leave(control: BirdControl): Promise<void> {
+    // Nobody else would let it go on.
+    if (this.#recovering) await this.#letKernelRun(control);
+    control.close();
   }
 
   async #run(): Promise<void> {
@@ -113,14 +118,15 @@ export class BirdSupervisor {
       const started = clock.now();
       try {
         const control = await this.#attach();
+        if (control === undefined) return;
         this.#configured = undefined;
         await this.#apply(control);
-        if (!signal.aborted) this.#control = control;
+        if (signal.aborted) return await this.#leave(control);
+        this.#control = control;
         this.#failure = undefined;
         // What was wanted meanwhile.
         await this.#apply(control);
         if (this.#recovering) void this.#recover(control);
-        if (signal.aborted) control.close();
         await control.closed;
         if (signal.aborted) return;
         if (control.hung) killBird(this.#options.paths);
@@ -139,8 +145,8 @@ export class BirdSupervisor {
     }
   }
 
-  /** The BIRD that is there, or a new one. */
-  async #attach(): Promise<BirdControl> {
+  /** The BIRD that is there, or a new one; undefined where it is wanted no more. */
+  async #attach(): Promise<BirdControl | undefined> {
     const { paths, log, routes, start = startBird } = this.#options;
     const found = await tryOpen(paths.socket).catch((error: unknown) => {
       log.error({ error: messageOf(error) }, "BIRD hangs; ending it");
@@ -152,6 +158,7 @@ export class BirdSupervisor {
       log.info({ version: found.version }, "BIRD runs already");
       return found;
     }
+    if (this.#stop.signal.aborted) return undefined;
     const recovering = routes().length > 0;
     this.#recovering = recovering;
     this.#write(this.#text ?? "");
@@ -203,7 +210,8 @@ export class BirdSupervisor {
 
   async #applyNow(control: BirdControl): Promise<void> {
     const text = this.#text;
-    if (text === this.#configured || text === undefined) return;
+    // The next connection begins with what is wanted then.
+    if (text === this.#configured || text === undefined || control.hasEnded) return;
     this.#write(text);
     const reply = await control.command(`configure "${this.#options.paths.config}"`);
     this.#configured = text;
