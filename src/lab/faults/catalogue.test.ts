@@ -53,3 +53,13 @@ test("Faults: a router is struck once, by whichever of its nodes it is named", a
   assert.deepEqual(leaking(), []);
   assert.deepEqual(faults.list(), []);
 });
+
+test("Faults: of two that come at once the second finds the first", async () => {
+  const { leak, leaking } = aLab();
+  const outcomes = await Promise.allSettled([leak("node1"), leak("node3")]);
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ["fulfilled", "rejected"],
+  );
+  assert.deepEqual(leaking(), ["tor1"]);
+});

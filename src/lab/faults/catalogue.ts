@@ -56,6 +56,8 @@ interface Place {
 export class Faults {
   readonly #around: FaultSurroundings;
   #active: InjectedFault[] = [];
+  /** Resolves when what was asked for last is done. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(around: Omit<FaultSurroundings, "segmentation">) {
     this.#around = { ...around, segmentation: new Segmentation(() => switchSenders(around.underlay)) };
@@ -65,7 +67,23 @@ export class Faults {
     return this.#active.map(summaryOf);
   }
 
-  async add(request: FaultRequest): Promise<ActiveFault> {
+  add(request: FaultRequest): Promise<ActiveFault> {
+    return this.#inTurn(() => this.#add(request));
+  }
+
+  /** Takes faults back, all or those of one name, the last one first. @returns what was taken back */
+  clear(name: string | undefined): Promise<ActiveFault[]> {
+    return this.#inTurn(() => this.#clear(name));
+  }
+
+  /** One after the other: two of a kind that come at once would both find the place free. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  async #add(request: FaultRequest): Promise<ActiveFault> {
     const kind = kindNamed(request.name);
     const target = this.#targetOf(kind, request);
     const place = placeOf(kind, target, this.#around);
@@ -77,8 +95,7 @@ export class Faults {
     return fault;
   }
 
-  /** Takes faults back, all or those of one name, the last one first. @returns what was taken back */
-  async clear(name: string | undefined): Promise<ActiveFault[]> {
+  async #clear(name: string | undefined): Promise<ActiveFault[]> {
     if (name !== undefined) kindNamed(name);
     const chosen = this.#active.filter((active) => name === undefined || active.name === name).toReversed();
     const cleared: InjectedFault[] = [];
