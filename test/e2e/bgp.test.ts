@@ -199,6 +199,52 @@ test("a route of BIRD's that somebody deletes is told of by breakwater bgp verif
   await eventually(30_000, async () => assert.match(await exec("node/node1", "ip", "route"), /10\.244\.2\.0\/24 via/));
 });
 
+const kubectl = async (...words: string[]) => {
+  const outcome = await home.kubectl(NAME, words);
+  assert.equal(outcome.code, 0, outcome.stderr);
+};
+
+const sessionsOf = async (node: string) =>
+  (await bgpOf(node)).sessions.map(({ peer, state }) => `${peer} ${state}`).sort();
+
+/** Of node1: by whom the route to node3's pods is known. */
+async function toldBy(): Promise<string> {
+  const socket = join(home.folder, "labs", NAME, "nodes", "node1", "run", "bird", "bird.ctl");
+  const text = await exec("node/node1", "birdc", "-s", socket, "show", "route", "10.244.3.0/24");
+  return /\[(mesh-\S+)/.exec(text)?.[1] ?? text;
+}
+
+test("nodes have sessions with route reflectors alone, which pass on whose route it is; one that restarts costs no packet", async () => {
+  const spec = { routeReflectors: { matchLabels: { "example.com/reflector": "yes" } } };
+  const configuration = { apiVersion: "breakwater.dev/v1alpha1", kind: "BGPConfiguration" };
+  const file = home.write("bgp.json", JSON.stringify({ ...configuration, metadata: { name: "default" }, spec }));
+  await kubectl("label", "node", "node2", "example.com/reflector=yes");
+  await kubectl("apply", "-f", file);
+  await eventually(20_000, async () => {
+    assert.deepEqual(await sessionsOf("node1"), ["node2 Established"]);
+    assert.deepEqual(await sessionsOf("node3"), ["node2 Established"]);
+    assert.deepEqual(await sessionsOf("node2"), ["node1 Established", "node3 Established"]);
+    assert.equal(await toldBy(), "mesh-node2");
+  });
+  const way = /^10\.244\.3\.0\/24 via 192\.168\.1\.13 dev eth0 proto bird metric 9800 $/m;
+  await eventually(10_000, async () => assert.match(await exec("node/node1", "ip", "route"), way));
+  const { restarts } = (await bgpOf("node2")).bird;
+  const lost = await lostWhile(8, async () => {
+    await lab("fault", "add", "kill-bird", "--node", "node2");
+    await eventually(10_000, async () => {
+      const now = await bgpOf("node2");
+      assert.equal(now.bird.restarts, restarts + 1);
+      assert.ok(now.sessions.every(({ state }) => state === "Established"));
+    });
+  });
+  assert.equal(lost, 0);
+  await kubectl("delete", "-f", file);
+  await eventually(20_000, async () => {
+    assert.deepEqual(await sessionsOf("node1"), ["node2 Established", "node3 Established"]);
+    assert.equal(await toldBy(), "mesh-node3");
+  });
+});
+
 test("an agent that routes otherwise ends the BIRD of the one before once its own routes are there; the next one starts BIRD again", async () => {
   const own = join(home.folder, "labs", NAME, "nodes", "node1");
   const log = join(home.folder, "agent-auto.log");
