@@ -8,10 +8,12 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
+import { BirdControl } from "../../../src/agent/bgp/bird-control.ts";
+import { birdPaths } from "../../../src/agent/bgp/bird-process.ts";
 import { inNamespaceAt } from "../../../src/kernel/netns.ts";
 import { type ActiveFault, callLab } from "../../../src/lab/control-protocol.ts";
 import { labInitPid } from "../../../src/lab/launch.ts";
-import { labPaths } from "../../../src/lab/paths.ts";
+import { labPaths, nodePaths } from "../../../src/lab/paths.ts";
 import { BreakwaterError } from "../../../src/model/errors.ts";
 import { program, tool } from "../tools.ts";
 
@@ -88,6 +90,14 @@ export class BgpLab implements AsyncDisposable {
     const netns = await this.netns(`node/${router}`);
     const args = ["--vty_socket", `${this.paths.routers}/${router}`, ...commands.flatMap((line) => ["-c", line])];
     return (await inNamespaceAt(netns, () => promisify(execFile)("vtysh", args))).stdout;
+  }
+
+  /** What BIRD on a node answers, also where it refuses. */
+  async bird(node: string, command: string): Promise<string> {
+    const control = await BirdControl.open(birdPaths(nodePaths(this.paths, node).stateDir).socket);
+    const { lines } = await control.command(command);
+    control.close();
+    return lines.map(({ text }) => text).join("\n");
   }
 
   /** A stream from the host behind the fabric. The port decides which of several ways it takes. */
