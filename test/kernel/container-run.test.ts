@@ -17,6 +17,8 @@ interface Rig {
   /** Resolves when the container's state fits. */
   until(what: string, condition: (state: ContainerRun["state"]) => boolean): Promise<void>;
   answers(): Promise<boolean>;
+  /** What its processes printed. */
+  said(): string;
 }
 
 const PORTS = [{ containerPort: 80 }];
@@ -29,6 +31,10 @@ function rig(
   const { lingers = false, graceMs = 5000, restartPolicy = "Always", netns = testNamespace(t).path } = options;
   const run = new ContainerRun(parseContainer({ name: "c", image: "x", ...container }), restartPolicy, () => undefined);
   t.after(() => run.stop(AbortSignal.abort()));
+  let said = "";
+  const onOutput = (_: string, chunk: Buffer) => {
+    said += chunk;
+  };
   const until: Rig["until"] = async (what, condition) => {
     const giveUpAt = performance.now() + 10_000;
     while (!condition(run.state)) {
@@ -40,8 +46,8 @@ function rig(
     netns,
     run,
     until,
-    start: () =>
-      run.start({ who: "n/p", netns, ips: ["127.0.0.1"], env: {}, lingers, graceMs, onOutput: () => undefined }),
+    said: () => said,
+    start: () => run.start({ who: "n/p", netns, ips: ["127.0.0.1"], env: {}, lingers, graceMs, onOutput }),
     answers: async () =>
       (await dial({ netns, ip: "127.0.0.1", port: 80, protocol: "TCP", timeoutMs: 2000 })).answer === "n/p",
   };
@@ -83,17 +89,18 @@ test("preStop is waited for before the end, and cut short with the grace period"
 });
 
 test("a process has SIGTERM, and SIGKILL when its grace period is over", async (t) => {
-  const polite = rig(t, { command: ["sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done"] });
+  const trapping = (action: string) => `trap '${action}' TERM; echo ready; while :; do sleep 0.05; done`;
+  const polite = rig(t, { command: ["sh", "-c", trapping("exit 7")] });
   polite.start();
-  await sleep(100);
+  await polite.until("it has its trap", () => polite.said() === "ready\n");
   await polite.run.stop(new AbortController().signal);
   assert.equal(polite.run.state.exitCode, 7);
-  const stubborn = rig(t, { command: ["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"] });
+  const stubborn = rig(t, { command: ["sh", "-c", trapping("echo no")] });
   stubborn.start();
-  await sleep(100);
+  await stubborn.until("it has its trap", () => stubborn.said() === "ready\n");
   const over = new AbortController();
   const stopped = stubborn.run.stop(over.signal);
-  await sleep(100);
+  await stubborn.until("it has SIGTERM", () => /^no$/m.test(stubborn.said()));
   assert.equal(stubborn.run.state.state, "running");
   over.abort();
   await stopped;

@@ -102,10 +102,8 @@ test("findRunning() takes no other program for kube-proxy", async (t) => {
   for (const other of others) assert.equal(await asksHealthz(t, other), undefined);
 });
 
-test("findRunning() waits a second at most for who never answers", async (t) => {
-  const before = performance.now();
+test("findRunning() gives up on who never answers", { timeout: 5000 }, async (t) => {
   assert.equal(await asksHealthz(t, () => undefined), undefined);
-  assert.ok(performance.now() - before < 5000);
 });
 
 test("findRunning() finds nobody where nobody listens", async () => {
