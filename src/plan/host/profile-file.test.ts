@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isBreakwaterError } from "../../model/errors.ts";
+import { DEFAULT_SERVICE_CONFIG } from "../../model/node-config.ts";
+import { arpSettings, ipvsSettings } from "../services/ipvs.ts";
 import { readProfile } from "./profile-file.ts";
+import { requiredSysctls } from "./required-sysctls.ts";
 
 const PATH = "/etc/breakwater/mine.yaml";
 
@@ -68,3 +71,35 @@ for (const [name, document, says, remedy] of wrong) {
     );
   });
 }
+
+test("readProfile() refuses what nodes require, but for what only some values of undo", () => {
+  const facts = {
+    strictReversePath: true,
+    interfaces: [
+      {
+        ...{ name: "cni0", index: 2, kind: "bridge", mtuBytes: 1500, up: true },
+        addresses: [{ address: "10.244.1.1", length: 24 }],
+      },
+    ],
+  };
+  const services = { ...DEFAULT_SERVICE_CONFIG, dropInvalid: false };
+  const podCidrs = ["10.244.1.0/24", "fd00:10:244:1::/64"];
+  const required = requiredSysctls({ podCidrs, underlay: "eth0", usesVxlan: true, facts, services });
+  const taken = [...required, ...ipvsSettings("6.1.0"), ...arpSettings(["eth0"])].filter(({ name, value }) => {
+    try {
+      return readProfile({ name: "x", values: { [name]: value } }, PATH);
+    } catch (error) {
+      assert.match(String(error), NOT_ITS, name);
+      return false;
+    }
+  });
+  assert.deepEqual(
+    taken.map(({ name }) => name),
+    [
+      "net/ipv6/conf/eth0/accept_ra",
+      "net/netfilter/nf_conntrack_tcp_be_liberal",
+      "net/ipv4/conf/eth0/arp_ignore",
+      "net/ipv4/conf/eth0/arp_announce",
+    ],
+  );
+});

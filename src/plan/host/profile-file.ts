@@ -14,7 +14,7 @@ const NO_REASON = "as the profile's file has it";
 
 /**
  * What Breakwater sets and keeps by itself (required-sysctls.ts, src/plan/services/ipvs.ts): a profile that says otherwise
- * would be fought over, a repair every ten seconds.
+ * would be undone within ten seconds, and be told of as drift from then on.
  */
 const KEPT: readonly RegExp[] = [
   /^net\/ipv4\/ip_forward$/,
