@@ -1,9 +1,13 @@
 /** Labs come and go: with kubectl, side by side, killed, misused, without root. What they leave behind is nothing. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { eventually, LabHome, podManifest, run } from "./lab-fixture.ts";
+
+/** What a watch tells is there long before. */
+const WATCHED_MS = 30_000;
 
 const home = new LabHome();
 after(() => home.close());
@@ -83,15 +87,24 @@ function podLinks({ stdout }: { stdout: string }): string[] {
   return stdout.split("\n").filter((line) => line.includes("bwh"));
 }
 
-test("kubectl get pods -w sees a pod come and go", async () => {
+test("kubectl get pods -w sees a pod come and go", async (t) => {
   await home.lab("watched", "up", "--nodes", "1");
-  const watching = home.kubectl("watched", ["get", "pods", "-o", "wide", "--watch", "--request-timeout=6s"]);
-  await home.kubectl("watched", ["apply", "-f", "-"], JSON.stringify(podManifest("seen")));
-  await home.kubectl("watched", ["wait", "pod/seen", "--for=condition=Ready", "--timeout=30s"]);
-  await home.kubectl("watched", ["delete", "pod", "seen"]);
-  const { stdout } = await watching;
-  for (const status of ["Pending", "Running", "Terminating"])
-    assert.match(stdout, new RegExp(`seen .*${status}`), stdout);
+  const kubectl = (args: readonly string[], pod?: string) =>
+    home.kubectl("watched", args, pod && JSON.stringify(podManifest(pod)));
+  await kubectl(["apply", "-f", "-"], "first");
+  const env = { ...process.env, KUBECONFIG: home.kubeconfig("watched"), HOME: home.folder };
+  const watching = spawn("kubectl", ["get", "pods", "--watch"], { env, stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => watching.kill());
+  let said = "";
+  watching.stdout.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
+  });
+  const says = (pattern: RegExp) => eventually(WATCHED_MS, async () => assert.match(said, pattern));
+  await says(/^first /m);
+  await kubectl(["apply", "-f", "-"], "seen");
+  await kubectl(["wait", "pod/seen", "--for=condition=Ready", "--timeout=30s"]);
+  await kubectl(["delete", "pod", "seen"]);
+  await says(/^seen .*Pending[\s\S]*^seen .*Running[\s\S]*^seen .*Terminating/m);
   await home.lab("watched", "down");
 });
 
