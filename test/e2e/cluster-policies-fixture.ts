@@ -1,8 +1,6 @@
 /** A dual-stack lab of three nodes in which the cases of test/conformance/cluster-network-policy run with real sockets. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { KubeClient } from "../../src/kube/client.ts";
-import { loadConnection } from "../../src/kube/config.ts";
 import { clusterNetworkPolicies, networkPolicies, type ObjectAddress } from "../../src/kube/resource.ts";
 import {
   houses,
@@ -12,9 +10,10 @@ import {
   type TierCase,
   type TierProbe,
 } from "../conformance/cluster-network-policy/cases.ts";
+import { ApiLab } from "./api-fixture.ts";
 import { eventually } from "./lab-fixture.ts";
 import { ANSWER_MS, ipv6Of, namespaceObject, podAt, SILENCE_MS } from "./policies-fixture.ts";
-import { SETTLED_MS, ServiceLab } from "./services-fixture.ts";
+import { SETTLED_MS } from "./services-fixture.ts";
 
 /** Of the pods of the host network, for the cases that dial nodes. */
 const NODE_PORTS = [
@@ -40,39 +39,13 @@ function manifests(): object[] {
   return [...houses.map(({ house }) => namespaceObject(house, { "conformance-house": house })), ...pods, onNode];
 }
 
-export class ClusterPolicyLab extends ServiceLab {
-  readonly #labName: string;
+export class ClusterPolicyLab extends ApiLab {
   readonly #applied = new Map<string, ObjectAddress>();
-  #client: KubeClient | undefined;
-  #hasSctp = false;
-
-  constructor(name: string) {
-    super(name);
-    this.#labName = name;
-  }
 
   async start(): Promise<void> {
     await this.up(manifests(), ["--nodes", "3", "--subnets", "2", "--cluster-network-policies"]);
-    this.#client = new KubeClient(await loadConnection({ kubeconfig: this.home.kubeconfig(this.#labName) }));
     for (const node of this.nodes) await this.kubectl("label", "node", node, "kubernetes.io/os=linux", "--overwrite");
-    const [sctp] = await this.dial([
-      { from: "gryffindor/gryffindor-0", to: "ravenclaw/ravenclaw-0", port: 9, protocol: "SCTP" },
-    ]);
-    this.#hasSctp = sctp?.error !== "EPROTONOSUPPORT";
-  }
-
-  override async close(): Promise<void> {
-    this.#client?.close();
-    await super.close();
-  }
-
-  get api(): KubeClient {
-    assert.ok(this.#client, "the lab is up");
-    return this.#client;
-  }
-
-  get hasSctp(): boolean {
-    return this.#hasSctp;
+    await this.lookForSctp("gryffindor/gryffindor-0", "ravenclaw/ravenclaw-0");
   }
 
   /** These and no others. */

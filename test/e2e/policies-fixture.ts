@@ -3,16 +3,15 @@
  * the ports that any case gives them, as upstream's suites have them: a case patches labels, applies policies and dials.
  */
 import assert from "node:assert/strict";
-import { KubeClient } from "../../src/kube/client.ts";
-import { loadConnection } from "../../src/kube/config.ts";
 import { namespaces, networkPolicies, type ObjectAddress, pods } from "../../src/kube/resource.ts";
 import type { ProbeRequest } from "../../src/lab/control-protocol.ts";
 import type { DialResult } from "../../src/lab/dial.ts";
 import { isBreakwaterError } from "../../src/model/errors.ts";
 import type { CaseAction, CaseCluster, CasePod, CaseProbe, PolicyCase } from "../conformance/netpol/cases.ts";
 import { clusterOf, connectionsOf, policyCases } from "../conformance/netpol/cases.ts";
+import { ApiLab } from "./api-fixture.ts";
 import { eventually, PATIENCE } from "./lab-fixture.ts";
-import { SETTLED_MS, ServiceLab } from "./services-fixture.ts";
+import { SETTLED_MS } from "./services-fixture.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -85,21 +84,13 @@ function fencePods(): Record<string, unknown>[] {
   });
 }
 
-export class PolicyLab extends ServiceLab {
-  readonly #labName: string;
+export class PolicyLab extends ApiLab {
   readonly #places = standingPods();
   /** What stands now, by "namespace/name". */
   readonly #pods = new Map<string, CasePod>();
   readonly #namespaces = new Map<string, Labels>();
   readonly #policies = new Map<string, ObjectAddress>();
-  #client: KubeClient | undefined;
   #fencePort = 0;
-  #hasSctp = false;
-
-  constructor(name: string) {
-    super(name);
-    this.#labName = name;
-  }
 
   async start(): Promise<void> {
     for (const pod of this.#places.values()) if (!this.#pods.has(keyOf(pod))) this.#pods.set(keyOf(pod), pod);
@@ -110,25 +101,8 @@ export class PolicyLab extends ServiceLab {
       ...fencePods(),
       ...[...this.#pods.values()].map(manifest),
     ]);
-    const kubeconfig = this.home.kubeconfig(this.#labName);
-    this.#client = new KubeClient(await loadConnection({ kubeconfig }));
     await this.#reachOutside();
-    const [sctp] = await this.dial([{ from: `${FENCE}/a`, to: `${FENCE}/b`, port: 9, protocol: "SCTP" }]);
-    this.#hasSctp = sctp?.error !== "EPROTONOSUPPORT";
-  }
-
-  override async close(): Promise<void> {
-    this.#client?.close();
-    await super.close();
-  }
-
-  get api(): KubeClient {
-    assert.ok(this.#client, "the lab is up");
-    return this.#client;
-  }
-
-  get hasSctp(): boolean {
-    return this.#hasSctp;
+    await this.lookForSctp(`${FENCE}/a`, `${FENCE}/b`);
   }
 
   /** The outside has the cases' address, and the router knows where pods are. */
