@@ -7,9 +7,18 @@ const [KEEPALIVE_SECONDS, HOLD_SECONDS] = [30, 90];
 const CONNECT_SECONDS = 2;
 const MOST_PATHS = 16;
 
-/** Zebra puts into the kernel what bgpd found, and tells it of devices; bfdd needs nothing said. */
-export function formatFrrConfig(router: FabricRouter): string {
-  return [`hostname ${router.name}`, "log stdout informational", "!", ""].join("\n");
+/** What every daemon is told; bfdd needs nothing more. */
+export function formatFrrConfig(router: FabricRouter, ...more: readonly string[]): string {
+  return [`hostname ${router.name}`, "log stdout informational", ...more, "!", ""].join("\n");
+}
+
+/**
+ * Zebra puts into the kernel what bgpd found, and tells it of devices. Routes carry their next hops themselves: of next hops as
+ * objects of the kernel FRR 8.4 believes that they are there still when a device that went down took them along, and all
+ * routes by them are refused from then on ("B>r" of `show ip route`).
+ */
+export function formatZebraConfig(router: FabricRouter): string {
+  return formatFrrConfig(router, "no zebra nexthop kernel enable");
 }
 
 /**

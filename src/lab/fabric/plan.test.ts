@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type LabOptions, planTopology } from "../topology.ts";
-import { formatBgpdConfig } from "./frr-config.ts";
+import { formatBgpdConfig, formatZebraConfig } from "./frr-config.ts";
 import { formatGobgpConfig } from "./gobgp-config.ts";
 import { fabricObjects, nodeSessions } from "./objects.ts";
 import { planFabric, type RouterSoftware } from "./plan.ts";
@@ -156,4 +156,8 @@ test("nodeSessions() are those of one node", () => {
     ["192.168.2.12", "fd00:192:168:2::c"],
   );
   assert.deepEqual(nodeSessions(tor2, "node1"), []);
+});
+
+test("formatZebraConfig() has routes carry their next hops themselves: FRR 8.4 loses track of those that are objects", () => {
+  assert.match(formatZebraConfig(fabric().spine), /^no zebra nexthop kernel enable$/m);
 });

@@ -12,7 +12,7 @@ import { inNamespaceAt } from "../../kernel/netns.ts";
 import type { RouteTable } from "../../kernel/rtnetlink/types.ts";
 import { BreakwaterError, messageOf } from "../../model/errors.ts";
 import { SupervisedProcess } from "../supervisor.ts";
-import { formatBgpdConfig, formatFrrConfig } from "./frr-config.ts";
+import { formatBgpdConfig, formatFrrConfig, formatZebraConfig } from "./frr-config.ts";
 import { formatGobgpConfig } from "./gobgp-config.ts";
 import { GobgpRoutes } from "./gobgp-routes.ts";
 import type { FabricNeighbor, FabricRouter } from "./plan.ts";
@@ -150,7 +150,8 @@ export class Router {
       writeFileSync(`${file}.new`, text, { mode: 0o600 });
       renameSync(`${file}.new`, file);
     };
-    for (const daemon of ["zebra", "bfdd"]) write(`${daemon}.conf`, formatFrrConfig(this.plan));
+    write("zebra.conf", formatZebraConfig(this.plan));
+    write("bfdd.conf", formatFrrConfig(this.plan));
     write("group", "root:x:0:\nfrrvty:x:0:root\n");
     const plan = { ...this.plan, neighbors: this.#neighbors };
     if (plan.software === "frr") write("bgpd.conf", formatBgpdConfig(plan));
