@@ -59,11 +59,34 @@ export function openServerSocket(ip: Ip, port: number, protocol: Protocol): numb
 export function openClientSocket(ip: Ip, port: number, protocol: Protocol): number {
   const fd = open(ip, protocol);
   const address = socketAddress(ip, port);
+  if (protocol === "SCTP") bindToOneAddress(fd, ip, port);
   if (libc.connect(fd, address, address.length) === 0) return fd;
   const errno = libc.errnoName(libc.lastErrno());
   if (errno === "EINPROGRESS") return fd;
   libc.close(fd);
   return fail("connect to", `${protocol} ${ip} port ${port}`, errno);
+}
+
+/**
+ * An SCTP socket that is bound to nothing tells its peer all addresses of its machine, on a node those of Services too, as
+ * further ways to itself (RFC 9260, section 5.1.2). NAT translates none of them: what the peer sends there, whatever it has
+ * to send twice among it, is lost. So it has the address alone that the route has for it, by whatever way connect() finds it.
+ */
+function bindToOneAddress(fd: number, ip: Ip, port: number): void {
+  const scout = open(ip, "UDP");
+  try {
+    const to = socketAddress(ip, port);
+    // Without a route the caller's own connect() says so.
+    if (libc.connect(scout, to, to.length) < 0) return;
+    const own = Buffer.alloc(to.length);
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(own.length);
+    if (libc.getsockname(scout, own, length) < 0) return;
+    own.writeUInt16BE(0, 2);
+    libc.bind(fd, own, own.length);
+  } finally {
+    libc.close(scout);
+  }
 }
 
 /** The pending error of a socket, "" for none (SO_ERROR); reading clears it. */

@@ -220,11 +220,14 @@ function pingsOutside(pod: string, count: number): Promise<string> {
 
 /** Takes BFD's watch away from all sessions of an FRR router. */
 async function withoutBfd(router: string, as: number): Promise<void> {
-  const peers = JSON.parse(await tables.vtysh(router, "show bfd peers json")) as { peer: string }[];
-  const off = peers.map(({ peer }) => `no neighbor ${peer} bfd`);
+  const neighbors = JSON.parse(await tables.vtysh(router, "show bgp neighbors json")) as Record<string, unknown>;
+  const off = Object.keys(neighbors).map((neighbor) => `no neighbor ${neighbor} bfd`);
   const commands = ["configure terminal", `router bgp ${as}`, ...off];
   await lab.exec(`node/${router}`, "vtysh", ...commands.flatMap((command) => ["-c", command]));
-  assert.deepEqual(JSON.parse(await tables.vtysh(router, "show bfd peers json")), []);
+  // bgpd tells bfdd of each by a message of its own.
+  await eventually(SESSION_MS, async () =>
+    assert.deepEqual(JSON.parse(await tables.vtysh(router, "show bfd peers json")), []),
+  );
 }
 
 test("a node's BIRD that is killed again and again costs no route for a moment: not on the node, nor on its router, nor behind", async () => {

@@ -103,7 +103,7 @@ async function learnedMtu(address: string): Promise<number | undefined> {
 /** What `breakwater mtu` says that the pod learned. */
 async function learnedByReport(): Promise<Record<string, number>> {
   const args = ["mtu", "--pod", "default/a", "-o", "json"];
-  const report = JSON.parse((await lab("exec", "node/node1", "--", resolve("bin/breakwater"), ...args)).stdout);
+  const report = JSON.parse(await exec("node/node1", resolve("bin/breakwater"), ...args));
   return Object.fromEntries(
     report.learned.map(({ destination, mtuBytes }: { destination: string; mtuBytes: number }) => [
       destination,
