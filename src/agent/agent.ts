@@ -172,7 +172,7 @@ class NodeAgent implements Agent {
       metrics: this.#metrics,
       nodes: () => this.#nodes(),
       pods: () => this.#network.pods(),
-      state: () => this.#reconciler.status.state,
+      podMtuBytes: () => this.#reconciler.status.state?.podMtuBytes,
       onProven: () => this.#reconciler.request("proof"),
     });
   }

@@ -3,7 +3,7 @@ import type { KubeClient } from "../kube/client.ts";
 import { systemClock } from "../kube/clock.ts";
 import { EventRecorder } from "../kube/events.ts";
 import type { ClusterNode } from "../model/cluster.ts";
-import type { DesiredState, LocalPod } from "../model/state.ts";
+import type { LocalPod } from "../model/state.ts";
 import type { AgentOptions } from "./agent-options.ts";
 import { LearnedMtus } from "./learned-mtus.ts";
 import type { AgentMetrics } from "./metrics.ts";
@@ -20,8 +20,8 @@ export interface MtuPartsOptions {
   /** All nodes of the cluster, or undefined before the first list. */
   readonly nodes: () => ReadonlyMap<string, ClusterNode> | undefined;
   readonly pods: () => readonly LocalPod[];
-  /** The plan in force. */
-  readonly state: () => DesiredState | undefined;
+  /** What the plan in force gives every pod; undefined before the first plan. */
+  readonly podMtuBytes: () => number | undefined;
   readonly onProven: () => void;
 }
 
@@ -67,12 +67,13 @@ export class MtuParts {
   /** What the health server answers under /mtu; undefined for other paths. */
   document({ pathname, searchParams }: URL): unknown {
     if (pathname === "/mtu") return this.proof.report();
-    const { options, mirror, state } = this.#parts;
+    const { options, mirror, podMtuBytes } = this.#parts;
     const { kernel, proofKernel } = options;
-    const plan = state();
-    if (plan === undefined) return undefined;
-    if (pathname === "/mtu/counters") return readCounters(kernel, plan.pods);
+    const [pods, plannedBytes] = [this.#parts.pods(), podMtuBytes()];
+    if (plannedBytes === undefined) return undefined;
+    if (pathname === "/mtu/counters") return readCounters(kernel, pods);
     if (pathname !== "/mtu/pod") return undefined;
-    return reportPodMtu({ kernel, mirror, pmtuCache: proofKernel.pmtuCache }, plan, searchParams.get("name") ?? "");
+    const name = searchParams.get("name") ?? "";
+    return reportPodMtu({ kernel, mirror, pmtuCache: proofKernel.pmtuCache }, pods, { name, plannedBytes });
   }
 }

@@ -5,7 +5,8 @@ import type { Kernel } from "../kernel/kernel.ts";
 import type { PmtuCache } from "../kernel/rtnetlink/pmtu-cache.ts";
 import { MAIN_TABLE } from "../model/kernel-objects.ts";
 import type { PodMtuReport } from "../model/mtu-report.ts";
-import type { DesiredPod, DesiredState } from "../model/state.ts";
+import type { LocalPod } from "../model/state.ts";
+import { planPod } from "../plan/pods.ts";
 import type { Mirror } from "./mirror.ts";
 
 export interface PodMtuSources {
@@ -14,14 +15,20 @@ export interface PodMtuSources {
   readonly pmtuCache: PmtuCache;
 }
 
-/** @param name "namespace/name". @returns undefined when this node has no such pod */
+/**
+ * @param pods what is attached now: the last round's plan may not have the newest of them
+ * @param name "namespace/name"; of two sandboxes with one name the one that was attached last is meant
+ * @param plannedBytes the MTU that every pod of this node should have
+ * @returns undefined when this node has no such pod
+ */
 export function reportPodMtu(
   { kernel, mirror, pmtuCache }: PodMtuSources,
-  state: DesiredState,
-  name: string,
+  pods: readonly LocalPod[],
+  { name, plannedBytes }: { readonly name: string; readonly plannedBytes: number },
 ): PodMtuReport | undefined {
-  const pod = state.pods.find((candidate) => candidate.name === name);
-  if (pod === undefined) return undefined;
+  const attached = pods.findLast((candidate) => candidate.name === name);
+  if (attached === undefined) return undefined;
+  const { pod } = planPod(attached, plannedBytes);
   using namespace = kernel.openPod(pod.netns);
   return namespace.enter(({ routes }) => {
     const link = routes.link(pod.ifname);
@@ -40,7 +47,7 @@ export function reportPodMtu(
 }
 
 /** The counters of the node's own namespace and of every pod's, by "namespace/name"; "" is the node. */
-export function readCounters(kernel: Kernel, pods: readonly DesiredPod[]): Record<string, IpCounters> {
+export function readCounters(kernel: Kernel, pods: readonly LocalPod[]): Record<string, IpCounters> {
   const counters: Record<string, IpCounters> = { "": readIpCounters() };
   for (const { name, netns } of pods) {
     try {
